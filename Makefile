@@ -1,0 +1,61 @@
+# `make demo` shows it working, `make test` runs everything that CI runs. Both install what this machine lacks, by
+# scripts/install.sh, and touch no server that runs already.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build demo check test bench clean go servers test-programs peers
+
+# Prerequisites run in the order they stand in, with -j too.
+.NOTPARALLEL:
+
+# The revision goes into the binaries where git can tell it; where it can't, that is no reason not to build.
+BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
+
+build: go
+	@echo 'build: bin/proxy, bin/origin and bin/demo'
+	@CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
+
+# One line and no shell between: Ctrl-C and the exit status are the demo's own.
+demo: go servers build
+	@exec bin/demo
+
+check: go
+	@echo 'check: format (gofumpt), go vet, staticcheck, go mod verify, shellcheck where it is installed'
+	@unformatted=$$(go tool gofumpt -l .); if [[ -n $$unformatted ]]; then \
+		printf 'check: not in gofumpt format, `go tool gofumpt -w .` mends it:\n%s\n' "$$unformatted" >&2; exit 1; fi
+	@go vet ./...
+	@go tool staticcheck ./...
+	@go mod verify
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
+
+test: go test-programs check build
+	@echo 'test: all packages with the race detector, against real PostgreSQL and Redis'
+	@# Built side by side, run one after the other: what waits for conditions shall not wait for the neighbours.
+	@go test -race -vet=off -run '^$$' ./... >/dev/null
+	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && \
+		WALPURGE_MEASURED=$$measured go test -race -p 1 -timeout 15m ./... && \
+		printf '\ntest: what was measured\n' && cat "$$measured"
+
+bench: go peers build
+	@echo 'bench: the proxy beside its peers, ratios of one run'
+	@go run ./cmd/bench
+
+clean:
+	@echo 'clean: removing bin/ and .run/'
+	@rm -rf bin .run
+
+go:
+	@command -v go >/dev/null || { echo 'Go is not in PATH: install version 1.26 or later from https://go.dev/dl/ and run make again' >&2; exit 1; }
+
+servers:
+	@echo 'servers: looking for PostgreSQL and Redis, installing what is missing'
+	@scripts/install.sh servers
+
+test-programs:
+	@echo 'test: looking for PostgreSQL, Redis, a browser, promtool and a C compiler, installing what is missing'
+	@scripts/install.sh servers browser prometheus compiler
+
+peers:
+	@echo 'bench: looking for the servers to compare with, installing what is missing'
+	@scripts/install.sh servers peers compiler
