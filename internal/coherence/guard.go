@@ -1,0 +1,229 @@
+package coherence
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+)
+
+// Guard holds what is cached against what has changed. All methods may be
+// called from any goroutine; Apply, Advance and Reset only from one at a
+// time, the one that reads the log.
+//
+// INVARIANT: watermark ≤ applied; both only rise inside an epoch.
+type Guard struct {
+	tables []Table
+	byName map[string]TableID
+
+	// Read without the lock.
+	epochNow   atomic.Uint64
+	appliedNow atomic.Uint64
+	markNow    atomic.Uint64
+	provenNow  atomic.Int64
+
+	mu        sync.Mutex
+	epoch     Epoch
+	floor     LSN // an asof below it is not usable (R3)
+	applied   LSN // every transaction that ends at or before it has been applied
+	watermark LSN // W of R2
+	pending   []pendingTransaction
+	settled   uint64 // transactions ever settled
+	probes    []probe
+	waiters   []waiter
+	shapes    [][]*shape // by TableID; the first is the whole table
+	byKey     map[shapeKey]*shape
+	nextShape uint64
+	groups    *shape
+	fences    fences
+	handles   int
+
+	scratch applyScratch // of Apply
+}
+
+// Config is what a Guard is made with.
+type Config struct {
+	Tables    []Table
+	FenceBits int // 2^FenceBits fences of 8 bytes; 0 means 18 (2 MiB)
+}
+
+// New makes a guard without an epoch: nothing is usable until Reset.
+func New(c Config) (*Guard, error) {
+	if c.FenceBits == 0 {
+		c.FenceBits = 18
+	}
+	g := &Guard{
+		tables: c.Tables,
+		byName: make(map[string]TableID, len(c.Tables)),
+		byKey:  make(map[shapeKey]*shape),
+		shapes: make([][]*shape, len(c.Tables)),
+		fences: newFences(c.FenceBits),
+	}
+	for i, t := range c.Tables {
+		if _, dup := g.byName[t.Name]; dup {
+			return nil, fmt.Errorf("table %s is listed twice", t.Name)
+		}
+		g.byName[t.Name] = TableID(i)
+		g.shape(TableID(i), nil, 0)
+	}
+	g.groups = &shape{id: 1 << 63, buckets: make(map[uint64]*node)}
+	g.scratch.init(c.Tables)
+	return g, nil
+}
+
+// Tables are the tables that the guard was made with.
+func (g *Guard) Tables() []Table { return g.tables }
+
+// Table finds a table by its qualified name.
+func (g *Guard) Table(name string) (TableID, bool) {
+	id, ok := g.byName[name]
+	return id, ok
+}
+
+// Epoch is the current epoch; 0 before the first.
+func (g *Guard) Epoch() Epoch { return Epoch(g.epochNow.Load()) }
+
+// Applied is the position up to which every transaction has been applied.
+func (g *Guard) Applied() LSN { return LSN(g.appliedNow.Load()) }
+
+// Watermark is W: every transaction that ends at or before it is applied and
+// visible. It is what may be acknowledged to the slot (R5).
+func (g *Guard) Watermark() LSN { return LSN(g.markNow.Load()) }
+
+// Proven is the latest instant at which everything committed on the primary
+// is known to be applied here (R6); 0 when nothing is proven.
+func (g *Guard) Proven() Nanos { return Nanos(g.provenNow.Load()) }
+
+// Handles is how many handles are open.
+func (g *Guard) Handles() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.handles
+}
+
+// Open registers the dependencies of a fill before its request goes to the
+// origin and fixes its asof (R2). A fill that a pending commit has touched
+// already reports false: it may be served, and must not be stored.
+func (g *Guard) Open(h *Handle, owner Holder, deps []Dependency) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h.epoch, h.asof, h.owner = g.epoch, g.watermark, owner
+	h.settled, h.stored = g.settled, false
+	g.link(h, deps) // R3: index first, then check
+	h.doomed = !g.usable(h)
+	h.live.Store(true)
+	return !h.doomed
+}
+
+// OpenStored registers a response that was stored elsewhere with its epoch
+// and asof. It reports false, and registers nothing, unless the response is
+// usable (R3).
+func (g *Guard) OpenStored(h *Handle, owner Holder, deps []Dependency, epoch Epoch, asof LSN) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	h.epoch, h.asof, h.owner = epoch, asof, owner
+	g.link(h, deps) // R3: index first, then check
+	if !g.usable(h) {
+		g.unlink(h)
+		return false
+	}
+	h.stored = true
+	h.live.Store(true)
+	return true
+}
+
+// usable is R3. REQUIRES: g.mu held, h linked.
+func (g *Guard) usable(h *Handle) bool {
+	if h.epoch != g.epoch || h.epoch == 0 || h.asof < g.floor {
+		return false
+	}
+	for i := range h.nodes {
+		if !g.unfenced(&h.nodes[i].dep, h.asof) {
+			return false
+		}
+	}
+	return true
+}
+
+func (g *Guard) unfenced(d *Dependency, asof LSN) bool {
+	return asof >= d.shape.floor && d.shape.fence <= asof && g.fences.of(d.shape, d.sum) <= asof
+}
+
+// Extend adds dependencies that were learned from the response itself. They
+// were not watched while the fill was on its way, so their fences decide.
+func (g *Guard) Extend(h *Handle, deps []Dependency) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !h.linked {
+		return
+	}
+	all := make([]Dependency, 0, len(h.nodes)+len(deps))
+	for i := range h.nodes {
+		all = append(all, h.nodes[i].dep)
+	}
+	g.unlink(h)
+	g.link(h, append(all, deps...)) // R3: index first, then check
+	for i := range deps {
+		if !g.unfenced(&deps[i], h.asof) {
+			h.doomed = true
+		}
+	}
+}
+
+// Admit hands the handle from a fill to the stored response. It reports
+// false, and closes the handle, if anything has touched the dependencies
+// since Open; then the response must not be stored (R3).
+func (g *Guard) Admit(h *Handle, owner Holder) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !h.live.Load() || h.doomed {
+		g.unlink(h)
+		h.live.Store(false)
+		return false
+	}
+	h.owner, h.stored = owner, true
+	return true
+}
+
+// Joinable tells whether a reader that arrives now may share the flight of h
+// (R7): nothing it depends on was touched, and if a pending commit had touched
+// it at the start, nothing has settled since.
+func (g *Guard) Joinable(h *Handle) bool {
+	if !h.live.Load() {
+		return false
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return h.live.Load() && h.epoch == g.epoch && (!h.doomed || h.settled == g.settled)
+}
+
+// Close ends the handle: its response is gone. Closing twice is harmless.
+func (g *Guard) Close(h *Handle) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.unlink(h)
+	h.live.Store(false)
+}
+
+// link puts h into the index. REQUIRES: g.mu held, h not linked.
+func (g *Guard) link(h *Handle, deps []Dependency) {
+	h.nodes = make([]node, len(deps))
+	for i := range deps {
+		n := &h.nodes[i]
+		n.handle, n.dep = h, deps[i]
+		n.dep.shape.insert(n)
+	}
+	h.linked = true
+	g.handles++
+}
+
+// unlink takes h out of the index. REQUIRES: g.mu held.
+func (g *Guard) unlink(h *Handle) {
+	if !h.linked {
+		return
+	}
+	for i := range h.nodes {
+		h.nodes[i].dep.shape.remove(&h.nodes[i])
+	}
+	h.nodes, h.linked = nil, false
+	g.handles--
+}
