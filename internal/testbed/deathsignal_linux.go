@@ -1,0 +1,6 @@
+package testbed
+
+import "syscall"
+
+// setDeathSignal asks for sig when the forking thread ends, see prctl(2), PR_SET_PDEATHSIG.
+func setDeathSignal(attr *syscall.SysProcAttr, sig syscall.Signal) { attr.Pdeathsig = sig }

@@ -1,0 +1,212 @@
+package testbed
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Redis is a private Redis or Valkey server. Its methods may be called from any goroutine.
+type Redis struct {
+	program string
+	args    []string
+	dir     string // lock, log and what Redis saves
+	lock    *os.File
+	port    int
+
+	mu      sync.Mutex
+	process *process
+	closed  bool
+}
+
+// StartRedis starts a server on a free port of 127.0.0.1 with dir, which it creates, as its working directory. Nothing
+// is saved to disk unless args, which are redis-server's, say so. dir is treated as by StartPostgres.
+func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error) {
+	ctx, cancel := withPatience(ctx)
+	defer cancel()
+	program, err := redisProgram()
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	r := &Redis{program: program, args: args, dir: dir}
+	if r.lock, err = claim(dir); err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", dir, err)
+	}
+	for range portTries {
+		if r.port, err = freePort(); err != nil {
+			break
+		}
+		if err = r.Start(ctx); !errors.Is(err, errPortTaken) {
+			break
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// Port is the server's TCP port on 127.0.0.1, the same for the life of r.
+func (r *Redis) Port() int { return r.port }
+
+// URL is the connection URL of logical database 0.
+func (r *Redis) URL() string { return fmt.Sprintf("redis://%s/0", r.address()) }
+
+// Log is the path of the server's log.
+func (r *Redis) Log() string { return filepath.Join(r.dir, "log") }
+
+func (r *Redis) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
+
+// Start starts a stopped server again on its port and returns when it answers. It is empty then, unless its
+// arguments made it save. Starting a running server does nothing.
+func (r *Redis) Start(ctx context.Context) error {
+	ctx, cancel := withPatience(ctx)
+	defer cancel()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return errors.New("start Redis: closed")
+	}
+	if r.process.running() {
+		return nil
+	}
+	log, offset, err := openLog(r.Log())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	cmd := exec.Command(r.program, append([]string{
+		"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir,
+		"--save", "", "--appendonly", "no", "--daemonize", "no",
+	}, r.args...)...)
+	cmd.Dir = r.dir
+	cmd.Stdout, cmd.Stderr = log, log
+	if r.process, err = startProcess(cmd, syscall.SIGKILL); err != nil {
+		return fmt.Errorf("start Redis: %w", err)
+	}
+	if err := r.awaitReady(ctx, offset); err != nil {
+		return errors.Join(startError(fmt.Errorf("start Redis on port %d: %w", r.port, err), r.Log(), offset), r.process.stop(syscall.SIGKILL, stopPatience))
+	}
+	return nil
+}
+
+// awaitReady waits until this server, and no other on the same port (B3), answers and has loaded its data.
+func (r *Redis) awaitReady(ctx context.Context, offset int64) error {
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	last := errors.New("not asked yet")
+	for {
+		select {
+		case <-r.process.done:
+			if strings.Contains(logTail(r.Log(), offset), "Address already in use") {
+				return errPortTaken
+			}
+			return fmt.Errorf("the server ended: %w", r.process.err)
+		case <-ctx.Done():
+			return fmt.Errorf("the server does not answer: %w: %w", ctx.Err(), last)
+		case <-tick.C:
+		}
+		if last = r.ask(ctx); last == nil {
+			return nil
+		}
+	}
+}
+
+// ask returns nil if the server on the port is r's process and serves commands.
+func (r *Redis) ask(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.address())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "INFO\r\nQUIT\r\n"); err != nil {
+		return err
+	}
+	scanner := bufio.NewScanner(conn)
+	for scanner.Scan() {
+		switch line := scanner.Text(); {
+		case strings.HasPrefix(line, "-NOAUTH"):
+			return nil // args set a password; whose server it is can't be asked
+		case strings.HasPrefix(line, "-"):
+			return errors.New(line)
+		case strings.HasPrefix(line, "process_id:") && line != fmt.Sprintf("process_id:%d", r.process.handle.Pid):
+			return fmt.Errorf("another server answers: %s", line)
+		case line == "loading:1":
+			return errors.New("loading")
+		case line == "+OK":
+			return nil
+		}
+	}
+	return errors.Join(scanner.Err(), io.ErrUnexpectedEOF)
+}
+
+// Stop shuts the server down in order (SIGTERM) and waits until it is gone.
+func (r *Redis) Stop() error { return r.end(syscall.SIGTERM) }
+
+// Kill ends the server as a crash would (SIGKILL) and waits until it is gone.
+func (r *Redis) Kill() error { return r.end(syscall.SIGKILL) }
+
+func (r *Redis) end(sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.process.stop(sig, stopPatience); err != nil {
+		return fmt.Errorf("stop Redis: %w", err)
+	}
+	return nil
+}
+
+// Pause stops the server's execution (SIGSTOP): connections stay open and are accepted by the kernel, nothing answers.
+func (r *Redis) Pause() error { return r.send(syscall.SIGSTOP) }
+
+// Resume ends Pause.
+func (r *Redis) Resume() error { return r.send(syscall.SIGCONT) }
+
+func (r *Redis) send(sig syscall.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.process.signal(sig)
+}
+
+// Pid is the server's process id, 0 while it is stopped.
+func (r *Redis) Pid() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.process.running() {
+		return 0
+	}
+	return r.process.handle.Pid
+}
+
+// Close kills the server and removes its directory. It may be called again.
+func (r *Redis) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil
+	}
+	r.closed = true
+	if err := errors.Join(r.process.stop(syscall.SIGKILL, stopPatience), os.RemoveAll(r.dir), r.lock.Close()); err != nil {
+		return fmt.Errorf("close Redis: %w", err)
+	}
+	return nil
+}
