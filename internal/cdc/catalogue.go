@@ -1,0 +1,192 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/coherence"
+)
+
+// Catalogue is what a database says of the watched tables at one moment.
+type Catalogue struct {
+	Tables   []coherence.Table // in the order of Config.Watches
+	Coarse   []CoarseTable
+	Warnings []string // what goes wrong one day, each with its mend
+
+	SystemID string // of the cluster
+	Timeline int32
+	Version  int // server_version_num: 150004
+	Database string
+
+	statusInterval time.Duration // a third of wal_sender_timeout, at most a second
+	fingerprint    string
+	relations      []relationFacts
+	byOID          map[uint32]coherence.TableID
+	byName         map[string]coherence.TableID
+	leaves         map[uint32]coherence.TableID // partitions of watched tables
+	others         map[uint32]bool              // published and not watched
+	publication    *publication                 // nil: there is none of the name
+	slot           *slot                        // nil: there is none of the name
+	standbyNames   string
+}
+
+// CoarseTable is a table whose old rows don't say enough: a change counts for
+// any value of Columns.
+type CoarseTable struct {
+	Table   string
+	Columns []string
+	Mend    string // the SQL that ends it
+}
+
+// relationFacts is a watched table.
+type relationFacts struct {
+	name        string
+	oid         uint32
+	identity    byte // pg_class.relreplident
+	partitioned bool
+	owned       bool // the role may alter it
+	columns     []columnFacts
+	watched     []watchedColumn
+	old         identity // what old rows can be relied on for
+	members     []member // the table itself, or it and its partitions
+}
+
+// columnFacts is a column of a watched table.
+type columnFacts struct {
+	name      string
+	typeOID   uint32
+	generated bool
+}
+
+// watchedColumn is a column in the order of coherence.Table.Columns.
+type watchedColumn struct {
+	name   string
+	wanted bool // conditions compare it, and by the kind that the guard knows
+}
+
+func (r *relationFacts) column(name string) *columnFacts {
+	for i := range r.columns {
+		if r.columns[i].name == name {
+			return &r.columns[i]
+		}
+	}
+	return nil
+}
+
+// identities copies what old rows can be relied on for.
+func (c *Catalogue) identities() []identity {
+	ids := make([]identity, len(c.relations))
+	for i := range c.relations {
+		ids[i] = c.relations[i].old
+	}
+	return ids
+}
+
+// compareBy marks the columns whose kind or labels are no longer those that
+// the guard was made with: their values count as unknown. It returns their names.
+func (c *Catalogue) compareBy(tables []coherence.Table) []string {
+	var changed []string
+	for t := range c.relations {
+		for i := range c.relations[t].watched {
+			w := &c.relations[t].watched[i]
+			now, then := &c.Tables[t].Columns[i], &tables[t].Columns[i]
+			if now.Kind != then.Kind || gone(then.Labels, now.Labels) {
+				w.wanted = false
+				changed = append(changed, c.Tables[t].Name+"."+w.name)
+			}
+		}
+	}
+	return changed
+}
+
+// gone tells whether a label is not there any more. One that is new is no
+// condition until the next start, which is safe.
+func gone(then, now []string) bool {
+	return slices.ContainsFunc(then, func(label string) bool { return !slices.Contains(now, label) })
+}
+
+// Inspect reads the catalogue and checks everything that a Listener needs. It
+// writes nothing. What stands in the way comes as a *RefusalError, all of it
+// at once.
+func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	conn, err := cfg.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	ins, err := inspect(ctx, &cfg, conn)
+	if err != nil {
+		return nil, err
+	}
+	if err := ins.everything().err(); err != nil {
+		return nil, err
+	}
+	// That the role may replicate and that no pooler is in between shows only
+	// when it is tried.
+	replication, err := cfg.connectReplication(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ins.catalogue, replication.Close(context.WithoutCancel(ctx))
+}
+
+// inspection is the work on one Catalogue.
+type inspection struct {
+	cfg       *Config
+	tx        pgx.Tx
+	catalogue *Catalogue
+	server    serverFacts
+	refused   refusals // what nothing but a person can mend
+	pending   refusals // what Setup mends
+}
+
+// inspect reads everything in one snapshot.
+func inspect(ctx context.Context, cfg *Config, conn *pgx.Conn) (*inspection, error) {
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
+	if err != nil {
+		return nil, fmt.Errorf("read the catalogue: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	ins := &inspection{cfg: cfg, tx: tx, catalogue: &Catalogue{
+		byOID:  make(map[uint32]coherence.TableID),
+		byName: make(map[string]coherence.TableID),
+		leaves: make(map[uint32]coherence.TableID),
+		others: make(map[uint32]bool),
+	}}
+	if err := ins.readServer(ctx); err != nil {
+		return nil, fmt.Errorf("read the server's settings: %w", err)
+	}
+	if ins.server.version < minimumVersion || ins.server.recovery {
+		return ins, nil // the rest may not even be there
+	}
+	for i := range cfg.Watches {
+		if err := ins.readTable(ctx, &cfg.Watches[i]); err != nil {
+			return nil, fmt.Errorf("read table %s: %w", cfg.Watches[i].Table, err)
+		}
+	}
+	if err := ins.readPublication(ctx); err != nil {
+		return nil, fmt.Errorf("read publication %s: %w", cfg.Publication, err)
+	}
+	if !cfg.Temporary {
+		if err := ins.readSlot(ctx); err != nil {
+			return nil, fmt.Errorf("read slot %s: %w", cfg.Slot, err)
+		}
+	}
+	ins.checkFreeSlots()
+	if ins.catalogue.fingerprint, err = fingerprint(ctx, tx, cfg); err != nil {
+		return nil, err
+	}
+	return ins, nil
+}
+
+// everything is all that stands in the way of a Listener.
+func (ins *inspection) everything() refusals {
+	return append(append(refusals{}, ins.refused...), ins.pending...)
+}

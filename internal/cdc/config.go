@@ -1,0 +1,84 @@
+package cdc
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// Config says which database to listen to and what to look at.
+type Config struct {
+	URL         string // of the primary itself, not of a pooler
+	Slot        string // name of the replication slot; of a temporary one the beginning of its name
+	Publication string
+
+	// Temporary asks for a slot that lives as long as its connection. Every
+	// connection then starts a new epoch.
+	Temporary bool
+
+	// Relay tells the processes that don't hold the slot what the one that
+	// does has received. nil: there is only one process.
+	Relay *Relay
+
+	BulkRows int // a transaction with more rows counts as a change of whole tables
+	Watches  []Watch
+
+	// MaxLag is how old a proof of freshness may be. It is renewed every tenth
+	// of it, within 5 ms and 50 ms.
+	MaxLag time.Duration
+
+	Now    func() coherence.Nanos // the process's monotonic clock
+	Logger *slog.Logger           // nil: nothing is logged
+}
+
+// Watch is a table and the columns that are spoken of.
+type Watch struct {
+	Table      string   // qualified, unquoted: public.listings
+	Columns    []string // in any condition or column list
+	Conditions []string // those used in conditions; their old values are wanted
+	Folded     []string // those under lower() or upper()
+}
+
+// names splits a qualified name. A name without a schema is in public.
+func (w *Watch) names() (schema, table string) {
+	schema, table, ok := strings.Cut(w.Table, ".")
+	if !ok {
+		return "public", w.Table
+	}
+	return schema, table
+}
+
+// slotName is what PostgreSQL allows: https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION.
+var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+
+// check looks at what can be seen without a server. Names that get past it
+// are safe to put into a replication command.
+func (c *Config) check() error {
+	if !slotName.MatchString(c.Slot) {
+		return fmt.Errorf("slot name %q: use up to 63 lower-case letters, digits and underscores", c.Slot)
+	}
+	if c.Publication == "" || len(c.Publication) > 63 || strings.ContainsRune(c.Publication, 0) {
+		return fmt.Errorf("publication name %q: use 1 to 63 bytes", c.Publication)
+	}
+	if len(c.Watches) == 0 {
+		return errors.New("no table is watched: declare one in a route's depends_on")
+	}
+	return nil
+}
+
+// probeInterval is how often the proof of freshness is renewed.
+func (c *Config) probeInterval() time.Duration {
+	return min(max(c.MaxLag/10, 5*time.Millisecond), 50*time.Millisecond)
+}
+
+func (c *Config) logger() *slog.Logger {
+	if c.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return c.Logger
+}

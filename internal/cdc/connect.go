@@ -1,0 +1,154 @@
+package cdc
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+const (
+	applicationName = "walpurge"
+
+	connectTimeout = 10 * time.Second
+	queryTimeout   = 5 * time.Second  // a server that takes longer for a tiny query counts as hung
+	deadPeer       = 15 * time.Second // until a peer that acknowledges nothing is given up
+	readBuffer     = 256 << 10        // of the replication connection, in bytes
+)
+
+// ordinary is the configuration of a connection for queries.
+func (c *Config) ordinary() (*pgx.ConnConfig, error) {
+	conf, err := pgx.ParseConfig(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
+	}
+	dialer(&conf.Config)
+	maps.Copy(conf.RuntimeParams, map[string]string{
+		"application_name":  applicationName,
+		"client_encoding":   "UTF8",
+		"search_path":       "pg_catalog",
+		"statement_timeout": "0",
+	})
+	return conf, nil
+}
+
+// replication is the configuration of the connection that receives the log.
+// Rows arrive as text in the formats that these parameters fix, whatever the
+// role, the database or the server prefers.
+func (c *Config) replication() (*pgconn.Config, error) {
+	conf, err := pgconn.ParseConfig(c.URL)
+	if err != nil {
+		return nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
+	}
+	dialer(conf)
+	maps.Copy(conf.RuntimeParams, map[string]string{
+		"replication":        "database",
+		"application_name":   applicationName,
+		"client_encoding":    "UTF8",
+		"search_path":        "pg_catalog",
+		"DateStyle":          "ISO",
+		"IntervalStyle":      "postgres",
+		"TimeZone":           "UTC",
+		"extra_float_digits": "3",
+		"bytea_output":       "hex",
+		"statement_timeout":  "0",
+	})
+	conf.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
+		return pgproto3.NewFrontend(bufio.NewReaderSize(&pacedReader{r: r}, readBuffer), w)
+	}
+	return conf, nil
+}
+
+func dialer(conf *pgconn.Config) {
+	if conf.ConnectTimeout == 0 || conf.ConnectTimeout > connectTimeout {
+		conf.ConnectTimeout = connectTimeout
+	}
+	d := &net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3},
+		Control: func(network, address string, raw syscall.RawConn) error {
+			if !strings.HasPrefix(network, "tcp") {
+				return nil
+			}
+			return userTimeout(network, address, raw)
+		},
+	}
+	conf.DialFunc = d.DialContext
+}
+
+// connect opens a connection for queries.
+func (c *Config) connect(ctx context.Context) (*pgx.Conn, error) {
+	conf, err := c.ordinary()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, conf)
+	if err != nil {
+		return nil, fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	return conn, nil
+}
+
+// connectReplication opens a connection for replication commands.
+func (c *Config) connectReplication(ctx context.Context) (*pgconn.PgConn, error) {
+	conf, err := c.replication()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgconn.ConnectConfig(ctx, conf)
+	if err != nil {
+		return nil, fmt.Errorf("connect for replication: %w", explainReplication(err))
+	}
+	return conn, nil
+}
+
+// explainReplication adds the mend to an error that a person can do something
+// about.
+func explainReplication(err error) error {
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.Code {
+	case "28000": // invalid_authorization_specification
+		return fmt.Errorf("%w; let the role in for this database in pg_hba.conf and give it REPLICATION", err)
+	case "42501": // insufficient_privilege
+		return fmt.Errorf("%w; give the role REPLICATION", err)
+	case "53300": // too_many_connections
+		return fmt.Errorf("%w; raise max_wal_senders and restart PostgreSQL, or stop another replica", err)
+	case "28P01", "3D000", "57P03", "57P01", "57P02", "53400":
+		return err
+	}
+	return fmt.Errorf("%w; poolers such as PgBouncer and Supavisor don't carry replication: use a direct URL of the primary", err)
+}
+
+// server says which cluster answers, and in what role.
+type server struct {
+	system   string
+	timeline int32
+	recovery bool
+}
+
+const serverQuery = `SELECT (pg_control_system()).system_identifier::text, pg_is_in_recovery(),
+ CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END`
+
+// errOtherServer says that two connections reach different servers.
+var errOtherServer = errors.New("the URL leads to different PostgreSQL servers; use one that leads to the primary only")
+
+// identify asks who answers on conn.
+func identify(ctx context.Context, conn *pgx.Conn) (server, error) {
+	var s server
+	if err := conn.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline); err != nil {
+		return s, fmt.Errorf("identify the server: %w", err)
+	}
+	return s, nil
+}

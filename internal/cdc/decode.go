@@ -1,0 +1,240 @@
+package cdc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// messagePrefix is the prefix of logical messages that purge groups, and of
+// nothing else.
+const messagePrefix = "walpurge"
+
+// errShort says that a message ended before its content did.
+var errShort = errors.New("message is too short")
+
+// errLong says that something follows the content of a message.
+var errLong = errors.New("message is too long")
+
+// decoder reads pgoutput's protocol version 1 with logical messages
+// (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
+// and builds one transaction after the other in tx. It fails closed: whatever
+// it doesn't understand is an error.
+//
+// Row values reach tx without a copy between; in the steady state a row costs
+// no allocation.
+type decoder struct {
+	catalogue *Catalogue
+	tx        *coherence.Transaction
+	relations map[uint32]*relation
+	last      *relation // the relation of the last change
+	identity  []identity
+	inside    bool // between Begin and Commit
+	suspect   bool // a Relation message disagreed with the catalogue
+
+	oldRow, newRow       []datum
+	oldValues, newValues []coherence.Value
+}
+
+// newDecoder makes a decoder for one stream. The kinds that the guard
+// compares by are those of tables.
+func newDecoder(c *Catalogue, tables []coherence.Table, bulk int) *decoder {
+	d := &decoder{
+		catalogue: c,
+		tx:        coherence.NewTransaction(tables, bulk),
+		relations: make(map[uint32]*relation),
+		identity:  c.identities(),
+	}
+	widest := 0
+	for i := range tables {
+		widest = max(widest, len(tables[i].Columns))
+	}
+	d.oldValues, d.newValues = make([]coherence.Value, widest), make([]coherence.Value, widest)
+	return d
+}
+
+// decode reads one message. It reports true when it was a Commit: then tx is
+// complete, and valid until the next call.
+func (d *decoder) decode(msg []byte) (committed bool, err error) {
+	c := cursor{rest: msg}
+	kind := c.uint8()
+	switch kind {
+	case 'B':
+		err = d.begin(&c)
+	case 'C':
+		return true, d.commit(&c)
+	case 'R':
+		err = d.relation(&c)
+	case 'I', 'U', 'D':
+		err = d.change(kind, &c)
+	case 'T':
+		err = d.truncate(&c)
+	case 'M':
+		err = d.message(&c)
+	case 'O', 'Y', 'A':
+		// The origin of a change and the name of a type don't matter here.
+		// PostgreSQL 18 may send a Stream Abort that nobody asked for.
+		if len(c.rest) == 0 {
+			err = errShort
+		}
+		c.rest = nil
+	default:
+		err = errors.New("unknown message")
+	}
+	switch {
+	case err != nil:
+	case c.short:
+		err = errShort
+	case len(c.rest) > 0:
+		err = errLong
+	}
+	if err != nil {
+		return false, fmt.Errorf("decode %q: %w", kind, err)
+	}
+	return false, nil
+}
+
+func (d *decoder) begin(c *cursor) error {
+	start, at, xid := c.uint64(), c.uint64(), c.uint32()
+	if c.short {
+		return errShort
+	}
+	if d.inside {
+		return errors.New("a transaction begins inside another")
+	}
+	d.inside = true
+	d.tx.Begin(xid, coherence.LSN(start), timestamp(at))
+	return nil
+}
+
+func (d *decoder) commit(c *cursor) error {
+	_, start, end, _ := c.uint8(), c.uint64(), c.uint64(), c.uint64()
+	switch {
+	case c.short:
+		return fmt.Errorf("decode 'C': %w", errShort)
+	case len(c.rest) > 0:
+		return fmt.Errorf("decode 'C': %w", errLong)
+	case !d.inside:
+		return errors.New("decode 'C': a commit without a begin")
+	case coherence.LSN(start) != d.tx.Start || end <= start:
+		return fmt.Errorf("decode 'C': the commit from %s to %s is not the one that began, at %s",
+			coherence.LSN(start), coherence.LSN(end), d.tx.Start)
+	}
+	d.inside = false
+	d.tx.Commit(coherence.LSN(end))
+	return nil
+}
+
+// change reads an Insert, Update or Delete.
+func (d *decoder) change(kind byte, c *cursor) error {
+	rel, err := d.find(c.uint32())
+	if err != nil {
+		return err
+	}
+	if rel.unwatched {
+		c.rest = nil
+		return nil
+	}
+	var old byte
+	marker := c.uint8()
+	if kind != 'I' && (marker == 'O' || marker == 'K') {
+		old = marker
+		if d.oldRow, err = tuple(c, rel, d.oldRow); err != nil {
+			return err
+		}
+		if kind == 'U' {
+			marker = c.uint8()
+		}
+	}
+	if kind == 'D' {
+		if old == 0 {
+			return fmt.Errorf("a deleted row is marked %q", marker)
+		}
+	} else {
+		if marker != 'N' {
+			return fmt.Errorf("a new row is marked %q", marker)
+		}
+		if d.newRow, err = tuple(c, rel, d.newRow); err != nil {
+			return err
+		}
+	}
+	if c.short {
+		return errShort
+	}
+	switch kind {
+	case 'I':
+		d.insert(rel)
+	case 'U':
+		d.update(rel, old)
+	case 'D':
+		d.remove(rel, old)
+	}
+	return nil
+}
+
+// find is the relation that a change inside a transaction names.
+func (d *decoder) find(oid uint32) (*relation, error) {
+	if !d.inside {
+		return nil, errors.New("a change outside a transaction")
+	}
+	if d.last != nil && d.last.oid == oid {
+		return d.last, nil
+	}
+	rel := d.relations[oid]
+	if rel == nil {
+		return nil, fmt.Errorf("relation %d has not been described", oid)
+	}
+	d.last = rel
+	return rel, nil
+}
+
+// truncate reads a Truncate: the number of relations, options, their ids.
+func (d *decoder) truncate(c *cursor) error {
+	n := c.uint32()
+	c.uint8()
+	if int64(n)*4 != int64(len(c.rest)) {
+		return errShort
+	}
+	for range n {
+		rel, err := d.find(c.uint32())
+		if err != nil {
+			return err
+		}
+		if !rel.unwatched {
+			d.tx.Rows[rel.table][coherence.Truncate]++
+			d.tx.Whole(rel.table)
+		}
+	}
+	return nil
+}
+
+// message reads a logical message. One that is not transactional has no
+// commit, thus no position to purge at, and is ignored.
+func (d *decoder) message(c *cursor) error {
+	flags, _, prefix := c.uint8(), c.uint64(), c.zstring()
+	content := c.take(int(int32(c.uint32())))
+	if c.short {
+		return errShort
+	}
+	if flags&1 == 0 || string(prefix) != messagePrefix {
+		return nil
+	}
+	if !d.inside {
+		return errors.New("a transactional message outside a transaction")
+	}
+	for name := range bytes.FieldsSeq(content) {
+		d.tx.Group(string(name))
+	}
+	return nil
+}
+
+// postgresEpoch is the zero of PostgreSQL's timestamps, in microseconds of
+// Unix time.
+const postgresEpoch = 946_684_800_000_000
+
+func timestamp(microseconds uint64) time.Time {
+	return time.UnixMicro(int64(microseconds) + postgresEpoch)
+}

@@ -1,0 +1,45 @@
+// Package cdc turns what PostgreSQL's write-ahead log says into transactions
+// and hands them to a [coherence.Guard].
+//
+// # Parts
+//
+// [Inspect] reads the catalogue, checks everything that can be checked and
+// writes nothing. [Setup] makes the publication, the replica identities and
+// the slot. A [Listener] then runs one session after the other; in a session
+// four goroutines with a connection each work side by side:
+//
+//	receive     the replication connection: decodes, applies, acknowledges (R1, R5)
+//	visibility  asks for snapshots until nothing is pending (R4)
+//	prober      asks for the flush position: the proof of freshness (R6)
+//	watcher     looks for changes of the catalogue and after the slot, every second
+//
+// Every transaction goes through Listener.apply and every acknowledgement
+// comes from Listener.acknowledge.
+//
+// # The relay
+//
+// With a [Relay], several processes share one slot. The one that holds it
+// leads: in its sessions a fifth goroutine, relayWriter, appends what it
+// receives to a Redis stream. A follower reads the stream and applies it while
+// another process leads, and before the own one does; it asks the primary
+// itself for its proof of freshness. Leader or not, a process begins by
+// loading the stream, looks whether the slot is free, and in Listener.session
+// asks for it. docs/decisions/0003-relay.md says why that is safe.
+//
+// # How an epoch starts
+//
+// A session that can't continue the history of the one before starts a new
+// epoch (R8), in this order:
+//
+//  1. The catalogue is read and found good.
+//  2. The horizon passes: every transaction that was open at that time ends.
+//     One that was open when a table came into the publication may never be
+//     published for it, and a commit older than a new slot is not decoded but
+//     may still be invisible, for instance while it waits for a standby.
+//  3. The stream starts where the slot stands. All that was applied and not yet
+//     visible lies after that (R5) and is sent again.
+//  4. With a relay, the epoch's first entry is written, which fences whoever led
+//     before.
+//  5. The guard is reset to that position. Nothing that was cached before
+//     counts, and a new fill reads all that the stream left out.
+package cdc

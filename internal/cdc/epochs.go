@@ -1,0 +1,72 @@
+package cdc
+
+import (
+	"walpurge/internal/coherence"
+)
+
+// The reasons for a new epoch (R8), as metrics label them:
+//
+//	start         the process has started
+//	temporary     a temporary slot ended with its connection
+//	system        another cluster answers
+//	timeline      the same cluster after a failover or a recovery to a point in time
+//	behind        the server's log ends before what has been applied: it was set back
+//	slot_missing  the slot had been dropped
+//	slot_lost     the server had removed WAL that the slot needed
+//	slot_ahead    the slot stands beyond what has been applied: somebody moved it or made it again
+//	decode        the stream could not be understood
+//	schema        a relation in the stream led to a change of the catalogue
+//	catalogue     the catalogue has changed
+//	relay         Redis took nothing for so long that others can't continue
+//	redis         Redis has lost entries of the relay
+//	gap           a follower found entries of the relay missing
+//
+// reason decides whether a session at the slot position at, on a server whose
+// log has been flushed up to position, must start one. It returns the reason,
+// or the empty string if it continues the history.
+func (l *Listener) reason(s *session, position, at coherence.LSN, slot string) string {
+	held := l.guard.Applied()
+	if l.follower != nil {
+		held = l.follower.held()
+	}
+	return l.reasonFrom(s, position, at, held, slot)
+}
+
+// reasonFrom decides when everything up to held need not come again.
+func (l *Listener) reasonFrom(s *session, position, at, held coherence.LSN, slot string) string {
+	h := &l.history
+	applied := l.guard.Applied()
+	switch {
+	case !h.begun:
+		return "start"
+	case s.server.system != h.server.system:
+		return "system"
+	case s.server.timeline != h.server.timeline:
+		return "timeline"
+	case position < applied:
+		return "behind"
+	case slot != "":
+		return slot
+	case h.doubt != "":
+		return h.doubt
+	case at > held:
+		return "slot_ahead"
+	case s.catalogue.fingerprint != h.fingerprint:
+		return "catalogue"
+	}
+	return ""
+}
+
+// newEpoch starts an epoch at start.
+func (l *Listener) newEpoch(reason string, start coherence.LSN) {
+	l.enterEpoch(coherence.Epoch(random()), reason, start)
+}
+
+// enterEpoch is where every epoch starts, one's own and those that another
+// process has begun.
+func (l *Listener) enterEpoch(epoch coherence.Epoch, reason string, start coherence.LSN) {
+	dropped := l.guard.Reset(epoch, start)
+	l.observer.Epoch(reason, dropped)
+	l.log.Info("a new epoch: nothing that was cached before counts",
+		"reason", reason, "epoch", epoch.String(), "start", start.String(), "dropped", dropped)
+}

@@ -1,0 +1,106 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// prove renews the proof of freshness of a follower (R6), for ever: it asks
+// the primary itself, and the relay has to bring everything up to the answer.
+// No clock of another machine is involved.
+func (f *follower) prove(ctx context.Context) error {
+	tick := time.NewTicker(f.l.cfg.probeInterval())
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		f.mu.Lock()
+		proving, changed := f.mu.proving, f.mu.changed
+		f.mu.Unlock()
+		if !proving {
+			select {
+			case <-ctx.Done():
+			case <-changed:
+			}
+			continue
+		}
+		f.proveTerm(ctx, tick.C)
+	}
+	return nil
+}
+
+// proveTerm proves until the leader's server, the epoch or the right to prove
+// change.
+func (f *follower) proveTerm(ctx context.Context, tick <-chan time.Time) {
+	f.mu.Lock()
+	term, ok, changed := f.mu.term, f.mu.proving, f.mu.changed
+	var expect server
+	if ok {
+		expect = f.mu.announced.server
+	}
+	f.mu.Unlock()
+	if !ok {
+		return
+	}
+	side := newSide(&f.l.cfg, expect)
+	defer side.close()
+	f.l.flush.open()
+	wake := f.l.flush.waking()
+	defer f.l.flush.retire(wake, errNotFollowing)
+	for ctx.Err() == nil {
+		goes, err := f.probe(ctx, side, term)
+		switch {
+		case !goes:
+			return
+		case err == nil:
+			side.wait.reset()
+		case ctx.Err() == nil:
+			if errors.Is(err, errOtherServer) {
+				f.l.guard.Unprove()
+			}
+			f.l.trouble("freshness", err)
+			wait(ctx, side.wait.next())
+		}
+		select {
+		case <-ctx.Done():
+		case <-changed:
+			return
+		case <-tick:
+		case <-wake:
+		}
+	}
+}
+
+// probe asks once. It reports whether the term goes on.
+func (f *follower) probe(ctx context.Context, side *side, term int) (bool, error) {
+	waiters := f.l.flush.take() // R6: before the question is asked
+	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
+	lsn, err := flushPosition(ctx, side)
+	answer(waiters, flushAnswer{lsn, err})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.term != term || !f.mu.proving {
+		return false, nil
+	}
+	if err != nil {
+		return true, err
+	}
+	if lsn < before {
+		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
+		f.review()
+		return false, fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
+	}
+	f.l.guard.Probe(lsn, asked)
+	return true, nil
+}
+
+// retire shuts f if it is still the one that wake belongs to: a session may
+// have opened it anew.
+func (f *flushGroup) retire(wake <-chan struct{}, err error) {
+	f.mu.Lock()
+	mine := f.mu.wake == wake
+	f.mu.Unlock()
+	if mine {
+		f.shut(err)
+	}
+}

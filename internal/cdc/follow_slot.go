@@ -1,0 +1,82 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Pauses between two looks at the slot.
+const (
+	vacancyPause = 500 * time.Millisecond
+	eagerPause   = 20 * time.Millisecond // when the leader has said that it leaves,
+	eagerFor     = 2 * time.Second       // for so long
+)
+
+// vacancy looks whether somebody holds the slot. It is one small query on a
+// connection that stays, where asking for the slot itself takes two new
+// connections and a look at the whole catalogue.
+type vacancy struct {
+	l    *Listener
+	conn *pgx.Conn
+}
+
+// awaitVacancy waits until the slot may be asked for, and tells whether ctx
+// goes on.
+func (f *follower) awaitVacancy(ctx context.Context) bool {
+	for {
+		if !f.vacancy.taken(ctx) {
+			return ctx.Err() == nil
+		}
+		f.l.setState("the slot is held by another process", nil)
+		pause := vacancyPause
+		f.mu.Lock()
+		if time.Since(f.mu.left) < eagerFor {
+			pause = eagerPause
+		}
+		f.mu.Unlock()
+		if !wait(ctx, pause) {
+			return false
+		}
+	}
+}
+
+// taken tells whether somebody is known to hold the slot. What stands in the
+// way of knowing is for the attempt to take it to report.
+func (v *vacancy) taken(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	if v.conn == nil || v.conn.IsClosed() {
+		conn, err := v.l.cfg.connect(ctx)
+		if err != nil {
+			return false
+		}
+		v.conn = conn
+	}
+	slot, err := findSlot(ctx, v.conn, v.l.cfg.Slot)
+	if err != nil {
+		v.close()
+		return false
+	}
+	v.l.noteSlot(v.l.cfg.Slot, slot)
+	return slot != nil && slot.active
+}
+
+func (v *vacancy) close() {
+	if v.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = v.conn.Close(ctx)
+		v.conn = nil
+	}
+}
+
+// taken tells whether err says that another process has the slot, or has just
+// made it.
+func taken(err error) bool {
+	var answer *pgconn.PgError
+	return errors.Is(err, errSlotInUse) || errors.As(err, &answer) && answer.Code == "42710" // duplicate_object
+}

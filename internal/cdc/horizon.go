@@ -1,0 +1,90 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/coherence"
+)
+
+const (
+	snapshotQuery = "SELECT pg_current_snapshot()::text"
+
+	horizonReport = 10 * time.Second // how often it is said who is waited for
+	horizonPause  = 20 * time.Millisecond
+)
+
+// passHorizon waits until every transaction that is open now has ended. One
+// that was open when a table came into the publication may never be published
+// for that table; one whose commit lies before a slot's start is not decoded
+// and may not be visible yet. Nothing may be cached while one is open.
+func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
+	horizon, err := nextID(ctx, control)
+	if err != nil {
+		return err
+	}
+	said := time.Now()
+	for {
+		now, err := snapshot(ctx, control)
+		if err != nil {
+			return err
+		}
+		if now.XMin > horizon {
+			return nil
+		}
+		l.setState("waiting for open transactions", nil)
+		if time.Since(said) >= horizonReport {
+			said = time.Now()
+			l.log.Warn("nothing is cached until the transactions that were open at the start have ended", l.blocker(ctx, control)...)
+		}
+		if !wait(ctx, horizonPause) {
+			return ctx.Err()
+		}
+	}
+}
+
+// nextID takes a transaction id: all that are open have a smaller one. The
+// xmax of a snapshot would not do: it follows the latest transaction that has
+// ended, and those that are open beyond it are not even listed.
+func nextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
+	tx, err := control.Begin(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("take a transaction id: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+	var text string
+	if err := tx.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&text); err != nil {
+		return 0, fmt.Errorf("take a transaction id: %w", err)
+	}
+	id, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("take a transaction id: %w", err)
+	}
+	return id, nil
+}
+
+func snapshot(ctx context.Context, conn *pgx.Conn) (coherence.Snapshot, error) {
+	var text string
+	if err := conn.QueryRow(ctx, snapshotQuery).Scan(&text); err != nil {
+		return coherence.Snapshot{}, fmt.Errorf("ask for a snapshot: %w", err)
+	}
+	return coherence.ParseSnapshot(text)
+}
+
+// blocker says which session or prepared transaction is the oldest, as far as
+// the role may see it.
+func (l *Listener) blocker(ctx context.Context, control *pgx.Conn) []any {
+	var what, state string
+	err := control.QueryRow(ctx, `SELECT what, state FROM (
+  SELECT 'pid ' || pid AS what, coalesce(state, '') AS state, age(backend_xid) AS age FROM pg_stat_activity WHERE backend_xid IS NOT NULL
+  UNION ALL SELECT 'prepared transaction ' || gid, 'prepared', age(transaction) FROM pg_prepared_xacts) AS open ORDER BY age DESC LIMIT 1`).Scan(&what, &state)
+	if err != nil {
+		return nil
+	}
+	return []any{slog.String("oldest", what), slog.String("state", state)}
+}

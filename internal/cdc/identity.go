@@ -1,0 +1,146 @@
+package cdc
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// member is a table that holds rows: the watched table itself, or one of its
+// partitions. The watched table comes first, also when it is partitioned and
+// holds none.
+type member struct {
+	oid         uint32
+	schema      string
+	table       string
+	kind        string
+	persistence string
+	identity    byte
+	index       string   // of USING INDEX
+	key         []string // columns of the replica identity; empty: there is none that works
+}
+
+func (m *member) name() string { return m.schema + "." + m.table }
+
+// full tells whether the old row is logged whole.
+func (m *member) full() bool { return m.identity == 'f' }
+
+// usable tells whether UPDATE and DELETE work once the table is published.
+func (m *member) usable() bool { return m.full() || len(m.key) > 0 }
+
+// statement sets the replica identity to FULL.
+func (m *member) statement() string {
+	return "ALTER TABLE " + quoteTable(m.schema, m.table) + " REPLICA IDENTITY FULL"
+}
+
+// A deferrable primary key is no replica identity, and of an index only its
+// key columns count, not the included ones.
+const membersQuery = `
+WITH member AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_partition_tree($1::oid::regclass))
+SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relreplident::text,
+ coalesce((SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i
+   CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
+   JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+   WHERE i.indrelid = c.oid AND k.n <= i.indnkeyatts AND i.indimmediate AND i.indisvalid
+     AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END), '{}'),
+ coalesce((SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident), '')
+FROM member m JOIN pg_class c ON c.oid = m.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+ORDER BY c.oid <> $1, c.oid`
+
+// readMembers reads the tables that hold the rows of facts and what their old
+// rows can be relied on for.
+func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) error {
+	rows, err := ins.tx.Query(ctx, membersQuery, facts.oid)
+	if err != nil {
+		return err
+	}
+	var m member
+	var ident string
+	if _, err := pgx.ForEachRow(rows, []any{&m.oid, &m.schema, &m.table, &m.kind, &m.persistence, &ident, &m.key, &m.index}, func() error {
+		m.identity = ident[0]
+		facts.members = append(facts.members, m)
+		m.key = nil
+		return nil
+	}); err != nil {
+		return err
+	}
+	facts.old = identity{full: facts.identity == 'f', key: make(map[string]bool)}
+	for i := range facts.columns {
+		facts.old.key[facts.columns[i].name] = true
+	}
+	for i := range facts.members {
+		m := &facts.members[i]
+		switch {
+		case m.kind == "p" && i > 0: // an inner node of the tree: no rows
+		case m.full():
+		default:
+			key := make(map[string]bool)
+			for _, name := range m.key {
+				key[name] = true
+			}
+			facts.old.narrow(false, key)
+		}
+	}
+	return nil
+}
+
+// checkIdentity refuses tables whose writes would fail once published, and
+// lists those that are coarse.
+func (ins *inspection) checkIdentity(w *Watch, facts *relationFacts) {
+	usable := true
+	for i := range facts.members {
+		m := &facts.members[i]
+		switch {
+		case m.kind == "f":
+			ins.refused.table(facts.name, "detach it, or give the route a ttl and no dependency on "+facts.name,
+				"the partition %s of %s is a foreign table, whose changes are not in this server's WAL", m.name(), facts.name)
+		case m.persistence == "u":
+			ins.refused.table(facts.name, "ALTER TABLE "+quoteTable(m.schema, m.table)+" SET LOGGED",
+				"the partition %s of %s is unlogged: its changes are not in the WAL", m.name(), facts.name)
+		case m.kind == "p" && i > 0:
+		case !m.usable():
+			usable = false
+			why := "no primary key that it could use"
+			if m.identity == 'n' {
+				why = "NOTHING as its replica identity"
+			} else if m.identity == 'i' {
+				why = "an index as its replica identity that doesn't exist any more"
+			}
+			ins.pending.table(facts.name, m.statement()+", or give it a primary key",
+				"table %s has %s: once it is published, UPDATE and DELETE on it fail", m.name(), why)
+		}
+	}
+	if missing := facts.unknownBefore(w); usable && len(missing) > 0 {
+		ins.catalogue.Coarse = append(ins.catalogue.Coarse, CoarseTable{
+			Table: facts.name, Columns: missing, Mend: strings.Join(facts.fullStatements(), "; "),
+		})
+	}
+}
+
+// unknownBefore are the columns of w whose old values are not logged.
+func (r *relationFacts) unknownBefore(w *Watch) []string {
+	if r.old.full {
+		return nil
+	}
+	missing := make(map[string]bool)
+	for _, name := range w.Columns {
+		if !r.old.key[name] {
+			missing[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(missing))
+}
+
+// fullStatements set the replica identity to FULL wherever it isn't.
+func (r *relationFacts) fullStatements() []string {
+	var statements []string
+	for i := range r.members {
+		if m := &r.members[i]; !m.full() && (m.kind != "p" || i == 0) {
+			statements = append(statements, m.statement())
+		}
+	}
+	return statements
+}

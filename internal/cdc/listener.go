@@ -1,0 +1,251 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// Observer is told what happens, from the goroutines that do it: it must not
+// block.
+type Observer interface {
+	// Applied is called after a transaction that touches something watched has
+	// been applied. tx and p are valid until it returns.
+	Applied(tx *coherence.Transaction, p *coherence.Purge, took time.Duration)
+	// Settled is called when a transaction has been found visible. lag is the time
+	// since its commit by the server's clock and this machine's, at least 0.
+	// Where commits become visible out of order it belongs to one beside it.
+	Settled(lag time.Duration)
+	// Epoch is called when an epoch has started, with the reason and how many
+	// responses and fills were dropped.
+	Epoch(reason string, dropped int)
+}
+
+// deaf is the Observer of those who want none.
+type deaf struct{}
+
+func (deaf) Applied(*coherence.Transaction, *coherence.Purge, time.Duration) {}
+func (deaf) Settled(time.Duration)                                           {}
+func (deaf) Epoch(string, int)                                               {}
+
+// Listener follows one database's log for one guard.
+type Listener struct {
+	cfg      Config
+	guard    *coherence.Guard
+	observer Observer
+	log      *slog.Logger
+	flush    flushGroup
+	follower *follower    // nil without a relay
+	writer   *relayWriter // nil unless this process leads
+
+	// Of the goroutine that runs Run.
+	history history
+
+	mu struct {
+		sync.Mutex
+		status Status
+	}
+}
+
+// history is what a session must continue to stay in the epoch.
+type history struct {
+	begun       bool // some epoch has started
+	server      server
+	fingerprint string // of the catalogue
+	doubt       string // the reason for a new epoch that the last session left; empty: none
+}
+
+// NewListener makes a listener for the guard, which must have been made with
+// catalogue.Tables. observer may be nil.
+func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, observer Observer) *Listener {
+	if observer == nil {
+		observer = deaf{}
+	}
+	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.logger()}
+	if cfg.Relay != nil {
+		l.follower = newFollower(l, *cfg.Relay, catalogue.Database)
+	}
+	l.mu.status = Status{State: "starting", Slot: cfg.Slot, Publication: cfg.Publication, Version: catalogue.Version, System: catalogue.SystemID}
+	for _, w := range catalogue.Warnings {
+		l.log.Warn(w)
+	}
+	for _, c := range catalogue.Coarse {
+		l.log.Warn("old rows don't say enough: a change counts for any value of these columns", "table", c.Table, "columns", c.Columns, "mend", c.Mend)
+	}
+	return l
+}
+
+// errSlotInUse says that somebody else reads the slot: another proxy, or our
+// own connection of a moment ago that the server hasn't given up yet.
+var errSlotInUse = errors.New("the replication slot is in use by another connection")
+
+// slotInUsePause is how often a slot in use is asked for again.
+const slotInUsePause = time.Second
+
+// steady is how long a session must have lasted for the next failure to count
+// as the first.
+const steady = 5 * time.Second
+
+// Run follows the log until ctx ends; then it returns nil. Lost connections
+// are made again. It gives up, before the first epoch only, on what waiting
+// can't mend: a *RefusalError.
+func (l *Listener) Run(ctx context.Context) error {
+	var pauses backoff
+	said := make(map[string]bool) // errors logged since a session last worked
+	if l.follower != nil {
+		var stop context.CancelFunc
+		ctx, stop = context.WithCancel(ctx)
+		defer l.follower.end()
+		defer stop()
+	}
+	for {
+		if !l.follow(ctx) {
+			l.setState("stopped", nil)
+			return nil
+		}
+		began := time.Now()
+		err := l.session(ctx)
+		if ctx.Err() != nil {
+			l.setState("stopped", nil)
+			return nil
+		}
+		var refused *RefusalError
+		if errors.As(err, &refused) && !l.history.begun {
+			return err
+		}
+		var doubted *doubt
+		switch {
+		case errors.As(err, &doubted):
+			l.history.doubt = doubted.reason
+			if l.follower != nil {
+				l.follower.suspect(doubted.reason)
+			}
+			l.guard.Unprove()
+		case refused != nil:
+			// A watched table can't be followed any more: nothing is served until it
+			// can. Whether the catalogue has changed for good shows then.
+			l.guard.Unprove()
+		case errors.Is(err, errOtherServer):
+			l.guard.Unprove()
+		}
+		if time.Since(began) > steady {
+			pauses.reset()
+			clear(said)
+		}
+		pause := pauses.next()
+		state := "disconnected"
+		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, errFenced)) {
+			pauses.reset()
+			pause = vacancyPause
+		} else if errors.Is(err, errSlotInUse) {
+			pauses.reset()
+			pause, state = slotInUsePause, "waiting for the slot"
+		}
+		l.setState(state, err)
+		if !said[err.Error()] {
+			said[err.Error()] = true
+			l.log.Error("not following the database's log", "error", err)
+		}
+		if !wait(ctx, pause) {
+			l.setState("stopped", nil)
+			return nil
+		}
+	}
+}
+
+// doubt is an error that ends a session and its epoch (R8).
+type doubt struct {
+	reason string
+	err    error
+}
+
+func (d *doubt) Error() string { return d.err.Error() }
+func (d *doubt) Unwrap() error { return d.err }
+
+// follow follows the process that leads, if there is a relay, until the slot
+// may be asked for. It tells whether ctx goes on.
+func (l *Listener) follow(ctx context.Context) bool {
+	if l.follower == nil {
+		return true
+	}
+	l.follower.begin(ctx)
+	return l.follower.awaitVacancy(ctx)
+}
+
+// receive is where every transaction from the slot goes through.
+func (l *Listener) receive(tx *coherence.Transaction) {
+	l.apply(tx)
+	if l.writer != nil {
+		l.writer.transaction(tx)
+	}
+}
+
+// advance notes that everything up to lsn has come from the slot.
+func (l *Listener) advance(lsn coherence.LSN) {
+	l.guard.Advance(lsn)
+	if l.writer != nil {
+		l.writer.moved(lsn)
+	}
+}
+
+// apply is where every transaction goes through.
+func (l *Listener) apply(tx *coherence.Transaction) {
+	began := time.Now()
+	again := tx.End <= l.guard.Applied()
+	purge := l.guard.Apply(tx)
+	if !again && !tx.Empty() {
+		l.observer.Applied(tx, purge, time.Since(began))
+	}
+}
+
+// acknowledge is the position up to which the server may forget (R5).
+func (l *Listener) acknowledge() coherence.LSN {
+	if l.writer != nil {
+		return min(l.guard.Watermark(), l.writer.held())
+	}
+	return l.guard.Watermark()
+}
+
+// EmitPurge writes a message into the log of the database at url that purges
+// groups in every proxy that follows it. The result is at or after the
+// message's commit. A group name has no white space.
+func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN, error) {
+	content, err := purgeContent(groups)
+	if err != nil {
+		return 0, err
+	}
+	cfg := Config{URL: url}
+	conn, err := cfg.connect(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return emit(ctx, conn, content)
+}
+
+// EmitPurge is the function of the same name for the listener's database.
+func (l *Listener) EmitPurge(ctx context.Context, groups []string) (coherence.LSN, error) {
+	return EmitPurge(ctx, l.cfg.URL, groups)
+}
+
+// setState notes where the listener stands.
+func (l *Listener) setState(state string, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s := &l.mu.status
+	if err != nil {
+		s.LastError, s.LastErrorAt = err.Error(), time.Now()
+		s.Failures++
+	}
+	s.State, s.Connected = state, state == following
+}
+
+// following is the state of a session whose stream runs.
+const following = "following"
+
+// errNotFollowing says that there is no session that could answer.
+var errNotFollowing = errors.New("the database's log is not followed at the moment")

@@ -1,0 +1,125 @@
+package cdc
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// minimumVersion is PostgreSQL 14: the first whose pgoutput publishes logical
+// messages.
+const minimumVersion = 140000
+
+// serverFacts are the settings and privileges that matter.
+type serverFacts struct {
+	server
+	version       int
+	versionText   string
+	walLevel      string
+	encoding      string
+	database      string
+	user          string
+	superuser     bool
+	mayReplicate  bool
+	mayCreate     bool // in the database
+	slotsUsed     int
+	slotsMax      int
+	keepSize      int // max_slot_wal_keep_size in MiB; -1: no limit
+	senderTimeout int // ms; 0: none
+	standbyNames  string
+	exactText     bool
+}
+
+// A managed server may grant replication by a role of its own: RDS by
+// rds_replication and rds_superuser.
+const serverFactsQuery = `
+SELECT current_setting('server_version_num')::int, current_setting('server_version'), current_setting('wal_level'),
+ pg_encoding_to_char(d.encoding), d.datname::text, current_user::text, r.rolsuper,
+ r.rolsuper OR r.rolreplication OR EXISTS (SELECT FROM pg_roles g
+   WHERE g.rolname IN ('rds_replication', 'rds_superuser', 'cloudsqlsuperuser') AND pg_has_role(r.oid, g.oid, 'MEMBER')
+     AND (g.rolname <> 'cloudsqlsuperuser' OR r.rolreplication)),
+ has_database_privilege(d.oid, 'CREATE'),
+ (SELECT count(*) FROM pg_replication_slots)::int, current_setting('max_replication_slots')::int,
+ coalesce((SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), -1),
+ coalesce((SELECT setting::int FROM pg_settings WHERE name = 'wal_sender_timeout'), 60000),
+ current_setting('synchronous_standby_names')
+FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user`
+
+func (ins *inspection) readServer(ctx context.Context) error {
+	s := &ins.server
+	err := ins.tx.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline)
+	if err != nil {
+		return err
+	}
+	err = ins.tx.QueryRow(ctx, serverFactsQuery).Scan(&s.version, &s.versionText, &s.walLevel, &s.encoding, &s.database,
+		&s.user, &s.superuser, &s.mayReplicate, &s.mayCreate, &s.slotsUsed, &s.slotsMax, &s.keepSize, &s.senderTimeout, &s.standbyNames)
+	if err != nil {
+		return err
+	}
+	s.exactText = exactText(s.encoding)
+	c := ins.catalogue
+	c.SystemID, c.Timeline, c.Version, c.Database, c.standbyNames = s.system, s.timeline, s.version, s.database, s.standbyNames
+	c.statusInterval = time.Second
+	if s.senderTimeout > 0 {
+		c.statusInterval = min(time.Second, time.Duration(s.senderTimeout)*time.Millisecond/3)
+	}
+	ins.checkServer()
+	return nil
+}
+
+func (ins *inspection) checkServer() {
+	s, r := &ins.server, &ins.refused
+	if s.version < minimumVersion {
+		r.server("upgrade to PostgreSQL 14 or later", "the server is PostgreSQL %s", s.versionText)
+		return
+	}
+	if s.recovery {
+		r.server("use the URL of the primary", "the server is a standby")
+		return
+	}
+	if s.walLevel != "logical" {
+		r.server("set wal_level=logical and restart PostgreSQL (Amazon RDS: rds.logical_replication=1; Cloud SQL: cloudsql.logical_decoding=on)",
+			"wal_level is %q", s.walLevel)
+	}
+	if !s.mayReplicate {
+		r.server("ALTER ROLE "+quoteName(s.user)+" REPLICATION (Amazon RDS: GRANT rds_replication TO "+quoteName(s.user)+")",
+			"the role %s may not replicate", s.user)
+	}
+	if s.encoding == "SQL_ASCII" || s.encoding == "MULE_INTERNAL" {
+		r.server("use a database with encoding UTF8", "the encoding of database %s is %s, whose text can't be turned into UTF-8", s.database, s.encoding)
+	}
+	if listsUs(s.standbyNames) {
+		r.server(standbyMend, "synchronous_standby_names is %q", s.standbyNames)
+	}
+	if !ins.cfg.Temporary && s.keepSize < 0 {
+		ins.catalogue.Warnings = append(ins.catalogue.Warnings,
+			"max_slot_wal_keep_size is unlimited: if this proxy stays away, its slot keeps WAL until the disk is full; set it to what the disk can spare, for instance 10GB")
+	}
+}
+
+// standbyMend is what to do when PostgreSQL would wait for us.
+const standbyMend = "name the real standbys there, not * or " + applicationName + ": commits of the application would wait for this proxy"
+
+// listsUs tells whether synchronous_standby_names has an entry that our
+// connections match: https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES.
+func listsUs(names string) bool {
+	if open := strings.IndexByte(names, '('); open >= 0 {
+		names = strings.TrimRight(strings.TrimSpace(names[open+1:]), ")")
+	}
+	for name := range strings.SplitSeq(names, ",") {
+		name = strings.Trim(strings.TrimSpace(name), `"`)
+		if name == "*" || strings.EqualFold(name, applicationName) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkFreeSlots refuses when a slot must be made and there is no room.
+func (ins *inspection) checkFreeSlots() {
+	s := &ins.server
+	if ins.catalogue.slot == nil && s.slotsUsed >= s.slotsMax {
+		ins.refused.server("raise max_replication_slots and restart PostgreSQL, or drop a slot that nobody uses",
+			"all %d replication slots are in use", s.slotsMax)
+	}
+}

@@ -1,0 +1,187 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+const flushQuery = "SELECT pg_current_wal_flush_lsn()::text"
+
+// flushAnswer is what a waiter gets.
+type flushAnswer struct {
+	lsn coherence.LSN
+	err error
+}
+
+// flushGroup lets those who ask for the flush position at about the same time
+// share one query. The query starts after the last of them has asked, so the
+// answer holds for each.
+type flushGroup struct {
+	mu struct {
+		sync.Mutex
+		wake    chan struct{} // nil: nobody answers
+		waiters []chan flushAnswer
+	}
+}
+
+func (f *flushGroup) open() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.wake = make(chan struct{}, 1)
+}
+
+// shut sends everybody away with err.
+func (f *flushGroup) shut(err error) {
+	f.mu.Lock()
+	f.mu.wake = nil
+	f.mu.Unlock()
+	answer(f.take(), flushAnswer{err: err})
+}
+
+// take removes those who wait.
+func (f *flushGroup) take() []chan flushAnswer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	waiters := f.mu.waiters
+	f.mu.waiters = nil
+	return waiters
+}
+
+func (f *flushGroup) waking() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.wake
+}
+
+func answer(waiters []chan flushAnswer, a flushAnswer) {
+	for _, w := range waiters {
+		w <- a
+	}
+}
+
+// FlushPosition asks the primary how far its log is flushed: every commit
+// that had returned before the call ends at or before the result, unless it
+// was made with synchronous_commit=off. Calls that arrive together share one
+// query. Without a connection to the primary it is an error at once.
+func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
+	mine := make(chan flushAnswer, 1)
+	f := &l.flush
+	f.mu.Lock()
+	wake := f.mu.wake
+	if wake == nil {
+		f.mu.Unlock()
+		return 0, errNotFollowing
+	}
+	f.mu.waiters = append(f.mu.waiters, mine)
+	f.mu.Unlock()
+	select {
+	case wake <- struct{}{}:
+	default:
+	}
+	select {
+	case a := <-mine:
+		return a.lsn, a.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// prove renews the proof of freshness (R6), for ever.
+func (s *session) prove(ctx context.Context) error {
+	side := newSide(&s.l.cfg, s.server)
+	defer side.close()
+	tick := time.NewTicker(s.l.cfg.probeInterval())
+	defer tick.Stop()
+	wake := s.l.flush.waking()
+	var stuck standstill
+	for {
+		err := s.probe(ctx, side, &stuck)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case errors.Is(err, errOtherServer):
+			return err
+		case err != nil:
+			s.l.trouble("freshness", err)
+			if !wait(ctx, side.wait.next()) {
+				return nil
+			}
+		default:
+			side.wait.reset()
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-wake:
+		}
+	}
+}
+
+// probe asks once.
+func (s *session) probe(ctx context.Context, side *side, stuck *standstill) error {
+	waiters := s.l.flush.take() // R6: before the question is asked
+	asked := s.l.cfg.Now()
+	lsn, err := flushPosition(ctx, side)
+	answer(waiters, flushAnswer{lsn, err})
+	if err != nil {
+		return err
+	}
+	if s.l.guard.Probe(lsn, asked) {
+		stuck.since = time.Time{}
+		return nil
+	}
+	s.ask()
+	if stuck.lasts(lsn, s.l.guard.Applied()) {
+		return s.nudge(ctx, side)
+	}
+	return nil
+}
+
+func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {
+	text, err := side.text(ctx, flushQuery)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the flush position: %w", err)
+	}
+	return coherence.ParseLSN(text)
+}
+
+// standstillAfter is how long a log must stand still in the middle of a record
+// before it is nudged.
+const standstillAfter = 250 * time.Millisecond
+
+// standstill notices a log that has been flushed to the middle of a record
+// and stays there. The WAL writer flushes whole pages and leaves the rest of
+// the last record until somebody commits, which on a quiet server may take
+// 15 seconds; and the walsender sends no position inside a record.
+type standstill struct {
+	since          time.Time
+	flush, applied coherence.LSN
+}
+
+// lasts tells whether neither position has moved for a while.
+func (s *standstill) lasts(flush, applied coherence.LSN) bool {
+	if s.since.IsZero() || s.flush != flush || s.applied != applied {
+		*s = standstill{time.Now(), flush, applied}
+		return false
+	}
+	return time.Since(s.since) >= standstillAfter
+}
+
+// nudge commits an empty message, which flushes the log to the end of a
+// record. It is a hundred bytes of WAL.
+func (s *session) nudge(ctx context.Context, side *side) error {
+	conn, err := side.open(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	_, err = emit(ctx, conn, "")
+	return err
+}

@@ -1,0 +1,192 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// publication is what the catalogue says of Config.Publication.
+type publication struct {
+	oid     uint32
+	all     bool // FOR ALL TABLES
+	insert  bool
+	update  bool
+	delete  bool
+	cut     bool // truncate
+	root    bool // publish_via_partition_root
+	owned   bool // the role may alter it
+	missing []int
+}
+
+// publicationOptions are the same wherever a publication is made or set.
+const publicationOptions = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+
+// optionsDiffer tells whether the publication's options are not ours.
+func (p *publication) optionsDiffer() bool {
+	return !p.insert || !p.update || !p.delete || !p.cut || !p.root
+}
+
+// options are the publication's own, as SQL.
+func (p *publication) options() string {
+	var publish []string
+	for _, o := range []struct {
+		name string
+		on   bool
+	}{{"insert", p.insert}, {"update", p.update}, {"delete", p.delete}, {"truncate", p.cut}} {
+		if o.on {
+			publish = append(publish, o.name)
+		}
+	}
+	return fmt.Sprintf("publish = '%s', publish_via_partition_root = %t", strings.Join(publish, ", "), p.root)
+}
+
+// readPublication checks the publication, or that the role could make one.
+func (ins *inspection) readPublication(ctx context.Context) error {
+	p := &publication{}
+	name := ins.cfg.Publication
+	err := ins.tx.QueryRow(ctx, `SELECT oid, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, pg_has_role(pubowner, 'USAGE')
+FROM pg_publication WHERE pubname = $1`, name).Scan(&p.oid, &p.all, &p.insert, &p.update, &p.delete, &p.cut, &p.root, &p.owned)
+	if errors.Is(err, pgx.ErrNoRows) {
+		ins.checkCreate()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ins.catalogue.publication = p
+	setup := "run `proxy setup -config FILE`"
+	if !p.insert || !p.update || !p.delete || !p.cut {
+		ins.pending.server(setup, "publication %s doesn't publish insert, update, delete and truncate", name)
+	}
+	if err := ins.readPublished(ctx, p); err != nil {
+		return err
+	}
+	partitioned := false
+	for t := range ins.catalogue.relations {
+		partitioned = partitioned || ins.catalogue.relations[t].partitioned
+	}
+	if partitioned && !p.root {
+		ins.pending.server(setup, "publication %s publishes partitions under their own names: publish_via_partition_root is false", name)
+		return nil // what it publishes is not what it will
+	}
+	for _, t := range p.missing {
+		table := ins.catalogue.relations[t].name
+		ins.pending.table(table, setup, "publication %s doesn't have table %s", name, table)
+	}
+	return ins.checkFilters(ctx, p)
+}
+
+// readPublished finds which watched tables the publication has, and what else
+// it has.
+func (ins *inspection) readPublished(ctx context.Context, p *publication) error {
+	rows, err := ins.tx.Query(ctx, `SELECT c.oid FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
+JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename WHERE t.pubname = $1`, ins.cfg.Publication)
+	if err != nil {
+		return err
+	}
+	published, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	if err != nil {
+		return err
+	}
+	c := ins.catalogue
+	has := make(map[uint32]bool)
+	for _, oid := range published {
+		has[oid] = true
+		_, watched := c.byOID[oid]
+		_, partition := c.leaves[oid]
+		if !watched && !partition {
+			c.others[oid] = true
+		}
+	}
+	for t := range c.relations {
+		if r := &c.relations[t]; r.oid != 0 && !has[r.oid] {
+			p.missing = append(p.missing, t)
+		}
+	}
+	return nil
+}
+
+// checkFilters refuses row filters and column lists, which hide changes.
+func (ins *inspection) checkFilters(ctx context.Context, p *publication) error {
+	rows, err := ins.tx.Query(ctx, `SELECT prrelid, coalesce(to_jsonb(r)->>'prqual', '') <> '', coalesce(to_jsonb(r)->>'prattrs', '') <> ''
+FROM pg_publication_rel r WHERE prpubid = $1`, p.oid)
+	if err != nil {
+		return err
+	}
+	var oid uint32
+	var filter, list bool
+	_, err = pgx.ForEachRow(rows, []any{&oid, &filter, &list}, func() error {
+		t, watched := ins.catalogue.byOID[oid]
+		if !watched {
+			if t, watched = ins.catalogue.leaves[oid]; !watched {
+				return nil
+			}
+		}
+		what := "row filter"
+		switch {
+		case list:
+			what = "column list"
+		case !filter:
+			return nil
+		}
+		r := &ins.catalogue.relations[t]
+		quoted := quoteTable(r.members[0].schema, r.members[0].table)
+		name := quoteName(ins.cfg.Publication)
+		ins.refused.table(r.name, "ALTER PUBLICATION "+name+" DROP TABLE "+quoted+"; ALTER PUBLICATION "+name+" ADD TABLE "+quoted+
+			"; or use a publication of its own for the proxy",
+			"publication %s has a %s for table %s, which hides changes", ins.cfg.Publication, what, r.name)
+		return nil
+	})
+	return err
+}
+
+// checkCreate refuses when the publication is missing and the role can't make
+// it.
+func (ins *inspection) checkCreate() {
+	s := &ins.server
+	if s.superuser {
+		return
+	}
+	if !s.mayCreate {
+		ins.refused.server("as the owner of the database: GRANT CREATE ON DATABASE "+quoteName(s.database)+" TO "+quoteName(s.user)+"; or as the tables' owner: "+ins.createStatement(),
+			"publication %s doesn't exist and the role %s may not create it", ins.cfg.Publication, s.user)
+		return
+	}
+	for t := range ins.catalogue.relations {
+		if r := &ins.catalogue.relations[t]; r.oid != 0 && !r.owned {
+			ins.refused.table(r.name, "as the tables' owner: "+ins.createStatement(),
+				"publication %s doesn't exist and the role %s may not publish table %s, which it doesn't own", ins.cfg.Publication, s.user, r.name)
+		}
+	}
+}
+
+// createStatement makes the publication.
+func (ins *inspection) createStatement() string {
+	var tables []string
+	for i := range ins.catalogue.relations {
+		if r := &ins.catalogue.relations[i]; r.oid != 0 {
+			tables = append(tables, quoteTable(r.members[0].schema, r.members[0].table))
+		}
+	}
+	return "CREATE PUBLICATION " + quoteName(ins.cfg.Publication) + " FOR TABLE " + strings.Join(tables, ", ") +
+		" WITH (" + publicationOptions + ")"
+}
+
+// alterStatements make an existing publication what it should be.
+func (ins *inspection) alterStatements() []string {
+	p := ins.catalogue.publication
+	name := quoteName(ins.cfg.Publication)
+	var statements []string
+	if p.optionsDiffer() {
+		statements = append(statements, "ALTER PUBLICATION "+name+" SET ("+publicationOptions+")")
+	}
+	for _, t := range p.missing {
+		r := &ins.catalogue.relations[t]
+		statements = append(statements, "ALTER PUBLICATION "+name+" ADD TABLE "+quoteTable(r.members[0].schema, r.members[0].table))
+	}
+	return statements
+}

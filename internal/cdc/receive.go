@@ -1,0 +1,145 @@
+package cdc
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"walpurge/internal/coherence"
+)
+
+// longAgo as a read deadline interrupts a read that waits.
+var longAgo = time.Unix(1, 0)
+
+// receive reads the stream until it ends or ctx does. It alone reads from and
+// writes to the replication connection.
+func (s *session) receive(ctx context.Context) error {
+	if err := s.status(true); err != nil {
+		return err
+	}
+	for {
+		// A context would cost a function to be called at its end for every message;
+		// the deadline is set once a status.
+		msg, err := s.replication.ReceiveMessage(context.Background())
+		if err != nil {
+			var timeout net.Error
+			if !errors.As(err, &timeout) || !timeout.Timeout() {
+				return fmt.Errorf("receive: %w", err)
+			}
+			if ctx.Err() != nil {
+				_ = s.status(false) // spares the next session what is known already
+				return ctx.Err()
+			}
+			if err := s.status(s.asked.Swap(false)); err != nil {
+				return err
+			}
+			continue
+		}
+		switch m := msg.(type) {
+		case *pgproto3.CopyData:
+			err = s.frame(m.Data)
+		case *pgproto3.ErrorResponse:
+			err = fmt.Errorf("receive: %w", pgconn.ErrorResponseToPgError(m))
+		case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus, *pgproto3.NotificationResponse:
+		case *pgproto3.CopyDone:
+			err = errors.New("receive: the server ended the stream")
+		default:
+			err = fmt.Errorf("receive: unexpected %T", msg)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Frames of the replication stream:
+// https://www.postgresql.org/docs/current/protocol-replication.html.
+const (
+	xlogHeader    = 1 + 8 + 8 + 8 // 'w', start, end, clock
+	keepaliveSize = 1 + 8 + 8 + 1 // 'k', end, clock, reply requested
+)
+
+// frame handles one frame of the stream.
+func (s *session) frame(data []byte) error {
+	switch {
+	case len(data) >= xlogHeader && data[0] == 'w':
+		return s.data(data[xlogHeader:])
+	case len(data) == keepaliveSize && data[0] == 'k':
+		if !s.decoder.inside {
+			// In the middle of a transaction the position says nothing: a commit
+			// before it may still be on its way.
+			s.l.advance(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
+		}
+		if data[keepaliveSize-1] != 0 {
+			return s.status(false)
+		}
+		return nil
+	}
+	return &doubt{"decode", fmt.Errorf("a frame of %d bytes is neither data nor a keepalive", len(data))}
+}
+
+// data decodes one message and applies the transaction that it completes.
+func (s *session) data(msg []byte) error {
+	committed, err := s.decoder.decode(msg)
+	if err != nil {
+		return &doubt{"decode", err}
+	}
+	if s.decoder.suspect {
+		s.decoder.suspect = false
+		select {
+		case s.suspicion <- struct{}{}:
+		default:
+		}
+	}
+	if committed {
+		tx := s.decoder.tx
+		s.l.receive(tx)
+		if !tx.Empty() {
+			s.visibility.add(tx.CommittedAt)
+		}
+	}
+	return nil
+}
+
+// status tells the server how far we are, and asks for an answer with reply.
+func (s *session) status(reply bool) error {
+	now := time.Now()
+	if at := pglogrepl.LSN(s.l.acknowledge()); at != 0 {
+		conn := s.replication.Conn()
+		if err := conn.SetWriteDeadline(now.Add(queryTimeout)); err != nil {
+			return fmt.Errorf("send status: %w", err)
+		}
+		// R5: all three positions, as pglogrepl fills a missing one from the others.
+		err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.replication, pglogrepl.StandbyStatusUpdate{
+			WALWritePosition: at, WALFlushPosition: at, WALApplyPosition: at, ClientTime: now, ReplyRequested: reply,
+		})
+		if err != nil {
+			return fmt.Errorf("send status: %w", err)
+		}
+	}
+	s.due = now.Add(s.interval)
+	if err := s.replication.Conn().SetReadDeadline(s.due); err != nil {
+		return fmt.Errorf("receive: %w", err)
+	}
+	if s.asked.Load() {
+		// Whoever asked did so before the deadline was set, and was overwritten.
+		return s.replication.Conn().SetReadDeadline(longAgo)
+	}
+	return nil
+}
+
+// ask makes receive send a status that the server answers with a keepalive.
+func (s *session) ask() {
+	s.asked.Store(true)
+	s.interrupt()
+}
+
+// interrupt ends a read that waits.
+func (s *session) interrupt() { _ = s.replication.Conn().SetReadDeadline(longAgo) }

@@ -1,0 +1,186 @@
+package cdc
+
+import (
+	"walpurge/internal/coherence"
+)
+
+// relation is what a Relation message said, matched with the catalogue.
+type relation struct {
+	oid         uint32
+	table       coherence.TableID
+	unwatched   bool // its changes don't matter
+	foreign     bool // it is not as the catalogue says: every change is a change of the whole table
+	full        bool // an old row on the wire has every column
+	attributes  []attribute
+	width       int                 // watched columns of the table
+	unpublished coherence.ColumnSet // watched columns that no row on the wire has, such as generated ones
+}
+
+// attribute is a column of a relation in the order of the wire.
+type attribute struct {
+	name    string
+	flag    bool                // the message counts it to the replica identity
+	key     bool                // it is part of the replica identity wherever the row lies
+	watched int                 // index of the watched column
+	wanted  bool                // its values are compared with conditions
+	bit     coherence.ColumnSet // its bit in Change.Changed
+}
+
+// identity is what can be relied on in old rows of one table. For a
+// partitioned one it is what all of its partitions have in common: rows are
+// published in the name of the root, but the old row has the columns of the
+// partition's own replica identity.
+type identity struct {
+	full bool
+	key  map[string]bool
+}
+
+// narrow takes out what a partition does not have.
+func (id *identity) narrow(full bool, key map[string]bool) {
+	id.full = id.full && full
+	kept := make(map[string]bool)
+	for name := range id.key {
+		if key[name] {
+			kept[name] = true
+		}
+	}
+	id.key = kept
+}
+
+// relation reads a Relation message: id, schema, name, replica identity, and
+// for every column whether it belongs to the key, name, type, modifier.
+func (d *decoder) relation(c *cursor) error {
+	oid := c.uint32()
+	schema, name, ident := c.zstring(), c.zstring(), c.uint8()
+	n := int(c.uint16())
+	var types []uint32
+	rel := &relation{oid: oid}
+	for range n {
+		if c.short {
+			return errShort
+		}
+		a := attribute{flag: c.uint8()&1 != 0, bit: coherence.OtherColumns}
+		a.name = string(c.zstring())
+		types = append(types, c.uint32())
+		c.uint32()
+		rel.attributes = append(rel.attributes, a)
+	}
+	if c.short {
+		return errShort
+	}
+	qualified := string(schema) + "." + string(name)
+	if len(schema) == 0 {
+		qualified = "pg_catalog." + string(name)
+	}
+	d.relations[oid] = rel
+	d.last = nil
+
+	table, byOID := d.catalogue.byOID[oid]
+	byName, named := d.catalogue.byName[qualified]
+	switch {
+	case byOID:
+		rel.table = table
+		rel.foreign = !d.match(rel, qualified, types)
+		rel.full = ident == 'f'
+		if catalogued := d.catalogue.relations[table].identity; ident != catalogued {
+			d.suspect = true
+		}
+	case named:
+		// Another table has, or had, the name of a watched one.
+		rel.table, rel.foreign = byName, true
+	default:
+		rel.unwatched = true
+		d.partition(rel, ident)
+		return nil
+	}
+	if rel.foreign {
+		d.suspect = true
+		if d.inside {
+			d.tx.Whole(rel.table)
+		}
+		return nil
+	}
+	d.bind(rel)
+	return nil
+}
+
+// match compares a Relation message with the catalogue and finds the watched
+// columns in it.
+func (d *decoder) match(rel *relation, name string, types []uint32) bool {
+	known := &d.catalogue.relations[rel.table]
+	rel.width = len(known.watched)
+	if name != known.name {
+		return false
+	}
+	missing := make(map[string]bool)
+	for i := range known.columns {
+		if !known.columns[i].generated {
+			missing[known.columns[i].name] = true
+		}
+	}
+	for i := range rel.attributes {
+		a := &rel.attributes[i]
+		column := known.column(a.name)
+		if column == nil || column.typeOID != types[i] {
+			return false
+		}
+		delete(missing, a.name)
+	}
+	if len(missing) > 0 {
+		return false
+	}
+	for w, column := range known.watched {
+		published := false
+		for i := range rel.attributes {
+			a := &rel.attributes[i]
+			if a.name == column.name {
+				published = true
+				a.watched, a.wanted = w, column.wanted
+				a.bit = coherence.ColumnSet(0).With(w)
+			}
+		}
+		if !published {
+			rel.unpublished = rel.unpublished.With(w)
+		}
+	}
+	return true
+}
+
+// bind computes what old rows of rel may be relied on for.
+func (d *decoder) bind(rel *relation) {
+	id := &d.identity[rel.table]
+	rel.full = rel.full && id.full
+	for i := range rel.attributes {
+		a := &rel.attributes[i]
+		a.key = a.flag && id.key[a.name]
+	}
+}
+
+// partition looks at a relation that is not watched itself. The server
+// describes the partition that a row lies in before the row, so a partition
+// whose replica identity has less than the others is noticed in time, even
+// one that was attached a moment ago.
+func (d *decoder) partition(rel *relation, ident byte) {
+	if d.catalogue.others[rel.oid] {
+		return
+	}
+	key := make(map[string]bool)
+	for i := range rel.attributes {
+		if rel.attributes[i].flag {
+			key[rel.attributes[i].name] = true
+		}
+	}
+	root, known := d.catalogue.leaves[rel.oid]
+	for t := range d.identity {
+		table := coherence.TableID(t)
+		if !d.catalogue.relations[t].partitioned || known && table != root {
+			continue
+		}
+		d.identity[t].narrow(ident == 'f', key)
+		for _, other := range d.relations {
+			if !other.unwatched && !other.foreign && other.table == table {
+				d.bind(other)
+			}
+		}
+	}
+}

@@ -1,0 +1,285 @@
+package cdc
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"golang.org/x/sync/errgroup"
+
+	"walpurge/internal/coherence"
+)
+
+// session is one replication connection from its start to its end, with the
+// connections beside it.
+type session struct {
+	l           *Listener
+	server      server
+	catalogue   *Catalogue
+	slot        string
+	replication *pgconn.PgConn
+	decoder     *decoder
+	visibility  visibility
+	suspicion   chan struct{} // wakes the watcher
+	asked       atomic.Bool   // somebody wants an answer from the server
+	due         time.Time     // when the next status is sent at the latest
+	interval    time.Duration // between two of them
+}
+
+// session runs one session. It always returns an error: why it ended.
+func (l *Listener) session(ctx context.Context) error {
+	l.setState("connecting", nil)
+	control, err := l.cfg.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = control.Close(context.WithoutCancel(ctx)) }()
+	replication, err := l.cfg.connectReplication(ctx)
+	if err != nil {
+		return err
+	}
+	defer closeReplication(ctx, replication)
+
+	s := &session{l: l, replication: replication, suspicion: make(chan struct{}, 1)}
+	s.visibility.wake = make(chan struct{}, 1)
+	defer l.endTerm()
+	if err := s.prepare(ctx, control); err != nil {
+		return err
+	}
+	l.noteSession(s)
+	l.flush.open()
+	defer l.flush.shut(errNotFollowing)
+
+	group, gctx := errgroup.WithContext(ctx)
+	// A read that waits is interrupted by a deadline in the past.
+	stop := context.AfterFunc(gctx, s.interrupt)
+	defer stop()
+	group.Go(func() error { return s.receive(gctx) })
+	group.Go(func() error { return s.watchVisibility(gctx) })
+	group.Go(func() error { return s.prove(gctx) })
+	group.Go(func() error { return s.watch(gctx) })
+	if l.writer == nil {
+		return group.Wait()
+	}
+	group.Go(func() error { return l.writer.run(gctx) })
+	err = group.Wait()
+	l.writer.leave(ctx, err)
+	return err
+}
+
+// closeReplication ends the connection. One that was interrupted in the
+// middle of a command is still asking the server to cancel it: a slot may be on
+// its way.
+func closeReplication(ctx context.Context, conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx)
+	select {
+	case <-conn.CleanupDone():
+	case <-ctx.Done():
+	}
+}
+
+// prepare does all that doc.go lists, up to the start of the stream.
+func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
+	l := s.l
+	position, err := s.identify(ctx, control)
+	if err != nil {
+		return err
+	}
+	at, reason, err := s.provide(ctx, control)
+	if err != nil {
+		return err
+	}
+	provided := reason
+	if l.follower != nil {
+		l.adopt(ctx)
+	}
+	reason = l.reason(s, position, at, provided)
+	if reason != "" {
+		if l.follower != nil {
+			l.follower.hesitate()
+		}
+		l.guard.Unprove()
+	}
+	var unsettled coherence.LSN
+	if l.follower != nil {
+		unsettled = l.follower.unsettled()
+	}
+	if reason != "" || unsettled != 0 {
+		if err := l.passHorizon(ctx, control); err != nil {
+			return err
+		}
+	}
+	if unsettled != 0 {
+		l.follower.settle(unsettled)
+	}
+	if reason == "" {
+		at = max(at, l.resumable())
+	}
+	if err := s.start(ctx, at); err != nil {
+		return err
+	}
+	if err := s.confirm(ctx, control, at); err != nil {
+		return err
+	}
+	s.decoder = newDecoder(s.catalogue, l.guard.Tables(), l.cfg.BulkRows)
+	s.interval = s.catalogue.statusInterval
+	if l.follower != nil {
+		err = s.lead(ctx, position, at, provided, reason)
+	} else if reason != "" {
+		l.newEpoch(reason, at)
+	}
+	if err != nil {
+		return err
+	}
+	l.history.server, l.history.fingerprint = s.server, s.catalogue.fingerprint
+	l.history.begun, l.history.doubt = true, ""
+	return nil
+}
+
+// provide checks the catalogue and finds or makes publication and slot. What
+// it made is undone when it fails.
+func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
+	created, err := s.inspect(ctx, control)
+	if err == nil {
+		at, reason, err = s.findSlot(ctx, control)
+	}
+	if err != nil && created && !taken(err) { // else another process needs it
+		err = errors.Join(err, s.l.cfg.undo(ctx, []string{"DROP PUBLICATION " + quoteName(s.l.cfg.Publication)}))
+	}
+	return at, reason, err
+}
+
+// identify makes sure that both connections reach one and the same primary,
+// and returns its flush position.
+func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LSN, error) {
+	found, err := identify(ctx, control)
+	if err != nil {
+		return 0, err
+	}
+	same, err := pglogrepl.IdentifySystem(ctx, s.replication)
+	if err != nil {
+		return 0, fmt.Errorf("identify the server: %w", err)
+	}
+	if found.system != same.SystemID || !found.recovery && found.timeline != same.Timeline {
+		return 0, fmt.Errorf("%w: system %s on timeline %d for queries, %s on %d for replication",
+			errOtherServer, found.system, found.timeline, same.SystemID, same.Timeline)
+	}
+	s.server = found
+	return coherence.LSN(same.XLogPos), nil
+}
+
+// inspect reads the catalogue and makes the publication if it is missing. It
+// tells whether it did.
+func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool, err error) {
+	l := s.l
+	ins, err := inspect(ctx, &l.cfg, control)
+	if err != nil {
+		return false, err
+	}
+	if err := ins.everything().err(); err != nil {
+		return false, err
+	}
+	if ins.catalogue.publication == nil {
+		statement := ins.createStatement()
+		if err := runTogether(ctx, control, []string{statement}); err != nil {
+			return false, err
+		}
+		created = true
+		l.log.Info("made the publication", "statement", statement)
+		if ins, err = inspect(ctx, &l.cfg, control); err != nil {
+			return created, err
+		}
+	}
+	s.catalogue = ins.catalogue
+	for _, column := range s.catalogue.compareBy(l.guard.Tables()) {
+		l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
+	}
+	return created, nil
+}
+
+// findSlot finds the slot or makes it, and returns where it stands. reason is
+// why that alone means a new epoch.
+func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
+	l, have := s.l, s.catalogue.slot
+	if l.cfg.Temporary {
+		var tail [4]byte
+		_, _ = rand.Read(tail[:])
+		s.slot = l.cfg.Slot[:min(len(l.cfg.Slot), 54)] + "_" + hex.EncodeToString(tail[:])
+		at, err = s.createSlot(ctx)
+		return at, "temporary", err
+	}
+	s.slot = l.cfg.Slot
+	reason = "slot_missing"
+	if have != nil && have.active {
+		return 0, "", fmt.Errorf("%w (pid %d)", errSlotInUse, have.pid)
+	}
+	if have != nil && !have.lost() {
+		return have.confirmed, "", nil
+	}
+	if have != nil {
+		// Its WAL is gone. The slot is ours: database and plugin have been checked.
+		reason = "slot_lost"
+		l.log.Warn("the slot is lost: its WAL was removed; making it again", "slot", s.slot)
+		if _, err := control.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.slot); err != nil {
+			return 0, "", fmt.Errorf("drop the lost slot %s: %w", s.slot, err)
+		}
+	}
+	at, err = s.createSlot(ctx)
+	return at, reason, err
+}
+
+// createSlot makes the slot. The server waits for transactions that are open.
+func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
+	patience := time.AfterFunc(horizonReport, func() {
+		s.l.log.Warn("the server makes the slot once the transactions that are open now have ended", "slot", s.slot)
+	})
+	defer patience.Stop()
+	made, err := pglogrepl.CreateReplicationSlot(ctx, s.replication, s.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
+		Temporary: s.l.cfg.Temporary, Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT",
+	})
+	if err != nil {
+		return 0, fmt.Errorf("create slot %s: %w", s.slot, err)
+	}
+	return coherence.ParseLSN(made.ConsistentPoint)
+}
+
+// start starts the stream.
+func (s *session) start(ctx context.Context, at coherence.LSN) error {
+	names := "publication_names " + quoteText(`"`+strings.ReplaceAll(s.l.cfg.Publication, `"`, `""`)+`"`)
+	err := pglogrepl.StartReplication(ctx, s.replication, s.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
+		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '1'", "messages 'true'", names},
+	})
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.Code == "55006" { // object_in_use
+		return fmt.Errorf("%w: %w", errSlotInUse, err)
+	}
+	if err != nil {
+		return fmt.Errorf("start replication: %w", err)
+	}
+	return nil
+}
+
+// confirm makes sure that the stream starts where it was asked to, and that
+// the server doesn't wait for us.
+func (s *session) confirm(ctx context.Context, control *pgx.Conn, at coherence.LSN) error {
+	now, err := findSlot(ctx, control, s.slot)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read slot %s: %w", s.slot, err)
+	case now == nil:
+		return fmt.Errorf("slot %s has gone", s.slot)
+	case now.confirmed > at:
+		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", s.slot, at, now.confirmed)
+	}
+	return checkAsynchronous(ctx, control, now.pid)
+}

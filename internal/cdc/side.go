@@ -1,0 +1,93 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// side is an ordinary connection beside the replication connection, for one
+// goroutine. It connects when it is needed, and makes sure each time that it
+// has reached the server that the log comes from.
+type side struct {
+	cfg    *Config
+	expect server
+	conn   *pgx.Conn
+	wait   backoff
+}
+
+func newSide(cfg *Config, expect server) *side { return &side{cfg: cfg, expect: expect} }
+
+// open returns the connection.
+func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
+	if s.conn != nil && !s.conn.IsClosed() {
+		return s.conn, nil
+	}
+	s.conn = nil
+	conn, err := s.cfg.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.verify(ctx, conn); err != nil {
+		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
+	}
+	s.conn = conn
+	return conn, nil
+}
+
+// verify asks who answers: behind one name there may be several servers.
+func (s *side) verify(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	found, err := identify(ctx, conn)
+	if err != nil {
+		return err
+	}
+	if found != s.expect {
+		return fmt.Errorf("%w: system %s on timeline %d is not %s on %d", errOtherServer,
+			found.system, found.timeline, s.expect.system, s.expect.timeline)
+	}
+	return nil
+}
+
+// text runs a query without arguments for one text value, prepared the first
+// time. A server that doesn't answer in time loses the connection.
+func (s *side) text(ctx context.Context, query string) (string, error) {
+	conn, err := s.open(ctx)
+	if err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	statement, err := conn.Prepare(ctx, query, query)
+	if err != nil {
+		return "", err
+	}
+	result := conn.PgConn().ExecPrepared(ctx, statement.Name, nil, nil, nil)
+	var value string
+	rows := 0
+	for result.NextRow() {
+		value = string(result.Values()[0])
+		rows++
+	}
+	if _, err := result.Close(); err != nil {
+		return "", err
+	}
+	if rows != 1 {
+		return "", fmt.Errorf("%d rows instead of one", rows)
+	}
+	return value, nil
+}
+
+// close ends the connection.
+func (s *side) close() {
+	if s.conn != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = s.conn.Close(ctx)
+		s.conn = nil
+	}
+}

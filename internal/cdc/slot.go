@@ -1,0 +1,78 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/coherence"
+)
+
+// slot is what pg_replication_slots says of one slot:
+// https://www.postgresql.org/docs/current/view-pg-replication-slots.html.
+type slot struct {
+	name      string
+	kind      string
+	plugin    string
+	database  string
+	temporary bool
+	active    bool
+	pid       uint32 // of who holds it
+	walStatus string
+	twoPhase  bool
+	confirmed coherence.LSN // where it stands
+	retained  int64         // bytes of WAL that it keeps
+}
+
+const slotQuery = `SELECT slot_name::text, slot_type, coalesce(plugin::text, ''), coalesce(database::text, ''), temporary, active,
+ coalesce(active_pid, 0), coalesce(wal_status, ''), coalesce(two_phase, false),
+ coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint
+FROM pg_replication_slots WHERE slot_name = $1`
+
+// querier is a connection or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// findSlot reads a slot; nil if there is none.
+func findSlot(ctx context.Context, q querier, name string) (*slot, error) {
+	s := &slot{}
+	var confirmed string
+	err := q.QueryRow(ctx, slotQuery, name).Scan(&s.name, &s.kind, &s.plugin, &s.database, &s.temporary, &s.active, &s.pid,
+		&s.walStatus, &s.twoPhase, &confirmed, &s.retained)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.confirmed, err = coherence.ParseLSN(confirmed)
+	return s, err
+}
+
+// lost tells whether the WAL that the slot needs is gone.
+func (s *slot) lost() bool { return s.walStatus == "lost" }
+
+func (ins *inspection) readSlot(ctx context.Context) error {
+	s, err := findSlot(ctx, ins.tx, ins.cfg.Slot)
+	if err != nil || s == nil {
+		return err
+	}
+	ins.catalogue.slot = s
+	another := "set postgres.slot to another name, or drop it: SELECT pg_drop_replication_slot(" + quoteText(s.name) + ")"
+	refuse := func(format string, args ...any) { ins.refused.server(another, "slot "+s.name+" "+format, args...) }
+	switch {
+	case s.kind != "logical":
+		refuse("is a %s one", s.kind)
+	case s.plugin != "pgoutput":
+		refuse("has the plugin %s and not pgoutput", s.plugin)
+	case s.database != ins.server.database:
+		refuse("belongs to database %s and not to %s", s.database, ins.server.database)
+	case s.temporary:
+		refuse("is a temporary one of another connection")
+	case s.twoPhase:
+		refuse("decodes prepared transactions before they commit (two_phase)")
+	}
+	return nil
+}

@@ -1,0 +1,88 @@
+package cdc
+
+import (
+	"time"
+)
+
+// Status is where a Listener stands, for people and for metrics.
+type Status struct {
+	Role        string `json:"role"`      // leader, follower or waiting
+	Connected   bool   `json:"connected"` // this process reads the slot
+	State       string `json:"state"`     // in words
+	Slot        string `json:"slot"`
+	Publication string `json:"publication"`
+	System      string `json:"system"`
+	Timeline    int32  `json:"timeline"`
+	Version     int    `json:"version"` // server_version_num
+
+	Epoch     string        `json:"epoch"`
+	Applied   string        `json:"applied"`   // decoded and applied up to here
+	Watermark string        `json:"watermark"` // and visible: what is acknowledged
+	Pending   int           `json:"pending"`   // transactions applied and not known to be visible
+	Behind    time.Duration `json:"behind"`    // age of the last proof of freshness in ns; -1: none
+
+	RetainedBytes int64  `json:"retained_bytes"` // of WAL that the slot keeps; -1: not known
+	WALStatus     string `json:"wal_status"`     // of pg_replication_slots
+
+	Relay *RelayStatus `json:"relay,omitempty"`
+
+	Sessions    int       `json:"sessions"` // streams that have started
+	Failures    int       `json:"failures"` // sessions that ended or didn't come about
+	LastError   string    `json:"last_error,omitempty"`
+	LastErrorAt time.Time `json:"last_error_at,omitzero"`
+}
+
+// Status may be called from any goroutine.
+func (l *Listener) Status() Status {
+	l.mu.Lock()
+	s := l.mu.status
+	l.mu.Unlock()
+	s.Epoch = l.guard.Epoch().String()
+	s.Applied, s.Watermark = l.guard.Applied().String(), l.guard.Watermark().String()
+	s.Pending = l.guard.Pending()
+	switch {
+	case l.follower != nil:
+		s.Role, s.Relay = l.follower.status()
+	case s.Connected:
+		s.Role = roleLeader
+	default:
+		s.Role = roleWaiting
+	}
+	s.Behind = -1
+	if proven := l.guard.Proven(); proven != 0 {
+		s.Behind = time.Duration(l.cfg.Now() - proven)
+	}
+	return s
+}
+
+// noteSlot notes what the watcher saw of the slot.
+func (l *Listener) noteSlot(name string, s *slot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.status.RetainedBytes, l.mu.status.WALStatus = -1, ""
+	if s != nil {
+		l.mu.status.RetainedBytes, l.mu.status.WALStatus = s.retained, s.walStatus
+	}
+}
+
+// noteSession notes that a stream has started.
+func (l *Listener) noteSession(s *session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := &l.mu.status
+	st.Slot, st.System, st.Timeline, st.Version = s.slot, s.server.system, s.server.timeline, s.catalogue.Version
+	st.Sessions++
+	st.State, st.Connected = following, true
+}
+
+// trouble notes an error beside the stream, which goes on, and logs it unless
+// it is the one that was noted last.
+func (l *Listener) trouble(what string, err error) {
+	l.mu.Lock()
+	same := l.mu.status.LastError == err.Error()
+	l.mu.status.LastError, l.mu.status.LastErrorAt = err.Error(), time.Now()
+	l.mu.Unlock()
+	if !same {
+		l.log.Warn("a connection beside the stream failed", "for", what, "error", err)
+	}
+}

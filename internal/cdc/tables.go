@@ -1,0 +1,209 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/coherence"
+)
+
+// firstUserOID is where the objects of users begin; those below are the
+// catalogue's own.
+const firstUserOID = 16384
+
+const tableQuery = `
+SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text, c.relispartition,
+ pg_has_role(c.relowner, 'USAGE'),
+ coalesce((SELECT n2.nspname || '.' || p.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
+   JOIN pg_namespace n2 ON n2.oid = p.relnamespace WHERE i.inhrelid = c.oid LIMIT 1), ''),
+ c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind NOT IN ('i', 'I', 'c', 't', 'S')`
+
+// tableRow is one row of tableQuery.
+type tableRow struct {
+	oid                         uint32
+	kind, persistence, identity string
+	partition, owned            bool
+	parent                      string
+	inherited                   bool
+}
+
+func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
+	schema, name := w.names()
+	facts := relationFacts{name: schema + "." + name}
+	table := coherence.Table{Name: facts.name}
+	id := coherence.TableID(len(ins.catalogue.Tables))
+	defer func() {
+		ins.catalogue.Tables = append(ins.catalogue.Tables, table)
+		ins.catalogue.relations = append(ins.catalogue.relations, facts)
+		ins.catalogue.byName[facts.name] = id
+	}()
+
+	var t tableRow
+	err := ins.tx.QueryRow(ctx, tableQuery, schema, name).Scan(&t.oid, &t.kind, &t.persistence, &t.identity,
+		&t.partition, &t.owned, &t.parent, &t.inherited)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ins.missingTable(ctx, schema, name)
+	}
+	if err != nil {
+		return err
+	}
+	if !ins.checkTable(facts.name, &t) {
+		return nil
+	}
+	facts.oid, facts.identity = t.oid, t.identity[0]
+	facts.partitioned, facts.owned = t.kind == "p", t.owned
+	ins.catalogue.byOID[t.oid] = id
+	if err := ins.readColumns(ctx, w, &facts, &table); err != nil {
+		return err
+	}
+	if err := ins.readMembers(ctx, &facts); err != nil {
+		return err
+	}
+	for i := range facts.members {
+		if m := &facts.members[i]; m.oid != t.oid {
+			ins.catalogue.leaves[m.oid] = id
+		}
+	}
+	ins.checkIdentity(w, &facts)
+	return nil
+}
+
+// missingTable refuses a table that isn't there, and names those that might
+// have been meant.
+func (ins *inspection) missingTable(ctx context.Context, schema, name string) error {
+	rows, err := ins.tx.Query(ctx, `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.oid >= $1 AND n.nspname !~ '^pg_' ORDER BY 1 LIMIT 10000`, firstUserOID)
+	if err != nil {
+		return err
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return err
+	}
+	var here, elsewhere []string
+	for _, k := range known {
+		in, table, _ := strings.Cut(k, ".")
+		switch {
+		case in == schema:
+			here = append(here, table)
+		case table == name:
+			elsewhere = append(elsewhere, k)
+		}
+	}
+	var similar []string
+	for _, table := range nearest(name, here) {
+		similar = append(similar, schema+"."+table)
+	}
+	similar = append(similar, elsewhere...)
+	qualified := schema + "." + name
+	ins.refused.table(qualified, didYouMean(similar, "create it, or correct the name in the configuration"),
+		"table %s doesn't exist in database %s", qualified, ins.server.database)
+	return nil
+}
+
+func didYouMean(similar []string, otherwise string) string {
+	if len(similar) == 0 {
+		return otherwise
+	}
+	return "did you mean " + strings.Join(similar, " or ") + "?"
+}
+
+// checkTable refuses what emits no row changes of its own.
+func (ins *inspection) checkTable(name string, t *tableRow) bool {
+	refuse := func(mend, format string, args ...any) bool {
+		ins.refused.table(name, mend, "%s %s", name, fmt.Sprintf(format, args...))
+		return false
+	}
+	switch t.kind {
+	case "v":
+		return refuse("depend on the tables that it reads", "is a view, which has no row changes")
+	case "m":
+		return refuse("depend on the tables that it reads, with a ttl as long as it may lag behind them", "is a materialised view, which has no row changes")
+	case "f":
+		return refuse("depend on the table in the database that holds it, or give the route a ttl", "is a foreign table, whose changes are not in this server's WAL")
+	case "r", "p":
+	default:
+		return refuse("depend on a table", "is not a table")
+	}
+	switch {
+	case t.oid < firstUserOID:
+		return refuse("depend on a table of your own", "belongs to the system catalogue, which is not published")
+	case t.persistence == "u":
+		return refuse("ALTER TABLE "+name+" SET LOGGED", "is unlogged: its changes are not in the WAL")
+	case t.persistence == "t":
+		return refuse("depend on a permanent table", "is a temporary table: its changes are not in the WAL")
+	case t.partition:
+		return refuse("depend on "+t.parent, "is a partition of %s, and changes are published in the name of the latter", t.parent)
+	case t.inherited:
+		return refuse("use declarative partitioning, or depend on the table and each child in one route",
+			"has children by INHERITS, whose rows it shows and whose changes it doesn't")
+	}
+	return true
+}
+
+// Domains are followed to their base type. to_jsonb reads the columns that
+// only some versions have.
+const columnsQuery = `
+SELECT a.attname::text, a.atttypid, a.attgenerated <> '',
+ CASE WHEN bn.nspname = 'pg_catalog' AND b.typtype = 'b' THEN b.typname::text
+      WHEN b.typname = 'citext' AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
+        WHERE d.classid = 'pg_type'::regclass AND d.objid = b.oid AND d.refclassid = 'pg_extension'::regclass
+          AND d.deptype = 'e' AND e.extname = 'citext') THEN 'citext' ELSE '' END,
+ b.typtype = 'e', ARRAY(SELECT e.enumlabel::text FROM pg_enum e WHERE e.enumtypid = b.oid ORDER BY 1),
+ coalesce(co.collisdeterministic, true),
+ coalesce(CASE WHEN co.collprovider = 'd' THEN db.bytewise
+      ELSE co.collprovider = 'b' OR co.collprovider = 'c' AND co.collcollate IN ('C', 'POSIX') END, false),
+ coalesce(CASE WHEN b.typname = 'citext' OR co.collprovider = 'd' THEN db.locale
+      ELSE coalesce(to_jsonb(co)->>'colllocale', to_jsonb(co)->>'colliculocale', co.collctype::text) END, '')
+FROM pg_attribute a
+CROSS JOIN LATERAL (WITH RECURSIVE base AS (
+   SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = a.atttypid
+   UNION ALL SELECT t.oid, t.typtype, t.typbasetype FROM base JOIN pg_type t ON t.oid = base.typbasetype WHERE base.typtype = 'd')
+   SELECT oid FROM base WHERE typtype <> 'd') AS resolved
+JOIN pg_type b ON b.oid = resolved.oid
+JOIN pg_namespace bn ON bn.oid = b.typnamespace
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
+CROSS JOIN (SELECT
+   CASE coalesce(to_jsonb(d)->>'datlocprovider', 'c') WHEN 'b' THEN true WHEN 'c' THEN d.datcollate IN ('C', 'POSIX') ELSE false END AS bytewise,
+   coalesce(to_jsonb(d)->>'datlocale', to_jsonb(d)->>'daticulocale', d.datctype::text) AS locale
+   FROM pg_database d WHERE d.datname = current_database()) AS db
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum`
+
+func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relationFacts, table *coherence.Table) error {
+	rows, err := ins.tx.Query(ctx, columnsQuery, facts.oid)
+	if err != nil {
+		return err
+	}
+	types := make(map[string]columnType)
+	var names []string
+	var c columnFacts
+	var t columnType
+	_, err = pgx.ForEachRow(rows, []any{&c.name, &c.typeOID, &c.generated, &t.base, &t.enum, &t.labels, &t.deterministic, &t.bytewise, &t.locale}, func() error {
+		t.generated, t.folded = c.generated, slices.Contains(w.Folded, c.name)
+		facts.columns = append(facts.columns, c)
+		names = append(names, c.name)
+		types[c.name] = t
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, name := range w.Columns {
+		t, ok := types[name]
+		if !ok {
+			ins.refused.column(facts.name, name, didYouMean(nearest(name, names), "the columns are "+strings.Join(names, ", ")),
+				"table %s has no column %s", facts.name, name)
+		}
+		kind := t.kind(ins.server.exactText)
+		table.Columns = append(table.Columns, coherence.Column{Name: name, Kind: kind, Labels: t.labels})
+		facts.watched = append(facts.watched, watchedColumn{name: name, wanted: slices.Contains(w.Conditions, name) && kind != coherence.Opaque})
+	}
+	return nil
+}

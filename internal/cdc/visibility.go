@@ -1,0 +1,120 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// Pauses between snapshots while something stays pending.
+const (
+	firstSnapshotPause = 50 * time.Microsecond
+	lastSnapshotPause  = 5 * time.Millisecond
+)
+
+// visibility holds what is known of the transactions that are pending.
+type visibility struct {
+	wake chan struct{} // of capacity 1
+
+	mu struct {
+		sync.Mutex
+		commits []time.Time // of the pending, in the order of the log
+	}
+}
+
+// add notes a transaction that has been applied.
+func (v *visibility) add(committed time.Time) {
+	v.mu.Lock()
+	v.mu.commits = append(v.mu.commits, committed)
+	v.mu.Unlock()
+	v.poke()
+}
+
+// poke wakes whoever asks for snapshots, now or at the next look.
+func (v *visibility) poke() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// settled takes out all but the last remaining and reports each one's age.
+func (v *visibility) settled(remaining int, report func(time.Duration)) {
+	v.mu.Lock()
+	n := max(0, len(v.mu.commits)-remaining)
+	done := v.mu.commits[:n:n]
+	v.mu.commits = v.mu.commits[n:]
+	v.mu.Unlock()
+	now := time.Now()
+	for _, at := range done {
+		report(max(0, now.Sub(at)))
+	}
+}
+
+// watchVisibility ends the pending state of what has become visible (R4). It
+// asks on a connection of its own, never in the receive loop, which goes on
+// meanwhile.
+func (s *session) watchVisibility(ctx context.Context) error {
+	side := newSide(&s.l.cfg, s.server)
+	defer side.close()
+	// Connect before the first commit, and look after what an earlier session
+	// left pending.
+	s.visibility.poke()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.visibility.wake:
+		}
+		if err := s.settle(ctx, side); err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			if errors.Is(err, errOtherServer) {
+				return err
+			}
+			s.l.trouble("visibility", err)
+			if !wait(ctx, side.wait.next()) {
+				return nil
+			}
+			s.visibility.poke()
+			continue
+		}
+		side.wait.reset()
+	}
+}
+
+// settle asks for snapshots until nothing is pending.
+func (s *session) settle(ctx context.Context, side *side) error {
+	pause := firstSnapshotPause
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		text, err := side.text(ctx, snapshotQuery)
+		if err != nil {
+			return fmt.Errorf("ask for a snapshot: %w", err)
+		}
+		snap, err := coherence.ParseSnapshot(text)
+		if err != nil {
+			return err
+		}
+		remaining := s.l.guard.Settle(snap)
+		s.visibility.settled(remaining, s.l.observer.Settled)
+		if remaining == 0 {
+			return nil
+		}
+		timer.Reset(pause)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.visibility.wake:
+			pause = firstSnapshotPause
+		case <-timer.C:
+			pause = min(2*pause, lastSnapshotPause)
+		}
+	}
+}
