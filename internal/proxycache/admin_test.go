@@ -1,0 +1,188 @@
+package proxycache
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"walpurge/internal/coherence"
+)
+
+type purges struct {
+	groups []string
+	err    error
+}
+
+func (p *purges) Purge(_ context.Context, groups []string) (coherence.LSN, error) {
+	p.groups = append(p.groups, groups...)
+	return 0x1_0000_0002, p.err
+}
+
+func (r *rig) admin(method, target, body string, fields ...string) *httptest.ResponseRecorder {
+	req := httptest.NewRequest(method, target, strings.NewReader(body))
+	for _, f := range fields {
+		name, value, _ := strings.Cut(f, ": ")
+		req.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	r.proxy.Admin().ServeHTTP(w, req)
+	return w
+}
+
+func TestReadyOnlyAfterTheFirstProof(t *testing.T) {
+	r := newRig(t, nil)
+	r.guard.Reset(9, 10)
+	if w := r.admin("GET", "/readyz", ""); w.Code != 503 || !strings.Contains(w.Body.String(), "no proof") {
+		t.Fatal(w.Code, w.Body)
+	}
+	if w := r.admin("GET", "/healthz", ""); w.Code != 200 {
+		t.Fatal(w.Code)
+	}
+	r.prove()
+	if w := r.admin("GET", "/readyz", ""); w.Code != 200 {
+		t.Fatal(w.Code, w.Body)
+	}
+	if w := newRig(t, plainHTTP).admin("GET", "/readyz", ""); w.Code != 200 {
+		t.Fatal("without PostgreSQL there is nothing to wait for", w.Code)
+	}
+}
+
+func TestMetricsHaveTheirNames(t *testing.T) {
+	r := newRig(t, nil)
+	r.get("/api/listings/1")
+	r.get("/api/listings/1")
+	r.get("/x")
+	body := r.admin("GET", "/metrics", "").Body.String()
+	for _, line := range []string{
+		`walpurge_requests_total{outcome="hit",route="/api/listings/{id}"} 1`,
+		`walpurge_requests_total{outcome="miss",route="/api/listings/{id}"} 1`,
+		`walpurge_requests_total{outcome="pass",route="other"} 1`,
+		`walpurge_memory_entries 1`, `walpurge_memory_bytes `, `walpurge_upstream_duration_seconds_count 2`,
+		`walpurge_request_duration_seconds_count{outcome="hit"} 1`, "go_goroutines", "process_cpu_seconds_total",
+	} {
+		if !strings.Contains(body, line) {
+			t.Errorf("no %s", line)
+		}
+	}
+	if t.Failed() {
+		t.Log(body)
+	}
+}
+
+func TestPurge(t *testing.T) {
+	p := &purges{}
+	r := newRig(t, func(_ *rig, o *Options) { o.Purger, o.AdminToken = p, "secret" })
+	if w := r.admin("POST", "/purge", "group=a"); w.Code != 401 {
+		t.Fatal(w.Code)
+	}
+	if w := r.admin("POST", "/purge", "group=a", "Authorization: Bearer wrong"); w.Code != 401 {
+		t.Fatal(w.Code)
+	}
+	const token, form = "Authorization: Bearer secret", "Content-Type: application/x-www-form-urlencoded"
+	if w := r.admin("POST", "/purge", `{"groups":["a","b"]}`, token, "Content-Type: application/json"); w.Code != 200 || !strings.Contains(w.Body.String(), "1/2") {
+		t.Fatal(w.Code, w.Body)
+	}
+	if w := r.admin("POST", "/purge", "group=c&group=d", token, form); w.Code != 200 {
+		t.Fatal(w.Code, w.Body)
+	}
+	if got := strings.Join(p.groups, ""); got != "abcd" {
+		t.Fatal(got)
+	}
+	for _, body := range []string{"", "group=a+b", "group="} {
+		if w := r.admin("POST", "/purge", body, token, form); w.Code != 400 {
+			t.Errorf("%q: %d", body, w.Code)
+		}
+	}
+	if w := r.admin("POST", "/purge", "group=c", token, form, "Sec-Fetch-Site: cross-site"); w.Code != 403 {
+		t.Fatal(w.Code)
+	}
+	p.err = errors.New("connection refused to postgres://user:pass@host")
+	if w := r.admin("POST", "/purge", "group=c", token, form); w.Code != 502 || strings.Contains(w.Body.String(), "pass") {
+		t.Fatal(w.Code, w.Body)
+	}
+	if w := newRig(t, nil).admin("POST", "/purge", "group=c", form); w.Code != 501 {
+		t.Fatal(w.Code)
+	}
+	if w := r.admin("GET", "/purge", ""); w.Code != http.StatusMethodNotAllowed {
+		t.Fatal(w.Code)
+	}
+}
+
+func TestStatusAndPage(t *testing.T) {
+	r := newRig(t, func(_ *rig, o *Options) {
+		o.Status = func() map[string]any { return map[string]any{"slot": "<b>active</b>"} }
+	})
+	r.get("/api/listings/1")
+	var s map[string]any
+	if err := json.Unmarshal(r.admin("GET", "/status", "").Body.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	if s["ready"] != true || s["slot"] != "<b>active</b>" || s["guard"].(map[string]any)["handles"] != 1.0 {
+		t.Fatal(s)
+	}
+	if body := r.admin("GET", "/", "").Body.String(); !strings.Contains(body, "<h1>walpurge</h1>") || strings.Contains(body, "<b>") {
+		t.Fatal(body)
+	}
+	if w := r.admin("GET", "/nothing", ""); w.Code != 404 {
+		t.Fatal(w.Code)
+	}
+}
+
+func TestExplain(t *testing.T) {
+	r := newRig(t, nil)
+	r.get("/api/listings/1")
+	host := strings.TrimPrefix(r.url, "http://")
+	ex, err := r.proxy.Explain("GET", "http://"+host+"/api/listings/1", nil)
+	if err != nil || !ex.InMemory || ex.Route != "/api/listings/{id}" || ex.PurgedBy[0] != "a change of a row of public.listings that has or had id = '1'" {
+		t.Fatalf("%+v %v", ex, err)
+	}
+	ex, err = r.proxy.Explain("GET", "/api/listings?city=Lagos&min_price=5&max_price=", nil)
+	if err != nil || ex.PurgedBy[0] != "a change of a row of public.listings that has or had city = 'Lagos' and price >= '5'" {
+		t.Fatalf("%+v %v", ex, err)
+	}
+	for target, want := range map[string]string{"/other": "No route", "/a//b": "differently"} {
+		if ex, err := r.proxy.Explain("GET", target, nil); err != nil || !strings.Contains(ex.Why, want) {
+			t.Errorf("%+v %v", ex, err)
+		}
+	}
+	if ex, err := r.proxy.Explain("POST", "/api/listings", nil); err != nil || ex.Cached {
+		t.Errorf("%+v %v", ex, err)
+	}
+	if _, err := r.proxy.Explain("GET", "no path", nil); err == nil {
+		t.Error("no request is explained")
+	}
+	w := r.admin("GET", "/explain?url=/api/listings/7", "")
+	if w.Code != 200 || !strings.Contains(w.Body.String(), "id = '7'") {
+		t.Fatal(w.Code, w.Body)
+	}
+	if w := r.admin("GET", "/explain?url=x", ""); w.Code != 400 {
+		t.Fatal(w.Code)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	guard, _ := coherence.New(coherence.Config{Tables: testTables})
+	base := func() Options {
+		r := newRig(t, nil)
+		o := r.proxy.opt
+		o.Guard = guard
+		return o
+	}
+	for name, change := range map[string]func(*Options){
+		"no origin":                     func(o *Options) { o.Origin = nil },
+		"no clock":                      func(o *Options) { o.Now = nil },
+		"dependencies without database": func(o *Options) { o.Guard = nil },
+		"routes that tie":               func(o *Options) { o.Routes = append(o.Routes, Route{Pattern: "/api/listings/{other}"}) },
+		"values don't fit":              func(o *Options) { o.Routes[0].Depends[0].Equal = nil },
+	} {
+		o := base()
+		change(&o)
+		if _, err := New(o); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package proxycache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// finding is what an audit of a hit found.
+type finding string
+
+// The findings, as the metric labels them.
+const (
+	auditOK       finding = "ok"       // the origin says the same
+	auditStale    finding = "stale"    // a change that no declared dependency covers
+	auditChanged  finding = "changed"  // it was purged meanwhile
+	auditUnstable finding = "unstable" // the origin doesn't say the same twice
+	auditUnproven finding = "unproven" // the log was not followed far enough in time
+	auditError    finding = "error"    // the origin gave no answer
+	auditDropped  finding = "dropped"  // too many at one time
+)
+
+// auditor compares a share of the hits with what the origin says, in the
+// background. It finds declarations that are incomplete.
+type auditor struct {
+	p     *Proxy
+	share uint32 // of 2^32
+	queue chan *sample
+	count map[finding]prometheus.Counter
+}
+
+// sample is a hit to be audited.
+type sample struct {
+	entry  *entry
+	route  *route
+	target string
+	host   string
+	header http.Header
+}
+
+// Bounds on what audits cost: at one time, and each.
+const (
+	auditQueue = 64
+	auditWait  = 10 * time.Second
+)
+
+// newAuditor makes an auditor, or none if no hit is to be audited.
+func newAuditor(p *Proxy) *auditor {
+	if p.opt.Audit <= 0 || p.opt.Guard == nil || p.opt.Position == nil {
+		return nil
+	}
+	a := &auditor{
+		p: p, share: uint32(min(p.opt.Audit, 1) * (1<<32 - 1)),
+		queue: make(chan *sample, auditQueue), count: make(map[finding]prometheus.Counter),
+	}
+	results := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "walpurge_audit_total", Help: "Hits that were compared with the origin, by result.",
+	}, []string{"result"})
+	p.metrics.registry.MustRegister(results)
+	for _, f := range []finding{auditOK, auditStale, auditChanged, auditUnstable, auditUnproven, auditError, auditDropped} {
+		a.count[f] = results.WithLabelValues(string(f))
+	}
+	return a
+}
+
+// hit looks whether this one is to be audited. It is called on every hit of a
+// response with dependencies.
+func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nanos) {
+	if rand.Uint32() > a.share {
+		return
+	}
+	x := a.p.newExchange(ex, now)
+	s := &sample{entry: e, route: rt, target: x.target, host: string(ex.Host), header: a.p.requestHeader(ex, fillDrops)}
+	if ex.Has(http1.Of(http1.AcceptEncoding)) {
+		s.header["Accept-Encoding"] = []string{acceptEncoding(ex.Request).String()}
+	}
+	rt.keepKeyedCookies(s.header)
+	select {
+	case a.queue <- s:
+	default:
+		a.count[auditDropped].Inc()
+	}
+}
+
+// run audits until ctx ends.
+func (a *auditor) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-a.queue:
+			each, cancel := context.WithTimeout(ctx, auditWait)
+			f := a.judge(each, s)
+			cancel()
+			if ctx.Err() != nil {
+				return
+			}
+			a.count[f].Inc()
+			if f == auditStale {
+				a.report(s)
+			}
+		}
+	}
+}
+
+// judge compares a stored response with the origin's. A difference counts as
+// stale only if the response is still stored once everything is applied that
+// was committed when the origin had answered, and the origin, asked again,
+// says the same: then a change has been applied that should have purged it.
+func (a *auditor) judge(ctx context.Context, s *sample) finding {
+	first, err := a.fetch(ctx, s)
+	if err != nil {
+		return auditError
+	}
+	if s.same(first) {
+		return auditOK
+	}
+	at, err := a.p.opt.Position(ctx)
+	if err != nil {
+		return auditUnproven
+	}
+	applied, cancel := a.p.opt.Guard.WaitApplied(at.LSN)
+	defer cancel()
+	select {
+	case <-applied:
+	case <-ctx.Done():
+		return auditUnproven
+	}
+	if !s.entry.handle.Live() {
+		return auditChanged
+	}
+	second, err := a.fetch(ctx, s)
+	switch {
+	case err != nil:
+		return auditError
+	case !first.equal(second):
+		return auditUnstable
+	case !s.entry.handle.Live():
+		return auditChanged
+	}
+	return auditStale
+}
+
+// report tells which declaration is incomplete.
+func (a *auditor) report(s *sample) {
+	var declared []string
+	for _, d := range s.route.Depends {
+		declared = append(declared, d.Words)
+	}
+	a.p.log.Error("a hit was stale: the route's depends_on does not cover what the page shows",
+		"url", s.target, "route", s.route.label, "depends_on", declared,
+		"asof", s.entry.handle.Asof().String(), "applied", a.p.opt.Guard.Applied().String())
+}
+
+// told is what the origin said.
+type told struct {
+	status int
+	body   []byte
+}
+
+func (t told) equal(o told) bool { return t.status == o.status && bytes.Equal(t.body, o.body) }
+
+func (s *sample) same(t told) bool { return t.equal(told{s.entry.status, s.entry.body}) }
+
+var errAuditTooLarge = errors.New("the response is larger than what is kept")
+
+func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
+	req := a.p.upstream.request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
+	resp, err := a.p.upstream.fill(req, nil)
+	if err != nil {
+		return told{}, err
+	}
+	defer discard(resp.Body)
+	body, err := io.ReadAll(io.LimitReader(resp.Body, a.p.opt.MaxObject+1))
+	if err == nil && int64(len(body)) > a.p.opt.MaxObject {
+		err = errAuditTooLarge
+	}
+	return told{resp.StatusCode, body}, err
+}

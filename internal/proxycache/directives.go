@@ -1,0 +1,136 @@
+package proxycache
+
+import (
+	"math"
+	"strings"
+	"time"
+)
+
+// directives is what a Cache-Control field says (RFC 9111 section 5.2).
+// Unknown directives are skipped. private and no-cache with field names count
+// as if they had none, which keeps less.
+type directives struct {
+	noStore, noCache, private, public, mustRevalidate, proxyRevalidate, mustUnderstand, onlyIfCached bool
+
+	maxAge, sMaxAge, minFresh, maxStale, staleWhileRevalidate, staleIfError delta
+}
+
+// delta is a number of seconds (RFC 9111 section 1.2.2). The zero value is
+// absent.
+type delta struct {
+	seconds int64
+	given   bool
+}
+
+// maxDelta is what a larger number counts as.
+const maxDelta = math.MaxInt32
+
+func (d delta) duration() time.Duration { return time.Duration(d.seconds) * time.Second }
+
+// set takes a directive's argument. The least of several counts (RFC 9111
+// section 4.2.1); one that is no number counts as zero, which keeps less.
+func (d *delta) set(arg string) {
+	var n int64
+	for i := range len(arg) {
+		if arg[i] < '0' || arg[i] > '9' {
+			n = 0
+			break
+		}
+		n = min(n*10+int64(arg[i]-'0'), maxDelta)
+	}
+	if !d.given || n < d.seconds {
+		*d = delta{n, true}
+	}
+}
+
+// parseDirectives reads the values of Cache-Control.
+func parseDirectives(values ...string) directives {
+	var d directives
+	for _, v := range values {
+		for v != "" {
+			var name, arg string
+			name, arg, v = nextDirective(v)
+			d.add(name, arg)
+		}
+	}
+	return d
+}
+
+func (d *directives) add(name, arg string) {
+	switch strings.ToLower(name) {
+	case "no-store":
+		d.noStore = true
+	case "no-cache":
+		d.noCache = true
+	case "private":
+		d.private = true
+	case "public":
+		d.public = true
+	case "must-revalidate":
+		d.mustRevalidate = true
+	case "proxy-revalidate":
+		d.proxyRevalidate = true
+	case "must-understand":
+		d.mustUnderstand = true
+	case "only-if-cached":
+		d.onlyIfCached = true
+	case "max-age":
+		d.maxAge.set(arg)
+	case "s-maxage":
+		d.sMaxAge.set(arg)
+	case "min-fresh":
+		var n delta // of several the one that asks for most
+		if n.set(arg); n.seconds >= d.minFresh.seconds {
+			d.minFresh = n
+		}
+	case "max-stale":
+		if arg == "" && !d.maxStale.given {
+			d.maxStale = delta{maxDelta, true}
+		} else if arg != "" {
+			d.maxStale.set(arg)
+		}
+	case "stale-while-revalidate":
+		d.staleWhileRevalidate.set(arg)
+	case "stale-if-error":
+		d.staleIfError.set(arg)
+	}
+}
+
+// nextDirective cuts one directive off a list. Its argument may be quoted.
+// White space around the equals sign isn't allowed, and stays in the argument,
+// where no number can be read then. A quote that isn't closed ends at the next
+// comma, so that it hides no directive.
+func nextDirective(v string) (name, arg, rest string) {
+	v = strings.TrimLeft(v, " \t,")
+	i := strings.IndexAny(v, "=,")
+	if i < 0 {
+		return strings.TrimSpace(v), "", ""
+	}
+	name = strings.TrimSpace(v[:i])
+	if v[i] == ',' {
+		return name, "", v[i+1:]
+	}
+	spaced := len(name) < i
+	v = v[i+1:]
+	if !strings.HasPrefix(v, `"`) || spaced {
+		arg, rest, _ = strings.Cut(v, ",")
+		if arg = strings.TrimRight(arg, " \t"); spaced {
+			arg = " " + arg
+		}
+		return name, arg, rest
+	}
+	quoted := v
+	var b strings.Builder
+	for i = 1; i < len(v) && v[i] != '"'; i++ {
+		if v[i] == '\\' && i+1 < len(v) {
+			i++
+		}
+		b.WriteByte(v[i])
+	}
+	if i >= len(v) {
+		arg, rest, _ = strings.Cut(quoted, ",")
+		return name, arg, rest
+	}
+	_, rest, _ = strings.Cut(v[i+1:], ",")
+	return name, b.String(), rest
+}

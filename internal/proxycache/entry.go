@@ -1,0 +1,190 @@
+package proxycache
+
+import (
+	"bytes"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// entry is a stored response: bytes ready to send, what decides whether they
+// may be, and the tie to its dependencies. It is immutable once published.
+type entry struct {
+	handle coherence.Handle
+	memory *memory
+	key    string
+	route  *route // nil without a declared one
+
+	guarded bool
+	shared  bool // may answer requests with Authorization
+	lenient bool // may be served past its lifetime to a request that asks for it
+	status  int
+	maxLag  coherence.Nanos
+
+	received coherence.Nanos // when its head had arrived
+	age      coherence.Nanos // then
+	fresh    coherence.Nanos // until when it may be used without validation
+	swr, sie coherence.Nanos // how much longer, while or if
+
+	arrived time.Time // received by the wall's clock, for other processes
+
+	head []byte // status line and fields with Content-Length, each with CRLF
+	body []byte
+
+	targeted []string // Walpurge-Cache-Control, which isn't part of the head
+	etag     string
+	modified string // Last-Modified
+
+	variants *variants // of a marker: the response varies, the entries are elsewhere
+}
+
+// Evicted takes the entry out of the memory tier. Hits have stopped before.
+func (e *entry) Evicted(coherence.Cause) { e.memory.removeEntry(e) }
+
+// usable tells whether the entry may be served at now as far as its
+// dependencies are concerned. proven is the guard's proof of freshness, read
+// before (C1).
+func (e *entry) usable(now, proven coherence.Nanos) bool {
+	return !e.guarded || proven != 0 && now-proven <= e.maxLag && e.handle.Live()
+}
+
+// ageAt is the Age at now in whole seconds (RFC 9111 section 5.1).
+func (e *entry) ageAt(now coherence.Nanos) int64 {
+	return int64(max(0, e.age+now-e.received)) / int64(time.Second)
+}
+
+// ttlAt is the remaining lifetime at now in whole seconds, negative once over.
+func (e *entry) ttlAt(now coherence.Nanos) int64 {
+	return int64(e.fresh-now) / int64(time.Second)
+}
+
+// entryOverhead is what an entry costs beside its bytes: the struct, the
+// cache's node, the index nodes.
+const entryOverhead = 640
+
+// weight is the entry's share of the memory tier in bytes.
+func (e *entry) weight() uint32 {
+	n := len(e.head) + len(e.body) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
+	if e.variants != nil {
+		n += maxVariants * 64
+	}
+	return uint32(min(n, 1<<32-1))
+}
+
+// variants is what a marker knows: which request fields the responses of its
+// key vary by, and which variants are stored.
+type variants struct {
+	names []string
+
+	mu   sync.Mutex
+	keys []string // the oldest first
+}
+
+// maxVariants bounds the stored variants of one key. A field that every
+// browser spells its own way would fill the cache with copies.
+const maxVariants = 32
+
+// add notes a variant and returns the one that makes room for it.
+func (v *variants) add(key string) (evict string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if slices.Contains(v.keys, key) {
+		return ""
+	}
+	if len(v.keys) == maxVariants {
+		evict = v.keys[0]
+		v.keys = append(v.keys[:0], v.keys[1:]...)
+	}
+	v.keys = append(v.keys, key)
+	return evict
+}
+
+// list returns the variants.
+func (v *variants) list() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.keys)
+}
+
+func appendStatus(dst []byte, status int) []byte {
+	dst = append(dst, "HTTP/1.1 "...)
+	dst = strconv.AppendInt(dst, int64(status), 10)
+	dst = append(dst, ' ')
+	dst = append(dst, http.StatusText(status)...)
+	return append(dst, '\r', '\n')
+}
+
+// appendFields appends the fields sorted by name, so that equal responses are
+// equal bytes.
+func appendFields(dst []byte, h http.Header) []byte {
+	names := make([]string, 0, len(h))
+	for name := range h {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		for _, v := range h[name] {
+			dst = appendField(dst, name, v)
+		}
+	}
+	return dst
+}
+
+func appendField(dst []byte, name, value string) []byte {
+	dst = append(append(dst, name...), ": "...)
+	dst = append(dst, value...)
+	return append(dst, '\r', '\n')
+}
+
+// header reads the fields of a stored head back, without Content-Length.
+func (e *entry) header() http.Header {
+	h := make(http.Header)
+	for name, value := range fields(e.head) {
+		if string(name) != "Content-Length" {
+			h[string(name)] = append(h[string(name)], string(value))
+		}
+	}
+	return h
+}
+
+// fields iterates over the fields of a stored head.
+func fields(head []byte) func(func(name, value []byte) bool) {
+	return func(yield func(name, value []byte) bool) {
+		_, rest, _ := bytes.Cut(head, crlf)
+		for len(rest) > 0 {
+			var line []byte
+			line, rest, _ = bytes.Cut(rest, crlf)
+			name, value, _ := bytes.Cut(line, []byte(": "))
+			if !yield(name, value) {
+				return
+			}
+		}
+	}
+}
+
+var crlf = []byte("\r\n")
+
+func sortedUnique(s []string) []string {
+	slices.Sort(s)
+	return slices.Compact(s)
+}
+
+// isWeak tells whether an entity tag is weak (RFC 9110 section 8.8.3).
+func isWeak(etag string) bool { return strings.HasPrefix(etag, "W/") }
+
+// finishHead makes a stored head of the status line and fields in block.
+func finishHead(block []byte, status, length int) []byte {
+	head := make([]byte, 0, len(block)+28)
+	head = append(head, block...)
+	if status != http.StatusNoContent {
+		head = append(head, "Content-Length: "...)
+		head = strconv.AppendInt(head, int64(length), 10)
+		head = append(head, '\r', '\n')
+	}
+	return head
+}

@@ -1,0 +1,181 @@
+package proxycache
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// Explanation says what the proxy does with a request, and why.
+type Explanation struct {
+	Method       string   `json:"method"`
+	Route        string   `json:"route,omitempty"` // the pattern; empty without a declared route
+	Key          string   `json:"key,omitempty"`   // what tells its response apart
+	OriginTarget string   `json:"origin_target"`   // as the origin gets it
+	Cached       bool     `json:"cached"`          // a response may come from the cache
+	Why          string   `json:"why"`             // in a sentence
+	DependsOn    []string `json:"depends_on,omitempty"`
+	PurgedBy     []string `json:"purged_by,omitempty"` // the changes that end the response
+	Lifetime     string   `json:"lifetime,omitempty"`  // how long it is kept without a change
+	Vary         []string `json:"vary,omitempty"`      // what else tells responses apart
+	InMemory     bool     `json:"in_memory"`
+	AgeSeconds   int64    `json:"age_seconds,omitempty"`
+	TTLSeconds   int64    `json:"ttl_seconds,omitempty"`
+}
+
+// Explain says what would happen to a request. target is a path with its
+// query or an absolute URL. The error says why it is no request.
+func (p *Proxy) Explain(method, target string, header http.Header) (*Explanation, error) {
+	var head strings.Builder
+	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
+	if header.Get("Host") == "" {
+		host := p.opt.Origin.Host
+		if _, rest, ok := strings.Cut(target, "://"); ok {
+			host, _, _ = strings.Cut(rest, "/")
+		}
+		fmt.Fprintf(&head, "Host: %s\r\n", host)
+	}
+	for name, values := range header {
+		for _, v := range values {
+			fmt.Fprintf(&head, "%s: %s\r\n", name, v)
+		}
+	}
+	head.WriteString("\r\n")
+	req, err := http1.NewRequest([]byte(head.String()))
+	if err != nil {
+		return nil, err
+	}
+	return p.explainRequest(req), nil
+}
+
+func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
+	x := &exchange{Exchange: &http1.Exchange{Request: req}, p: p, route: p.plain}
+	x.path, x.query, x.hasQuery = splitTarget(req)
+	if x.clean = cleanPath(x.path); x.clean {
+		if m := p.router.match(x.path, &x.places); m != nil {
+			x.route = m
+		}
+	}
+	key, at := appendKey(nil, false, req, nil, x.route, x.path, x.query, x.hasQuery)
+	x.key, x.target = string(key), string(key[at.from:at.to])
+	e := &Explanation{Method: string(req.Method), OriginTarget: x.target}
+	if x.route != p.plain {
+		e.Route = x.route.Pattern
+	}
+	e.Cached, e.Why = x.why()
+	if !e.Cached {
+		return e
+	}
+	e.Key = x.key
+	for _, k := range x.route.keys {
+		e.Vary = append(e.Vary, k.Source.String()+"."+k.Name)
+	}
+	e.Lifetime = x.route.lifetimeWords()
+	x.explainDependencies(e)
+	if found := p.memory.peek(x.key); found != nil {
+		now := p.opt.Now()
+		e.InMemory, e.AgeSeconds, e.TTLSeconds = true, found.ageAt(now), found.ttlAt(now)
+	}
+	return e
+}
+
+// why tells in a sentence whether the request can be answered from the cache.
+func (x *exchange) why() (bool, string) {
+	rt := x.route
+	switch {
+	case !isRead(x.Method):
+		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."
+	case x.Has(http1.Of(http1.Upgrade)):
+		return false, "The request asks for another protocol; it goes to the origin."
+	case !x.clean && x.p.guarded:
+		return false, "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin."
+	case rt.TTL != nil && *rt.TTL <= 0:
+		return false, "The route keeps nothing (ttl is 0)."
+	case rt == x.p.plain:
+		return true, "No route is declared for this path; what the origin's headers allow is kept."
+	case rt.guarded:
+		return true, "Kept until a row it depends on changes."
+	}
+	return true, "Kept for its lifetime; the route depends on no table."
+}
+
+func (rt *route) lifetimeWords() string {
+	switch {
+	case rt.TTL != nil:
+		return "at most " + rt.TTL.String()
+	case rt.guarded:
+		return "what the origin says, else " + defaultLifetime.String()
+	}
+	return "what the origin says"
+}
+
+// explainDependencies puts the conditions with the request's values in words.
+func (x *exchange) explainDependencies(e *Explanation) {
+	if x.p.opt.Guard == nil {
+		return
+	}
+	tables := x.p.opt.Guard.Tables()
+	s := x.subject()
+	for i := range x.route.Depends {
+		d := &x.route.Depends[i]
+		words := d.Words
+		if words == "" {
+			words = tables[d.Template.Table].Name
+		}
+		e.DependsOn = append(e.DependsOn, words)
+		e.PurgedBy = append(e.PurgedBy, d.purgedBy(&tables[d.Template.Table], s))
+	}
+}
+
+// purgedBy describes the changes that touch the dependency.
+func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
+	var conds []string
+	for i, any := range d.Equal {
+		eq := d.Template.Equal[i]
+		if op := s.operand(any); op.Present {
+			conds = append(conds, columnWords(table, eq)+" = "+quoted(op.Values))
+		}
+	}
+	for i, r := range d.Ranges {
+		name := table.Columns[d.Template.Ranges[i]].Name
+		if op := s.end(r.From); op.Present {
+			conds = append(conds, name+" >= "+quoted(op.Values))
+		}
+		if op := s.end(r.To); op.Present {
+			conds = append(conds, name+" <= "+quoted(op.Values))
+		}
+	}
+	text := "a change of any row of " + table.Name
+	if len(conds) > 0 {
+		text = "a change of a row of " + table.Name + " that has or had " + strings.Join(conds, " and ")
+	}
+	if d.Template.Counts != 0 {
+		var names []string
+		for i := range table.Columns {
+			if d.Template.Counts&(1<<i) != 0 {
+				names = append(names, table.Columns[i].Name)
+			}
+		}
+		text += ", if it changes " + strings.Join(names, ", ") + " or adds or removes the row"
+	}
+	return text
+}
+
+func columnWords(table *coherence.Table, eq coherence.Equal) string {
+	name := table.Columns[eq.Column].Name
+	if eq.Fold != coherence.NoFold {
+		return eq.Fold.String() + "(" + name + ")"
+	}
+	return name
+}
+
+func quoted(values []string) string {
+	q := make([]string, len(values))
+	for i, v := range values {
+		q[i] = "'" + strings.ReplaceAll(v, "'", "''") + "'"
+	}
+	return strings.Join(q, " or ")
+}

@@ -1,0 +1,374 @@
+package proxycache
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// run is the flight's own goroutine: the Redis tier, then the origin.
+func (f *flight) run() {
+	p := f.proxy
+	defer p.fills.Done()
+	defer func() {
+		f.timer.Stop()
+		p.flights.remove(f)
+	}()
+	if !f.noRedis && p.redis != nil {
+		if e := f.fromRedis(); e != nil {
+			f.closeHandle()
+			f.complete(e, func(s *flightState) { s.kept, s.stored = true, true })
+			f.cancel(nil)
+			return
+		}
+	}
+	req := p.upstream.request(f.ctx, http.MethodGet, f.target, string(f.req.Host), f.header)
+	sent := time.Now()
+	resp, err := p.upstream.fill(req, f.interim)
+	if err != nil {
+		f.fail(err)
+		return
+	}
+	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
+	f.entry.received, f.entry.arrived = p.opt.Now(), a.received
+	if a.status == http.StatusNotModified && f.stale != nil && f.stale.validatable() {
+		discard(resp.Body)
+		f.validated(a)
+		return
+	}
+	f.receive(resp, a)
+}
+
+// interim passes an interim response on to the leader (RFC 9110 section 15.2).
+// It is no part of what is stored.
+func (f *flight) interim(status int, h http.Header) error {
+	connectionFields(h)
+	head := appendFields(appendStatus(nil, status), h)
+	f.update(func(s *flightState) { s.interim = append(s.interim[:len(s.interim):len(s.interim)], head) })
+	return nil
+}
+
+// fail ends a flight whose request got no response.
+func (f *flight) fail(err error) {
+	status, reason := originFault(f.ctx, err)
+	f.proxy.log.Warn("origin request failed", "method", "GET", "route", f.proxy.label(f.route), "reason", string(reason), "error", err)
+	f.closeHandle()
+	f.proxy.flights.remove(f)
+	f.update(func(s *flightState) { s.stage, s.status, s.reason = failed, status, reason })
+	f.cancel(nil)
+}
+
+func (f *flight) closeHandle() {
+	if f.guarded() {
+		f.proxy.opt.Guard.Close(&f.entry.handle)
+	}
+}
+
+// receive judges a response's head, and keeps the body or lets it go.
+func (f *flight) receive(resp *http.Response, a *answer) {
+	p := f.proxy
+	connectionFields(a.header)
+	v := judge(&f.query, a)
+	if f.failed(a) {
+		discard(resp.Body)
+		f.closeHandle()
+		f.proxy.flights.remove(f)
+		f.update(func(s *flightState) { s.stage, s.status, s.reason = failed, http.StatusBadGateway, OriginFailed })
+		f.cancel(nil)
+		return
+	}
+	targeted := a.header[ownTarget]
+	passFields(a.header)
+	if v.store {
+		delete(a.header, "Age") // computed anew on every use
+	}
+	finishHeader(a.header, a.received)
+	names := varyNames(a.header)
+	head := appendFields(appendStatus(nil, a.status), a.header)
+	r := &rest{resp: resp, cancel: f.cancel}
+	reason := v.reason
+	if v.store && resp.ContentLength > p.opt.MaxObject {
+		reason = TooLarge
+	}
+	if reason != NoReason {
+		f.closeHandle()
+		if f.stale != nil {
+			p.forget(f.stale) // section 4.3.3: this response takes its place
+		}
+		if v.reason != NoReason {
+			p.memo.add(f.key, p.opt.Now())
+		} else {
+			p.discarded(reason)
+		}
+		f.update(func(s *flightState) {
+			s.fwdStatus, s.head, s.length, s.names = a.status, head, resp.ContentLength, names
+		})
+		f.release(r, reason)
+		return
+	}
+	f.describe(&v, a, names)
+	f.extend(a.header)
+	f.entry.targeted = targeted
+	f.reusable = v.lifetime > 0
+	f.update(func(s *flightState) {
+		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
+		s.entry = &entry{etag: f.entry.etag, modified: f.entry.modified, head: head, status: a.status}
+		s.kept, s.shared = f.opened && !f.doomed.Load() && f.live(), f.reusable
+		if !s.kept {
+			s.reason = f.whyDead()
+		}
+	})
+	f.readBody(resp, r)
+}
+
+// describe fills in what the entry needs to know of its response.
+func (f *flight) describe(v *verdict, a *answer, names []string) {
+	e := f.entry
+	e.status, e.shared, e.lenient = a.status, v.shared, v.mayStale
+	e.age = coherence.Nanos(v.age)
+	e.fresh = e.received + coherence.Nanos(v.lifetime)
+	e.swr, e.sie = coherence.Nanos(v.swr), coherence.Nanos(v.sie)
+	e.etag, e.modified = a.header.Get("Etag"), a.header.Get("Last-Modified")
+	e.key = f.primary
+	if len(names) > 0 {
+		e.key = string(appendVariant([]byte(f.primary), names, f.req))
+	}
+}
+
+func (f *flight) live() bool { return !f.guarded() || f.entry.handle.Live() }
+
+// whyDead names why a response may not be kept.
+func (f *flight) whyDead() Reason {
+	c := f.cause.Load()
+	switch {
+	case f.doomed.Load():
+		return Invalidated
+	case !f.opened:
+		return Pending
+	case c != nil && c.Reason == "epoch":
+		return NewEpoch
+	}
+	return Changed
+}
+
+// readBody reads the body to its end. What is longer than what may be kept is
+// handed to the leader.
+func (f *flight) readBody(resp *http.Response, r *rest) {
+	p := f.proxy
+	buf := make([]byte, 0, bodySize(resp.ContentLength))
+	for {
+		if int64(len(buf)) > p.opt.MaxObject {
+			f.closeHandle()
+			p.discarded(TooLarge)
+			r.prefix = buf
+			f.release(r, TooLarge)
+			return
+		}
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, max(len(buf), 4096))
+		}
+		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if n > 0 {
+			f.update(func(s *flightState) { s.body = buf })
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			discard(resp.Body)
+			p.discarded(Incomplete)
+			f.fail(err)
+			return
+		}
+	}
+	discard(resp.Body)
+	f.end(buf)
+	f.cancel(nil)
+}
+
+// bodySize is the first size of a body's buffer: one more than announced, so
+// that the end shows without growing.
+func bodySize(length int64) int64 {
+	if length < 0 {
+		return 4096
+	}
+	return length + 1
+}
+
+// end stores a response after its clean end (C4) and tells who waits.
+func (f *flight) end(body []byte) {
+	e := f.entry
+	if cap(body) > len(body)+len(body)/8+64 {
+		body = bytes.Clone(body)
+	}
+	e.body = body
+	f.mu.Lock()
+	block := f.state.head
+	f.mu.Unlock()
+	e.head = finishHead(block, e.status, len(body))
+	reason := f.keep()
+	f.complete(e, func(s *flightState) {
+		s.body, s.length = body, int64(len(body))
+		s.kept, s.reason = reason == NoReason, reason
+		s.shared = f.reusable
+	})
+}
+
+// complete ends the flight with a whole response.
+func (f *flight) complete(e *entry, change func(*flightState)) {
+	f.proxy.flights.remove(f)
+	f.update(func(s *flightState) {
+		s.stage, s.entry, s.shared = whole, e, true
+		change(s)
+	})
+}
+
+// keep admits the entry and puts it into the tiers (R3, C2).
+func (f *flight) keep() Reason {
+	p, e := f.proxy, f.entry
+	if f.doomed.Load() {
+		f.closeHandle()
+		p.discarded(Invalidated)
+		return Invalidated
+	}
+	if e.guarded && !p.opt.Guard.Admit(&e.handle, e) {
+		reason := f.whyDead()
+		p.discarded(reason)
+		return reason
+	}
+	if !p.store(f.primary, e) {
+		p.discarded(Changed)
+		return Changed
+	}
+	if p.redis != nil && e.targeted == nil { // it has no room for what the head doesn't say
+		p.redis.write(f.primary, e, p.opt.Now())
+	}
+	return NoReason
+}
+
+// failed tells whether a response is an error that a stale one stands in for
+// (RFC 5861 section 4).
+func (f *flight) failed(a *answer) bool {
+	switch a.status {
+	case 500, 502, 503, 504:
+		if f.stale == nil || f.stale.sie == 0 || f.proxy.opt.Now() >= f.stale.fresh+f.stale.sie {
+			return false
+		}
+		return !f.guarded() || f.stale.usable(f.proxy.opt.Now(), f.proxy.opt.Guard.Proven())
+	}
+	return false
+}
+
+// forget takes one response out of the tiers.
+func (p *Proxy) forget(e *entry) {
+	p.memory.removeEntry(e)
+	if p.redis != nil {
+		p.redis.remove(e.key)
+	}
+}
+
+// store puts an admitted entry into the memory tier, behind a marker if the
+// response varies.
+func (p *Proxy) store(primary string, e *entry) bool {
+	if e.key != primary {
+		v := p.memory.marker(primary, varyNames(e.header()))
+		if evict := v.add(e.key); evict != "" {
+			p.memory.remove(evict)
+		}
+	}
+	return p.memory.put(e)
+}
+
+// validated refreshes a stale entry that the origin has confirmed (RFC 9111
+// section 4.3.4): the fields of the 304 replace the stored ones, and the
+// response is as new as this flight.
+func (f *flight) validated(a *answer) {
+	connectionFields(a.header)
+	merged := f.stale.header()
+	for name, values := range a.header {
+		switch name {
+		case "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Via":
+			continue
+		}
+		merged[name] = values
+	}
+	if _, said := merged[ownTarget]; !said && len(f.stale.targeted) > 0 {
+		merged[ownTarget] = f.stale.targeted
+	}
+	delete(merged, "Age")
+	if len(a.header["Age"]) > 0 {
+		merged["Age"] = a.header["Age"]
+	}
+	stored := &answer{status: f.stale.status, header: merged, sent: a.sent, received: a.received}
+	v := judge(&f.query, stored)
+	f.entry.targeted = merged[ownTarget]
+	passFields(merged)
+	via := merged["Via"]
+	delete(merged, "Age")
+	finishHeader(merged, a.received)
+	if len(via) > 0 {
+		merged["Via"] = via // it was added when the response was stored
+	}
+	f.describe(&v, stored, varyNames(merged))
+	e := f.entry
+	f.extend(merged)
+	e.body = f.stale.body
+	block := appendFields(appendStatus(nil, e.status), merged)
+	e.head = finishHead(block, e.status, len(e.body))
+	reason := v.reason
+	if v.store {
+		reason = f.keep()
+	} else {
+		f.closeHandle()
+		f.proxy.forget(f.stale)
+	}
+	f.complete(e, func(s *flightState) {
+		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.store && v.lifetime > 0
+		s.head, s.body, s.length, s.names = block, e.body, int64(len(e.body)), varyNames(merged)
+	})
+	f.cancel(nil)
+}
+
+// rest is the part of a response that nobody keeps.
+type rest struct {
+	resp   *http.Response
+	prefix []byte // what was read of it already
+	cancel context.CancelCauseFunc
+	once   sync.Once
+	taken  bool
+	mu     sync.Mutex
+}
+
+// take makes the rest the caller's. Only the first gets it.
+func (r *rest) take() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.taken {
+		return false
+	}
+	r.taken = true
+	return true
+}
+
+// discard ends the request unless somebody has taken the rest.
+func (r *rest) discard() {
+	if r.take() {
+		r.end()
+	}
+}
+
+// end closes the response.
+func (r *rest) end() {
+	r.once.Do(func() {
+		r.cancel(errors.New("response dropped"))
+		discard(r.resp.Body)
+	})
+}

@@ -1,0 +1,201 @@
+package proxycache
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// stage is how far a flight has come. It only rises.
+type stage uint8
+
+const (
+	asking   stage = iota // the origin's head hasn't arrived
+	arriving              // the response will be kept if it ends well
+	whole                 // it is all there
+	released              // it will not be shared: the leader takes what is left, the others ask themselves (C3)
+	failed                // no response, or a broken one
+)
+
+// flight is one request to the origin whose response may be stored, and those
+// who wait for it. It runs in a goroutine of its own and survives its leader.
+type flight struct {
+	proxy   *Proxy
+	req     *http1.Request // the leader's
+	route   *route         // nil without a declared one
+	primary string         // the key without variant
+	key     string         // what it is found by: primary, or the variant's key where that is known
+	target  string
+	header  map[string][]string // what goes to the origin
+	query   question
+	deps    []coherence.Dependency
+	stale   *entry // to be validated
+	noRedis bool
+	strict  bool // out of the table: nobody joins
+
+	entry    *entry // what it becomes; holds the handle
+	opened   bool   // a response may be stored: no pending commit touches it
+	cause    atomic.Pointer[coherence.Cause]
+	reusable bool        // the response is fresh on arrival: who joins may have it (RFC 9111 section 5.2.2.4)
+	doomed   atomic.Bool // an unsafe request has succeeded meanwhile
+
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+
+	mu    sync.Mutex
+	wake  chan struct{} // closed and replaced when something below changes
+	left  bool          // the leader is gone
+	state flightState
+}
+
+// flightState is what those who wait see. A copy stays valid.
+type flightState struct {
+	stage     stage
+	fwdStatus int      // the origin's status, 0 before
+	head      []byte   // status line and fields, without Content-Length
+	length    int64    // of the body, -1 while unknown
+	body      []byte   // what has arrived of it; its bytes don't change
+	names     []string // of Vary
+	entry     *entry   // of a whole one; of an arriving one its validators
+	kept      bool     // or to be kept
+	shared    bool     // others than the leader may use it
+	stored    bool     // it came from the Redis tier
+	valid     bool     // a stale entry was validated
+	reason    Reason   // why it isn't kept or why it failed
+	status    int      // of the failure
+	rest      *rest    // of a released one
+	interim   [][]byte // the heads of the interim responses so far
+}
+
+// look returns the state and a channel that is closed when it changes.
+func (f *flight) look() (flightState, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state, f.wake
+}
+
+// update changes the state and wakes who waits.
+func (f *flight) update(change func(*flightState)) {
+	f.mu.Lock()
+	change(&f.state)
+	close(f.wake)
+	f.wake = make(chan struct{})
+	f.mu.Unlock()
+}
+
+// Evicted takes the flight out of the table: who arrives from now on may not
+// have what was read before (R7). Those who joined before may.
+func (f *flight) Evicted(c coherence.Cause) {
+	f.cause.Store(&c)
+	f.proxy.flights.remove(f)
+}
+
+// guarded tells whether the response has dependencies.
+func (f *flight) guarded() bool { return f.entry.guarded }
+
+// joinable tells whether a reader that arrives now may share the flight (R7).
+func (f *flight) joinable() bool {
+	return !f.doomed.Load() && (!f.guarded() || f.proxy.opt.Guard.Joinable(&f.entry.handle))
+}
+
+// open registers the dependencies and fixes asof, before the request is sent
+// (C2).
+func (f *flight) open() {
+	f.opened = !f.guarded() || f.proxy.opt.Guard.Open(&f.entry.handle, f, f.deps)
+}
+
+// leave is called by the leader when it needs the flight no more.
+func (f *flight) leave() {
+	f.mu.Lock()
+	f.left = true
+	r := f.state.rest
+	f.mu.Unlock()
+	if r != nil {
+		r.discard()
+	}
+}
+
+// release hands the rest of the response to the leader, or drops it if the
+// leader is gone.
+func (f *flight) release(r *rest, reason Reason) {
+	f.timer.Stop()
+	f.proxy.flights.remove(f)
+	f.update(func(s *flightState) { s.stage, s.rest, s.reason, s.kept, s.shared = released, r, reason, false, false })
+	f.mu.Lock()
+	left := f.left
+	f.mu.Unlock()
+	if left {
+		r.discard()
+	}
+}
+
+// flights is the table of the fills on their way.
+type flights struct {
+	mu    sync.Mutex
+	byKey map[string]*flight
+}
+
+// join finds a flight that a reader that arrives now may share, other than
+// the one it has waited for in vain.
+func (t *flights) join(key string, not *flight) *flight {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.find(key, not)
+}
+
+func (t *flights) find(key string, not *flight) *flight {
+	f := t.byKey[key]
+	if f == nil || f == not || !f.joinable() {
+		return nil
+	}
+	return f
+}
+
+// start opens f and puts it into the table, in the place of one that can't be
+// joined. If there is one by now that can be, it returns that instead.
+func (t *flights) start(f *flight, not *flight) *flight {
+	if f.strict {
+		f.open()
+		return f
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if other := t.find(f.key, not); other != nil {
+		return other
+	}
+	t.byKey[f.key] = f
+	f.open()
+	return f
+}
+
+// remove takes f out if it is still there.
+func (t *flights) remove(f *flight) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byKey[f.key] == f {
+		delete(t.byKey, f.key)
+	}
+}
+
+// doom keeps the fills of a key from being stored or joined.
+func (t *flights) doom(primary string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, f := range t.byKey {
+		if f.primary == primary {
+			f.doomed.Store(true)
+			delete(t.byKey, key)
+		}
+	}
+}
+
+func (t *flights) count() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.byKey)
+}

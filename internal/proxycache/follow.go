@@ -1,0 +1,232 @@
+package proxycache
+
+import (
+	"io"
+	"net/http"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// follow sends a flight's response, its leader's or a joiner's. again means
+// that the joiner got nothing to share and must look anew, alone that it must
+// ask the origin itself.
+func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
+	var patience <-chan time.Time
+	if !leader {
+		t := time.NewTimer(x.p.opt.JoinTimeout)
+		defer t.Stop()
+		patience = t.C
+	}
+	interims := 0
+	for {
+		s, wake := f.look()
+		for ; leader && interims < len(s.interim); interims++ {
+			_ = x.Interim(s.interim[interims]) // the response's own write tells if the client is gone
+		}
+		switch s.stage {
+		case arriving:
+			switch {
+			case !leader && (!s.shared || !x.fits(f, &s)):
+				return true, !s.shared
+			case leader || s.length >= 0:
+				x.stream(f, s, leader)
+				return false, false
+			}
+		case whole:
+			if !leader && (!s.shared || !x.fits(f, &s)) {
+				return true, !s.shared
+			}
+			x.sendWhole(f, &s, leader)
+			return false, false
+		case released:
+			if !leader {
+				return true, true
+			}
+			x.sendRest(f, &s, 0, false)
+			return false, false
+		case failed:
+			if !leader && s.reason != OriginSlow {
+				return true, true
+			}
+			x.sendFault(f, &s)
+			return false, false
+		}
+		select {
+		case <-wake:
+		case <-patience:
+			return true, false
+		}
+	}
+}
+
+// fits tells whether a joiner would get the same variant as the leader.
+func (x *exchange) fits(f *flight, s *flightState) bool {
+	if len(s.names) == 0 {
+		return true
+	}
+	mine := appendVariant(nil, s.names, x.Request)
+	return string(mine) == string(appendVariant(nil, s.names, f.req))
+}
+
+// status is the flight's Cache-Status member for the leader or a joiner.
+func (f *flight) status(s *flightState, leader bool) cacheStatus {
+	cs := cacheStatus{fwd: fwdURIMiss, fwdStatus: s.fwdStatus, stored: s.kept, collapsed: !leader}
+	if f.key != f.primary {
+		cs.fwd = fwdVaryMiss
+	}
+	if f.stale != nil {
+		cs.fwd = fwdStale
+	}
+	if !s.kept {
+		cs.detail = s.reason
+	}
+	return cs
+}
+
+// sendWhole answers with a flight's complete response.
+func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
+	now := x.p.opt.Now()
+	cs, o := f.status(s, leader), miss
+	switch {
+	case s.stored:
+		cs, o = cacheStatus{hit: true, ttl: s.entry.ttlAt(now), detail: "redis"}, hit
+	case s.valid:
+		o = revalidated
+	case !leader:
+		o = collapsed
+	}
+	x.p.sendEntry(x.Exchange, s.entry, now, cs)
+	x.done(o, cs.detail)
+}
+
+// stream sends a response while it arrives.
+func (x *exchange) stream(f *flight, s flightState, leader bool) {
+	cs, o := f.status(&s, leader), miss
+	if !leader {
+		o = collapsed
+	}
+	defer x.done(o, cs.detail)
+	if notModified(x.Request, s.entry) {
+		_ = x.Send(cs.append(append304(x.Buffer(), s.head)), nil)
+		return
+	}
+	if err := x.Start(s.entry.status, x.streamHead(f, &s, cs), s.length); err != nil {
+		return
+	}
+	for sent := 0; ; {
+		s, wake := f.look()
+		// The piece that completes the response waits until it is stored, so
+		// that a client that has it whole finds it in the cache.
+		last := s.stage == arriving && s.length == int64(len(s.body))
+		if sent < len(s.body) && !last {
+			n, err := x.Write(s.body[sent:])
+			if err != nil {
+				return // the client is gone; the fill goes on
+			}
+			sent += n
+			continue
+		}
+		switch s.stage {
+		case whole:
+			_ = x.Finish(nil)
+			return
+		case released:
+			if !leader {
+				x.Abort()
+				return
+			}
+			x.sendRest(f, &s, sent, true)
+			return
+		case failed:
+			x.Abort() // H2: the client must see that the end is missing
+			return
+		}
+		<-wake
+	}
+}
+
+func (x *exchange) streamHead(f *flight, s *flightState, cs cacheStatus) []byte {
+	head := append(make([]byte, 0, len(s.head)+128), s.head...)
+	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
+		head = appendAge(head, int64(age)/int64(time.Second))
+	}
+	return cs.append(head)
+}
+
+// sendRest passes on, unbuffered, what nobody keeps; sent bytes of it have
+// been sent already.
+func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
+	r := s.rest
+	if !r.take() {
+		x.Abort()
+		return
+	}
+	defer r.end()
+	if !started {
+		cs, o := f.status(s, true), miss
+		if s.reason != TooLarge {
+			o = pass
+		}
+		defer x.done(o, cs.detail)
+		head := announceTrailer(append([]byte(nil), s.head...), r.resp)
+		if err := x.Start(r.resp.StatusCode, cs.append(head), silentLength(r.resp, s.length)); err != nil {
+			return
+		}
+	}
+	x.Watch(func() { r.cancel(nil) })
+	if sent < len(r.prefix) {
+		if _, err := x.Write(r.prefix[sent:]); err != nil {
+			return
+		}
+	}
+	x.copyBody(r.resp)
+}
+
+// copyBody sends each piece of a response's body as it arrives.
+func (x *exchange) copyBody(resp *http.Response) {
+	if x.Silent() {
+		_ = x.Finish(nil)
+		return
+	}
+	piece := x.p.pieces.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
+	defer x.p.pieces.Put(piece)
+	for {
+		n, err := resp.Body.Read(*piece)
+		if n > 0 {
+			if _, err := x.Write((*piece)[:n]); err != nil {
+				return
+			}
+		}
+		switch {
+		case err == io.EOF:
+			_ = x.Finish(trailerLines(resp))
+			return
+		case err != nil:
+			x.Abort() // H2
+			return
+		}
+	}
+}
+
+// sendFault answers after a failed fill: with the stale response where RFC
+// 5861 allows it, else with a problem document.
+func (x *exchange) sendFault(f *flight, s *flightState) {
+	now := x.p.opt.Now()
+	if e := f.stale; e != nil && now < e.fresh+e.sie && x.mayUseStale(e, now) {
+		cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: s.reason}
+		x.p.sendEntry(x.Exchange, e, now, cs)
+		x.done(stale, s.reason)
+		return
+	}
+	x.problem(s.status, fault, cacheStatus{fwd: f.status(s, true).fwd, detail: s.reason}, sentences[s.reason])
+}
+
+// mayUseStale tells whether a response past its lifetime is still known to be
+// what the rows say (G2 holds for errors, too).
+func (x *exchange) mayUseStale(e *entry, now coherence.Nanos) bool {
+	if !e.guarded {
+		return true
+	}
+	return e.usable(now, x.p.opt.Guard.Proven())
+}

@@ -1,0 +1,210 @@
+package proxycache
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/textproto"
+	"slices"
+	"strings"
+	"time"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// via is how this proxy names itself in Via (RFC 9110 section 7.6.3) and
+// Cache-Status (RFC 9211).
+const via = "1.1 walpurge"
+
+// peer is what is known of the other end of a client connection.
+type peer struct {
+	addr    netip.Addr
+	trusted bool // its Forwarded and X-Forwarded-* fields are believed
+}
+
+func (p *Proxy) peer(ex *http1.Exchange) peer {
+	var who peer
+	if tcp, ok := ex.RemoteAddr().(*net.TCPAddr); ok {
+		who.addr = tcp.AddrPort().Addr().Unmap()
+	}
+	who.trusted = p.trusts(who.addr)
+	return who
+}
+
+func (p *Proxy) trusts(addr netip.Addr) bool {
+	for _, prefix := range p.opt.TrustedProxies {
+		if prefix.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// forwarded are the fields by which proxies tell what the client asked.
+var forwarded = http1.Of(http1.XForwardedHost, http1.XForwardedProto, http1.Forwarded)
+
+// outside is the scheme and, if a trusted proxy changed it, the host that the
+// client asked for. They are part of the key (C5).
+func (p *Proxy) outside(ex *http1.Exchange) (https bool, host []byte) {
+	if !ex.Has(forwarded) || len(p.opt.TrustedProxies) == 0 || !p.peer(ex).trusted {
+		return false, nil
+	}
+	return http1.EqualFold(ex.Get(http1.XForwardedProto), "https"), ex.Get(http1.XForwardedHost)
+}
+
+// hopByHop are the fields that end at the next hop (RFC 9110 section 7.6.1).
+var hopByHop = http1.Of(http1.Connection, http1.KeepAlive, http1.ProxyConnection, http1.ProxyAuthorization,
+	http1.TE, http1.Trailer, http1.TransferEncoding, http1.Upgrade, http1.Host, http1.ContentLength)
+
+// fillDrops are the fields that a fill leaves out: the response is for
+// everybody who asks for the same.
+var fillDrops = http1.Of(http1.IfMatch, http1.IfNoneMatch, http1.IfModifiedSince, http1.IfUnmodifiedSince, http1.IfRange, http1.Range, http1.Expect)
+
+// requestHeader makes the fields that go to the origin, without those in drop.
+func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
+	h := make(http.Header, len(ex.Fields)+6)
+	named := connectionOptions(ex)
+	drop |= hopByHop
+	for i := range ex.Fields {
+		f := &ex.Fields[i]
+		if f.ID != http1.Other && drop&(1<<f.ID) != 0 {
+			continue
+		}
+		name := canonicalName(f.Name)
+		if slices.Contains(named, name) {
+			continue
+		}
+		h[name] = append(h[name], string(f.Value))
+	}
+	if bytes.Contains(bytes.ToLower(ex.Get(http1.TE)), []byte("trailers")) {
+		h["Te"] = []string{"trailers"}
+	}
+	if _, ok := h["User-Agent"]; !ok {
+		h["User-Agent"] = []string{""} // net/http sends one of its own otherwise
+	}
+	h["Via"] = append(h["Via"], viaOf(ex))
+	p.addForwarded(h, ex)
+	return h
+}
+
+// keepKeyedCookies takes the cookies that are not in the key out of a fill on
+// a declared route (C5): its response is for everybody with the same key, so
+// the origin must not see who happened to ask first (G6).
+func (rt *route) keepKeyedCookies(h http.Header) {
+	var kept []string
+	for _, line := range h["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			name, _, _ := strings.Cut(strings.TrimSpace(part), "=")
+			if slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == Cookie && strings.EqualFold(k.Name, strings.TrimSpace(name)) }) {
+				kept = append(kept, strings.TrimSpace(part))
+			}
+		}
+	}
+	delete(h, "Cookie")
+	if len(kept) > 0 {
+		h["Cookie"] = []string{strings.Join(kept, "; ")}
+	}
+}
+
+func viaOf(ex *http1.Exchange) string {
+	if ex.Minor == 0 {
+		return "1.0 walpurge"
+	}
+	return via
+}
+
+// canonicalName is the name as net/http spells it.
+func canonicalName(name []byte) string {
+	return textproto.CanonicalMIMEHeaderKey(string(name))
+}
+
+// connectionOptions lists the fields that Connection names.
+func connectionOptions(ex *http1.Exchange) []string {
+	if !ex.Has(http1.Of(http1.Connection)) {
+		return nil
+	}
+	var named []string
+	for i := range ex.Fields {
+		if ex.Fields[i].ID == http1.Connection {
+			named = append(named, listed(string(ex.Fields[i].Value))...)
+		}
+	}
+	return named
+}
+
+// listed splits a list of field names.
+func listed(v string) []string {
+	var names []string
+	for name := range strings.SplitSeq(v, ",") {
+		if name = strings.TrimSpace(name); name != "" {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
+		}
+	}
+	return names
+}
+
+// addForwarded tells the origin who asked for what: behind a trusted proxy
+// added to what that one says, else in place of what the client claims.
+func (p *Proxy) addForwarded(h http.Header, ex *http1.Exchange) {
+	who := p.peer(ex)
+	if !who.trusted {
+		delete(h, "X-Forwarded-For")
+		delete(h, "X-Forwarded-Host")
+		delete(h, "X-Forwarded-Proto")
+		delete(h, "Forwarded")
+	}
+	if len(h["X-Forwarded-Host"]) == 0 {
+		h["X-Forwarded-Host"] = []string{string(ex.Host)}
+	}
+	if len(h["X-Forwarded-Proto"]) == 0 {
+		h["X-Forwarded-Proto"] = []string{"http"}
+	}
+	addr := "unknown"
+	if who.addr.IsValid() {
+		addr = who.addr.WithZone("").String()
+	}
+	h["X-Forwarded-For"] = []string{strings.Join(append(h["X-Forwarded-For"], addr), ", ")}
+	h["Forwarded"] = []string{strings.Join(append(h["Forwarded"], forwardedElement(who.addr, string(ex.Host))), ", ")}
+}
+
+// forwardedElement is this hop's element of Forwarded (RFC 7239 section 4).
+func forwardedElement(addr netip.Addr, host string) string {
+	node := "unknown"
+	switch {
+	case addr.Is4():
+		node = addr.String()
+	case addr.Is6():
+		node = `"[` + addr.WithZone("").String() + `]"`
+	}
+	e := "for=" + node
+	if host != "" && !strings.ContainsAny(host, `"\`) {
+		e += `;host="` + host + `"`
+	}
+	return e + ";proto=http"
+}
+
+// responseHop are the fields of a response that end here.
+var responseHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length"}
+
+// connectionFields takes the hop-by-hop fields out of a response's header and
+// those that Connection names.
+func connectionFields(h http.Header) {
+	for _, v := range h["Connection"] {
+		for _, name := range listed(v) {
+			delete(h, name)
+		}
+	}
+	for _, name := range responseHop {
+		delete(h, name)
+	}
+}
+
+// finishHeader adds what a proxy adds: Via, and Date where the origin sends
+// none (RFC 9110 section 6.6.1).
+func finishHeader(h http.Header, received time.Time) {
+	h["Via"] = append(h["Via"], via)
+	if len(h["Date"]) == 0 {
+		h["Date"] = []string{received.UTC().Format(http.TimeFormat)}
+	}
+}

@@ -1,0 +1,315 @@
+package proxycache
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// exchange is a request that the fast path didn't answer.
+type exchange struct {
+	*http1.Exchange
+	p     *Proxy
+	start coherence.Nanos
+	route *route
+	clean bool // servers agree on what the path is
+
+	path, query []byte
+	hasQuery    bool
+	places      places
+	key         string // the primary one
+	target      string // as the origin gets it
+
+	wish       wish
+	authorized bool
+	head       bool
+}
+
+// serve answers one request. It is a decision table: the first line that
+// fits counts.
+func (p *Proxy) serve(ex *http1.Exchange) {
+	now := p.opt.Now()
+	if p.fastHit(ex, now) {
+		return
+	}
+	if ex.Flush() != nil { // what follows may wait
+		return
+	}
+	x := p.newExchange(ex, now)
+	switch {
+	case string(ex.Method) == "CONNECT":
+		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
+	case x.wantsUpgrade():
+		x.upgrade()
+	case !isRead(ex.Method):
+		x.pass(pass, cacheStatus{fwd: fwdMethod})
+	case ex.Body != nil:
+		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: RequestBody})
+	case !x.clean && p.guarded:
+		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: UncleanPath})
+	case ex.Has(preconditions):
+		x.pass(pass, cacheStatus{fwd: fwdRequest})
+	case x.wish.noStore:
+		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: ClientNoStore})
+	case x.route.TTL != nil && *x.route.TTL <= 0:
+		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: RouteTTL})
+	default:
+		x.lookup()
+	}
+}
+
+func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos) *exchange {
+	x := &exchange{Exchange: ex, p: p, start: now, route: p.plain, head: string(ex.Method) == "HEAD"}
+	x.path, x.query, x.hasQuery = splitTarget(ex.Request)
+	x.clean = cleanPath(x.path)
+	if x.clean {
+		if m := p.router.match(x.path, &x.places); m != nil {
+			x.route = m
+		}
+	}
+	https, host := p.outside(ex)
+	key, target := appendKey(nil, https, ex.Request, host, x.route, x.path, x.query, x.hasQuery)
+	x.key, x.target = string(key), string(key[target.from:target.to])
+	x.wish = parseWish(texts(ex.Request, http1.CacheControl), texts(ex.Request, http1.Pragma))
+	x.authorized = ex.Has(http1.Of(http1.Authorization))
+	return x
+}
+
+// texts lists the values of a known field.
+func texts(req *http1.Request, id http1.ID) []string {
+	if !req.Has(http1.Of(id)) {
+		return nil
+	}
+	var all []string
+	for i := range req.Fields {
+		if req.Fields[i].ID == id {
+			all = append(all, string(req.Fields[i].Value))
+		}
+	}
+	return all
+}
+
+// subject is what the route's expressions read.
+func (x *exchange) subject() *subject {
+	s := &subject{req: x.Request, path: x.path, route: x.route, places: x.places.at[:x.places.n]}
+	if i := len(x.path); i < len(x.target) && x.target[i] == '?' {
+		s.query = []byte(x.target[i+1:])
+	}
+	return s
+}
+
+// maxAttempts is how often a request looks again after it has waited for a
+// response that it could not share.
+const maxAttempts = 2
+
+// lookup answers a GET or HEAD from the tiers, from somebody's flight or with
+// a flight of its own.
+func (x *exchange) lookup() {
+	var waited *flight
+	for range maxAttempts {
+		now, proven := x.p.opt.Now(), coherence.Nanos(0)
+		if x.route.guarded {
+			var reason Reason
+			if proven, reason = x.proof(now); reason != NoReason {
+				x.pass(bypass, cacheStatus{fwd: fwdBypass, detail: reason})
+				return
+			}
+		}
+		e, key := x.find()
+		if e != nil && (!e.usable(now, proven) || x.authorized && !e.shared) {
+			e = nil
+		}
+		if e != nil && x.fromMemory(e, key, now) {
+			return
+		}
+		if x.withoutFlight(e, key, now) {
+			return
+		}
+		f, leader := x.flight(key, e, waited)
+		if leader {
+			x.follow(f, true)
+			f.leave()
+			return
+		}
+		again, alone := x.follow(f, false)
+		if !again {
+			return
+		}
+		if alone {
+			break
+		}
+		waited = f
+	}
+	x.pass(miss, cacheStatus{fwd: fwdURIMiss, detail: x.p.memo.reason(x.key, x.p.opt.Now())})
+}
+
+// proof returns the proof of freshness that a cached response of the route
+// needs (G2, G4), or why there is none.
+func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
+	g := x.p.opt.Guard
+	if x.route.Strict || !x.covered() {
+		if x.p.opt.Prove == nil {
+			return 0, StrictRead
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), x.p.opt.StrictWait)
+		defer cancel()
+		if err := x.p.opt.Prove(ctx, x.start); err != nil {
+			return 0, StrictRead
+		}
+		if proven := g.Proven(); proven >= x.start {
+			return proven, NoReason
+		}
+		return 0, StrictRead
+	}
+	proven := g.Proven()
+	if proven == 0 || now-proven > coherence.Nanos(x.route.MaxLag) {
+		return 0, Unproven
+	}
+	return proven, NoReason
+}
+
+// find looks into the memory tier. key is the variant's where the response
+// is known to vary.
+func (x *exchange) find() (e *entry, key string) {
+	e, key = x.p.memory.get([]byte(x.key)), x.key
+	if e != nil && e.variants != nil {
+		key = string(appendVariant([]byte(x.key), e.variants.names, x.Request))
+		e = x.p.memory.get([]byte(key))
+	}
+	return e, key
+}
+
+// fromMemory answers with e if the request and the lifetimes allow it.
+func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
+	left := e.fresh - now
+	age := time.Duration(e.age + now - e.received)
+	switch {
+	case left > 0 && x.wish.admits(age, time.Duration(left)):
+		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
+		x.done(hit, NoReason)
+		return true
+	case left <= 0 && e.lenient && x.wish.admitsStale(age, time.Duration(-left)):
+		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
+		x.done(stale, NoReason)
+		return true
+	case left <= 0 && -left < e.swr && x.wish == (wish{}):
+		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
+		x.done(stale, NoReason)
+		x.refresh(e, key)
+		return true
+	}
+	return false
+}
+
+// withoutFlight handles what never makes a flight.
+func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool {
+	switch {
+	case x.wish.onlyIfCached:
+		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
+	case e == nil && x.p.memo.has(key, now):
+		x.pass(pass, cacheStatus{fwd: fwdURIMiss, detail: Uncacheable})
+	case e == nil && x.Has(http1.Of(http1.Range)):
+		x.pass(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
+	case x.head:
+		x.pass(miss, cacheStatus{fwd: fwdURIMiss})
+	default:
+		return false
+	}
+	return true
+}
+
+// flight joins the flight of key or starts one.
+func (x *exchange) flight(key string, e *entry, waited *flight) (f *flight, leader bool) {
+	alone := x.authorized || x.route.Strict || x.wish.noCache
+	if !alone {
+		if f = x.p.flights.join(key, waited); f != nil {
+			return f, false
+		}
+	}
+	own := x.newFlight(key, e)
+	own.strict = alone
+	f = x.p.flights.start(own, waited)
+	if f != own {
+		own.cancel(nil)
+		return f, false
+	}
+	x.p.launch(f)
+	return f, true
+}
+
+// refresh starts a fill in the background, unless one is on its way.
+func (x *exchange) refresh(e *entry, key string) {
+	if f := x.p.flights.join(key, nil); f != nil {
+		return
+	}
+	own := x.newFlight(key, e)
+	own.left = true
+	if x.p.flights.start(own, nil) == own {
+		x.p.launch(own)
+		return
+	}
+	own.cancel(nil)
+}
+
+func (x *exchange) newFlight(key string, e *entry) *flight {
+	p, rt := x.p, x.route
+	f := &flight{
+		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, key: key, target: x.target,
+		query:   question{authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, heuristics: rt == p.plain && !x.Has(http1.Of(http1.Cookie)), swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError},
+		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
+		wake:    make(chan struct{}),
+		state:   flightState{length: -1},
+		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag)},
+	}
+	f.header = p.requestHeader(x.Exchange, fillDrops)
+	if rt != p.plain {
+		rt.keepKeyedCookies(f.header)
+	}
+	if x.Has(http1.Of(http1.AcceptEncoding)) {
+		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
+	}
+	if e != nil && (e.validatable() || e.sie > 0) {
+		f.stale = e
+		if e.etag != "" {
+			f.header["If-None-Match"] = []string{e.etag}
+		}
+		if e.modified != "" {
+			f.header["If-Modified-Since"] = []string{e.modified}
+		}
+	}
+	if rt.guarded {
+		f.deps = rt.bind(p.opt.Guard, x.subject())
+	}
+	f.ctx, f.cancel = context.WithCancelCause(context.Background())
+	return f
+}
+
+// launch starts the flight's goroutine.
+func (p *Proxy) launch(f *flight) {
+	f.timer = time.AfterFunc(p.opt.FillTimeout, func() { f.cancel(errFillTimeout) })
+	p.fills.Add(1)
+	go f.run()
+}
+
+// problem answers with a problem document.
+func (x *exchange) problem(status int, o outcome, cs cacheStatus, sentence string) {
+	body := problemBody(status, sentence)
+	_ = x.Send(problemHead(x.Buffer(), status, cs.String(), len(body), time.Now()), body)
+	x.done(o, cs.detail)
+}
+
+// done counts the request.
+func (x *exchange) done(o outcome, reason Reason) {
+	took := x.p.opt.Now() - x.start
+	x.route.counters[o].count(took)
+	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
+		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))
+	}
+}
+
+// label names a route in the log.
+func (p *Proxy) label(rt *route) string { return rt.label }

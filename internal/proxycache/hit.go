@@ -1,0 +1,103 @@
+package proxycache
+
+import (
+	"strconv"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// special are the fields with which a request may want something else than
+// the stored response as it is.
+var special = conditions | preconditions | http1.Of(http1.Authorization, http1.CacheControl, http1.Pragma,
+	http1.Range, http1.Upgrade, http1.WalpurgePosition)
+
+// fastHit answers a plain GET or HEAD from the memory tier. It allocates
+// nothing and takes no lock; whatever isn't plain is left to decide.
+func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos) bool {
+	if ex.Has(special) || ex.Body != nil || !isRead(ex.Method) || ex.Target[0] != '/' {
+		return false
+	}
+	path, query, hasQuery := splitTarget(ex.Request)
+	rt := p.plain
+	if p.routed {
+		if !cleanPath(path) {
+			return false
+		}
+		var found places
+		if m := p.router.match(path, &found); m != nil {
+			rt = m
+		}
+	}
+	if rt.Strict {
+		return false
+	}
+	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
+	https, host := p.outside(ex)
+	key, _ := appendKey((*scratch)[:0], https, ex.Request, host, rt, path, query, hasQuery)
+	e := p.memory.get(key)
+	if e != nil && e.variants != nil {
+		key = appendVariant(key, e.variants.names, ex.Request)
+		e = p.memory.get(key)
+	}
+	*scratch = key[:0]
+	p.scratch.Put(scratch)
+	if e == nil || now >= e.fresh {
+		return false
+	}
+	var proven coherence.Nanos
+	if e.guarded {
+		proven = p.opt.Guard.Proven() // C1: before the handle
+	}
+	if !e.usable(now, proven) {
+		return false
+	}
+	p.sendHit(ex, e, now)
+	rt.counters[hit].count(p.opt.Now() - now)
+	if p.audit != nil && e.guarded {
+		p.audit.hit(ex, e, rt, now)
+	}
+	return true
+}
+
+func isRead(method []byte) bool {
+	return string(method) == "GET" || string(method) == "HEAD"
+}
+
+// sendHit sends e as it lies in the memory tier.
+func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
+	b := append(ex.Buffer(), e.head...)
+	b = appendAge(b, e.ageAt(now))
+	b = append(b, "Cache-Status: walpurge; hit; ttl="...)
+	b = strconv.AppendInt(b, e.ttlAt(now), 10)
+	b = append(b, '\r', '\n')
+	_ = ex.Send(b, e.body) // the client may be gone; there is nobody to tell
+}
+
+func appendAge(dst []byte, age int64) []byte {
+	dst = append(dst, "Age: "...)
+	dst = strconv.AppendInt(dst, age, 10)
+	return append(dst, '\r', '\n')
+}
+
+// sendEntry sends a stored or a complete response, whole, in part or as 304.
+func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs cacheStatus) {
+	size := int64(len(e.body))
+	b, body := ex.Buffer(), e.body
+	if notModified(ex.Request, e) {
+		b, body = append304(b, e.head), nil
+	} else if string(ex.Method) != "GET" {
+		b = append(b, e.head...)
+	} else if r, ok, satisfiable := wantedRange(ex.Request, e, size); !ok {
+		b = append(b, e.head...)
+	} else if satisfiable {
+		b, body = append206(b, e, r, size), body[r.from:r.to]
+	} else {
+		b, body = append416(b, e, size), nil
+	}
+	if age := e.ageAt(now); cs.hit || age > 0 {
+		b = appendAge(b, age)
+	}
+	b = cs.append(b)
+	_ = ex.Send(b, body)
+}

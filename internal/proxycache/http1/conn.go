@@ -1,0 +1,374 @@
+package http1
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Sizes of a connection's buffers. The input starts small, so that idle
+// connections are cheap, and grows to Server.MaxHeader for a large head.
+const (
+	inputSize  = 4 << 10
+	outputKeep = 8 << 10  // an output buffer above it isn't kept
+	copyBelow  = 16 << 10 // bodies up to it are copied behind their head
+	batch      = 64 << 10 // pipelined responses are held back up to it
+	writePiece = 256 << 10
+	maxSkip    = 8 // bytes of empty lines before a request
+)
+
+// What a connection waits for. Each but active has its limit.
+type phase int64
+
+const (
+	idle    phase = iota // for the next request
+	reading              // for the rest of a head
+	body                 // for more of a body
+	writing              // for the client to take what was written
+	active               // for the handler
+)
+
+// conn is one client connection.
+type conn struct {
+	server *Server
+	net    net.Conn
+	remote net.Addr
+
+	// state is the phase in the low three bits and the server's tick at its
+	// start above. The sweeper reads it; only the serving side writes it.
+	state atomic.Int64
+
+	in   []byte // in[r:w] is read and not yet taken
+	r, w int
+	req  Request
+	body Body
+	ex   Exchange
+
+	out  []byte // written and not yet sent
+	vec  [2][]byte
+	bufs net.Buffers
+
+	wmu       sync.Mutex
+	expecting bool // the client waits for 100 Continue; guarded by wmu
+	hijacked  bool
+	gone      func() // called when the client goes away; guarded by body.mu
+	watch     *watch // guarded by body.mu
+}
+
+func newConn(s *Server, c net.Conn) *conn {
+	cn := &conn{server: s, net: c, remote: c.RemoteAddr()}
+	cn.ex.c = cn
+	cn.body.conn = cn
+	cn.enter(idle)
+	return cn
+}
+
+func (c *conn) enter(p phase) {
+	c.state.Store(c.server.tick.Load()<<3 | int64(p))
+}
+
+// serve handles one request after the other until one side ends it.
+func (c *conn) serve() {
+	defer func() {
+		if c.hijacked {
+			return
+		}
+		_ = c.net.Close()
+	}()
+	for {
+		if err := c.readHead(); err != nil {
+			c.refuse(err)
+			return
+		}
+		if !c.exchange() || c.hijacked {
+			return
+		}
+		if c.r == c.w {
+			if c.flush() != nil {
+				return
+			}
+			if cap(c.out) > outputKeep {
+				c.out = nil
+			}
+			if len(c.in) > inputSize {
+				c.in = nil
+			}
+			c.r, c.w = 0, 0
+			c.enter(idle)
+			if c.server.stopping.Load() {
+				return
+			}
+		}
+	}
+}
+
+// exchange has one request handled. It reports whether another may follow.
+func (c *conn) exchange() bool {
+	c.enter(active)
+	ex := &c.ex
+	*ex = Exchange{Request: &c.req, c: c, head: string(c.req.Method) == "HEAD", closing: c.req.close || c.server.stopping.Load()}
+	if c.req.Length != 0 {
+		c.body.begin(&c.req)
+		ex.Body = &c.body
+		c.wmu.Lock()
+		c.expecting = c.req.expect
+		c.wmu.Unlock()
+	}
+	c.server.Handler(ex)
+	if c.hijacked {
+		return false
+	}
+	if !ex.ended {
+		ex.Abort()
+	}
+	if ex.Body != nil {
+		if err := c.flush(); err != nil {
+			ex.broken = true
+		}
+		if ex.broken || ex.closing {
+			c.net.SetReadDeadline(past) //nolint:errcheck // the connection is closed next
+		}
+		done := c.body.finish()
+		c.takeBack()
+		c.endWatch()
+		if !done {
+			if !ex.broken {
+				c.linger()
+			}
+			return false
+		}
+	}
+	c.endWatch()
+	if ex.broken {
+		return false
+	}
+	if ex.closing {
+		if c.flush() == nil && c.r != c.w {
+			c.linger()
+		}
+		return false
+	}
+	return true
+}
+
+// begin makes b the body of req.
+func (b *Body) begin(req *Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left, b.chunked, b.inChunk, b.ended, b.err, b.trailer = req.Length, req.Length == Chunked, false, false, nil, nil
+	b.conn.gone, b.conn.watch = nil, nil
+	b.br = nil
+	if b.chunked {
+		b.left = 0
+		b.br = b.conn.server.reader(b.conn)
+	}
+}
+
+// takeBack returns what a chunked body's reader has read beyond the body to
+// the connection.
+func (c *conn) takeBack() {
+	br := c.body.br
+	if br == nil {
+		return
+	}
+	c.body.br = nil
+	if n := br.Buffered(); n > 0 {
+		ahead, _ := br.Peek(n)
+		rest := append(append(make([]byte, 0, max(inputSize, n+c.w-c.r)), ahead...), c.in[c.r:c.w]...)
+		c.in, c.r, c.w = rest[:cap(rest)], 0, len(rest)
+	}
+	c.server.readers.Put(br)
+}
+
+// Read reads what the client sends after the head: first what came with it.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.r < c.w {
+		n := copy(p, c.in[c.r:c.w])
+		c.r += n
+		return n, nil
+	}
+	before := c.state.Load()
+	c.enter(body)
+	n, err := c.net.Read(p)
+	c.state.Store(before)
+	return n, err
+}
+
+// readHead reads and parses the next head.
+func (c *conn) readHead() error {
+	var scan headScan
+	skipped := 0
+	for {
+		if c.r < c.w {
+			n, skip, refusal := scan.find(c.in[c.r:c.w])
+			if refusal != nil {
+				return refusal
+			}
+			if skip > 0 {
+				if skipped += skip; skipped > maxSkip {
+					return errRequestLine
+				}
+				c.r += skip
+				continue
+			}
+			if n > 0 {
+				if n > c.server.MaxHeader {
+					return errTooLarge
+				}
+				head := c.in[c.r : c.r+n]
+				c.r += n
+				if refusal := c.req.parse(head); refusal != nil {
+					return refusal
+				}
+				return nil
+			}
+			if refusal := c.tooLarge(&scan); refusal != nil {
+				return refusal
+			}
+			// What was held back for this request goes out before the wait for it.
+			if err := c.flush(); err != nil {
+				return err
+			}
+		}
+		if err := c.fill(); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *conn) tooLarge(scan *headScan) *Refusal {
+	switch {
+	case c.w-c.r <= c.server.MaxHeader:
+		return nil
+	case !scan.begun:
+		return errTargetLong
+	}
+	return errTooLarge
+}
+
+// fill reads more of a head.
+func (c *conn) fill() error {
+	if c.r > 0 {
+		copy(c.in, c.in[c.r:c.w])
+		c.w -= c.r
+		c.r = 0
+	}
+	if c.w == len(c.in) {
+		in := make([]byte, max(inputSize, min(2*len(c.in), c.server.MaxHeader+inputSize)))
+		copy(in, c.in[:c.w])
+		c.in = in
+	}
+	if c.w > 0 && phase(c.state.Load()&7) == active {
+		c.enter(reading)
+	}
+	n, err := c.net.Read(c.in[c.w:])
+	if n == 0 {
+		if c.w > c.r && errors.Is(err, os.ErrDeadlineExceeded) {
+			return errSlow
+		}
+		return err
+	}
+	if c.w == 0 {
+		c.enter(reading)
+	}
+	c.w += n
+	return nil
+}
+
+// refuse answers what isn't a request, if there is anybody to answer.
+func (c *conn) refuse(err error) {
+	if c.flush() != nil {
+		return
+	}
+	var refusal *Refusal
+	if !errors.As(err, &refusal) {
+		return
+	}
+	c.out = c.server.Refuse(c.out[:0], refusal)
+	if c.flush() == nil {
+		c.linger()
+	}
+}
+
+// linger lets the client read the answer before the connection goes: closing
+// with unread input resets it and may take the answer along.
+func (c *conn) linger() {
+	if half, ok := c.net.(interface{ CloseWrite() error }); !ok || half.CloseWrite() != nil {
+		return
+	}
+	if c.net.SetReadDeadline(time.Now().Add(c.server.Linger)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.net, maxDrain)
+}
+
+// flush sends what was written.
+func (c *conn) flush() error {
+	if len(c.out) == 0 {
+		return nil
+	}
+	err := c.write(c.out)
+	c.out = c.out[:0]
+	return err
+}
+
+func (c *conn) write(p []byte) error {
+	for len(p) > 0 {
+		piece := p[:min(len(p), writePiece)]
+		c.enter(writing)
+		_, err := c.net.Write(piece)
+		c.enter(active)
+		if err != nil {
+			return err
+		}
+		p = p[len(piece):]
+	}
+	return nil
+}
+
+// writev sends the output and then body, with one system call if it fits.
+func (c *conn) writev(tail []byte) error {
+	first := tail[:min(len(tail), writePiece)]
+	c.vec[0], c.vec[1] = c.out, first
+	c.bufs = c.vec[:]
+	c.enter(writing)
+	_, err := c.bufs.WriteTo(c.net)
+	c.enter(active)
+	c.bufs = nil
+	c.vec[0], c.vec[1] = nil, nil
+	c.out = c.out[:0]
+	if err != nil {
+		return err
+	}
+	return c.write(tail[len(first):])
+}
+
+// wake makes a blocked read return.
+func (c *conn) wake() { _ = c.net.SetReadDeadline(past) }
+
+var past = time.Unix(1, 0)
+
+// sendContinue tells a client that waits for it to send the body.
+func (c *conn) sendContinue() error {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if !c.expecting {
+		return nil
+	}
+	if c.ex.started {
+		return errBodyClosed
+	}
+	c.expecting = false
+	_, err := c.net.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
+	return err
+}
+
+func (c *conn) awaitsContinue() bool {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	return c.expecting
+}

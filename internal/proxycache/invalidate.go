@@ -1,0 +1,70 @@
+package proxycache
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// invalidateAfter ends what is stored for the target of an unsafe request that
+// has succeeded, and for what its response names (RFC 9111 section 4.4).
+func (x *exchange) invalidateAfter(status int, h http.Header) {
+	if safe(x.Method) || status < 200 || status > 399 {
+		return
+	}
+	x.p.invalidate(x.key)
+	for _, name := range []string{"Location", "Content-Location"} {
+		for _, v := range h[name] {
+			if key, ok := x.keyOf(v); ok && key != x.key {
+				x.p.invalidate(key)
+			}
+		}
+	}
+}
+
+// keyOf is the key of a reference relative to the request's target. ok is
+// false for one of another origin, about which this response has no say.
+func (x *exchange) keyOf(reference string) (key string, ok bool) {
+	https, forwardedHost := x.p.outside(x.Exchange)
+	scheme, port := "http", ":80"
+	if https {
+		scheme, port = "https", ":443"
+	}
+	host := string(x.Host)
+	if len(forwardedHost) > 0 {
+		host = string(forwardedHost)
+	}
+	base, err := url.Parse(scheme + "://" + host + x.target)
+	if err != nil {
+		return "", false
+	}
+	at, err := base.Parse(reference)
+	if err != nil || at.Scheme != scheme || !strings.EqualFold(strings.TrimSuffix(at.Host, port), strings.TrimSuffix(host, port)) {
+		return "", false
+	}
+	path := []byte(at.EscapedPath())
+	if len(path) == 0 {
+		path = []byte{'/'}
+	}
+	rt := x.p.plain
+	if cleanPath(path) {
+		var found places
+		if m := x.p.router.match(path, &found); m != nil {
+			rt = m
+		}
+	}
+	k, _ := appendKey(nil, https, x.Request, forwardedHost, rt, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
+	return string(k), true
+}
+
+// ownHop are fields that end here beside those of every hop: they
+// authenticate to a proxy (RFC 9111 section 3.1), or are for this cache alone.
+var ownHop = []string{"Proxy-Authentication-Info", "Proxy-Authorization", ownTarget}
+
+// passFields takes out of a response what isn't the client's.
+func passFields(h http.Header) {
+	connectionFields(h)
+	for _, name := range ownHop {
+		delete(h, name)
+	}
+}

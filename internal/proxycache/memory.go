@@ -1,0 +1,132 @@
+package proxycache
+
+import (
+	"context"
+	"log/slog"
+	"unsafe"
+
+	"github.com/maypok86/otter/v2"
+
+	"walpurge/internal/coherence"
+)
+
+// memory is the memory tier: entries by key, bounded by their bytes. Lookups
+// take no lock.
+type memory struct {
+	cache *otter.Cache[string, *entry]
+	guard *coherence.Guard
+}
+
+func newMemory(size int64, guard *coherence.Guard, log *slog.Logger) (*memory, error) {
+	m := &memory{guard: guard}
+	var err error
+	m.cache, err = otter.New(&otter.Options[string, *entry]{
+		MaximumWeight:    uint64(size),
+		Weigher:          func(_ string, e *entry) uint32 { return e.weight() },
+		OnAtomicDeletion: m.deleted,
+		Logger:           otterLog{log},
+	})
+	return m, err
+}
+
+// deleted ends the handle of an entry that leaves, whatever took it out. It
+// runs under a lock of the cache; the guard never calls the cache under its
+// own, so the order of the two is always this one.
+func (m *memory) deleted(ev otter.DeletionEvent[string, *entry]) {
+	if ev.Value.guarded {
+		m.guard.Close(&ev.Value.handle)
+	}
+}
+
+// get finds an entry. It doesn't keep key.
+func (m *memory) get(key []byte) *entry {
+	e, _ := m.cache.GetIfPresent(unsafe.String(unsafe.SliceData(key), len(key)))
+	return e
+}
+
+// peek finds an entry without counting as a use.
+func (m *memory) peek(key string) *entry {
+	found, ok := m.cache.GetEntryQuietly(key)
+	if !ok {
+		return nil
+	}
+	return found.Value
+}
+
+// put stores an entry whose handle has been admitted. An entry that was
+// touched between the admission and now is taken out again: the listener that
+// marked it dead may have looked for it before it was there (R3).
+func (m *memory) put(e *entry) bool {
+	m.cache.Set(e.key, e)
+	if e.guarded && !e.handle.Live() {
+		m.removeEntry(e)
+		return false
+	}
+	return true
+}
+
+// removeEntry takes e out if it is still what its key leads to.
+func (m *memory) removeEntry(e *entry) {
+	m.cache.ComputeIfPresent(e.key, func(old *entry) (*entry, otter.ComputeOp) {
+		if old != e {
+			return old, otter.CancelOp
+		}
+		return nil, otter.InvalidateOp
+	})
+}
+
+// remove takes out whatever key leads to, with its variants.
+func (m *memory) remove(key string) {
+	e, ok := m.cache.Invalidate(key)
+	if ok && e.variants != nil {
+		for _, k := range e.variants.list() {
+			m.cache.Invalidate(k)
+		}
+	}
+}
+
+// marker makes key lead to its variants. One that names the same fields stays.
+func (m *memory) marker(key string, names []string) *variants {
+	e, _ := m.cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && old.variants != nil && equalNames(old.variants.names, names) {
+			return old, otter.CancelOp
+		}
+		return &entry{memory: m, key: key, variants: &variants{names: names}}, otter.WriteOp
+	})
+	if e == nil || e.variants == nil {
+		return &variants{names: names}
+	}
+	return e.variants
+}
+
+func equalNames(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func (m *memory) bytes() uint64 { return m.cache.WeightedSize() }
+func (m *memory) entries() int  { return m.cache.EstimatedSize() }
+
+// close drops everything.
+func (m *memory) close() {
+	m.cache.InvalidateAll()
+	m.cache.StopAllGoroutines()
+}
+
+// otterLog hands the cache's own complaints to the proxy's log.
+type otterLog struct{ log *slog.Logger }
+
+func (l otterLog) Warn(_ context.Context, msg string, err error) {
+	l.log.Warn("memory tier", "message", msg, "error", err)
+}
+
+func (l otterLog) Error(_ context.Context, msg string, err error) {
+	l.log.Error("memory tier", "message", msg, "error", err)
+}

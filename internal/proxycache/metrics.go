@@ -1,0 +1,115 @@
+package proxycache
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"walpurge/internal/coherence"
+)
+
+// outcome is how a request ended.
+type outcome uint8
+
+// The outcomes. Every request has exactly one.
+const (
+	hit         outcome = iota // from a tier
+	miss                       // fetched for this request
+	stale                      // from a tier after its lifetime (RFC 5861)
+	revalidated                // from a tier, confirmed by the origin
+	collapsed                  // fetched for another request
+	bypass                     // a cached route, and the cache had to stand aside
+	pass                       // nothing that is cached
+	fault                      // no answer from the origin
+	outcomeCount
+)
+
+var outcomeNames = [outcomeCount]string{"hit", "miss", "stale", "revalidated", "collapsed", "bypass", "pass", "error"}
+
+// outcomes are a route's counters, found once.
+type outcomes [outcomeCount]counter
+
+type counter struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
+}
+
+func (c *counter) count(took coherence.Nanos) {
+	c.requests.Inc()
+	c.seconds.Observe(float64(took) / float64(time.Second))
+}
+
+// metrics are the collectors that package proxycache fills.
+type metrics struct {
+	registry  *prometheus.Registry
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	upstream  prometheus.Histogram
+	redis     *prometheus.CounterVec
+	discarded *prometheus.CounterVec
+	refused   *prometheus.CounterVec
+}
+
+// buckets run from 10 µs to 10 s.
+var buckets = []float64{1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "walpurge_requests_total", Help: "Requests by route and outcome.",
+		}, []string{"route", "outcome"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "walpurge_request_duration_seconds", Help: "Time from a request's head to the end of its response.", Buckets: buckets,
+		}, []string{"outcome"}),
+		upstream: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "walpurge_upstream_duration_seconds", Help: "Time from sending a request to the origin to the head of its response.", Buckets: buckets,
+		}),
+		redis: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "walpurge_redis_requests_total", Help: "Requests to the Redis tier by operation and result.",
+		}, []string{"op", "result"}),
+		discarded: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "walpurge_fills_discarded_total", Help: "Responses that were fetched to be stored and weren't, by reason.",
+		}, []string{"reason"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "walpurge_refused_requests_total", Help: "What came in on the port and was no proper request, by reason.",
+		}, []string{"reason"}),
+	}
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		m.requests, m.seconds, m.upstream, m.redis, m.discarded, m.refused)
+	return m
+}
+
+// watch registers what is measured when it is asked for.
+func (m *metrics) watch(p *Proxy) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "walpurge_memory_bytes", Help: "Bytes in the memory tier, overhead included.",
+		}, func() float64 { return float64(p.memory.bytes()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "walpurge_memory_entries", Help: "Responses in the memory tier.",
+		}, func() float64 { return float64(p.memory.entries()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
+		}, func() float64 { return float64(p.flights.count()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "walpurge_client_connections", Help: "Open client connections.",
+		}, func() float64 { return float64(p.server.Connections()) }),
+	)
+}
+
+// outcomes makes the counters of a route.
+func (m *metrics) outcomes(label string) outcomes {
+	var o outcomes
+	for i, name := range outcomeNames {
+		o[i] = counter{m.requests.WithLabelValues(label, name), m.seconds.WithLabelValues(name)}
+	}
+	return o
+}
+
+// discarded counts a fill that wasn't kept.
+func (p *Proxy) discarded(reason Reason) {
+	p.metrics.discarded.WithLabelValues(string(reason)).Inc()
+}

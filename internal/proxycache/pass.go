@@ -1,0 +1,183 @@
+package proxycache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strconv"
+	"strings"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// pass sends a request through to the origin and its response back, both as
+// they arrive. Nothing of it is kept.
+func (x *exchange) pass(o outcome, cs cacheStatus) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	drop := http1.Set(0)
+	if x.Body == nil {
+		drop = http1.Of(http1.Expect)
+	}
+	x.exchangeWith(ctx, cancel, x.p.requestHeader(x.Exchange, drop), o, cs)
+}
+
+// exchangeWith sends the request with header h and passes the response on.
+func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs cacheStatus) {
+	req := x.p.upstream.request(ctx, string(x.Method), x.target, string(x.Host), h)
+	if x.Body != nil {
+		x.giveBody(req)
+	}
+	x.Watch(func() { cancel(errClientGone) })
+	resp, err := x.p.upstream.send(req, func(status int, h http.Header) error {
+		connectionFields(h)
+		return x.Interim(appendFields(appendStatus(nil, status), h))
+	})
+	if err != nil {
+		x.originFailed(ctx, err, cs)
+		return
+	}
+	defer discard(resp.Body)
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		x.tunnel(resp, cs)
+		x.done(o, cs.detail)
+		return
+	}
+	x.passBack(resp, cs)
+	x.done(o, cs.detail)
+}
+
+var errClientGone = errors.New("client gone")
+
+func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) {
+	if context.Cause(ctx) == errClientGone {
+		x.Abort()
+		x.done(fault, "client-gone")
+		return
+	}
+	status, reason := originFault(ctx, err)
+	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
+	cs.detail = reason
+	x.problem(status, fault, cs, sentences[reason])
+}
+
+// passBack sends the origin's response.
+func (x *exchange) passBack(resp *http.Response, cs cacheStatus) {
+	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
+	length := silentLength(resp, resp.ContentLength)
+	passFields(resp.Header)
+	finishHeader(resp.Header, x.p.wall())
+	cs.fwdStatus = resp.StatusCode
+	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
+	head = x.tellPosition(head)
+	if err := x.Start(resp.StatusCode, cs.append(announceTrailer(head, resp)), length); err != nil {
+		return
+	}
+	x.copyBody(resp)
+}
+
+// safe tells whether a method asks for no change (RFC 9110 section 9.2.1).
+func safe(method []byte) bool {
+	switch string(method) {
+	case "GET", "HEAD", "OPTIONS", "TRACE":
+		return true
+	}
+	return false
+}
+
+// silentLength is the length to announce: of a response without a body what
+// the origin announced, if it did.
+func silentLength(resp *http.Response, length int64) int64 {
+	if resp.StatusCode == http.StatusNotModified || resp.Request != nil && resp.Request.Method == http.MethodHead {
+		n, err := strconv.ParseInt(resp.Header.Get("Content-Length"), 10, 63)
+		if err != nil {
+			return http1.Unknown
+		}
+		return n
+	}
+	return length
+}
+
+// announceTrailer announces the trailer fields that the origin announced.
+func announceTrailer(head []byte, resp *http.Response) []byte {
+	if len(resp.Trailer) == 0 {
+		return head
+	}
+	names := make([]string, 0, len(resp.Trailer))
+	for name := range resp.Trailer {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return appendField(head, "Trailer", strings.Join(names, ", "))
+}
+
+// trailerLines are the trailer fields of a response that was read to its end.
+func trailerLines(resp *http.Response) []byte {
+	if len(resp.Trailer) == 0 {
+		return nil
+	}
+	return appendFields(nil, resp.Trailer)
+}
+
+// giveBody makes the client's body the request's, with its trailer.
+func (x *exchange) giveBody(req *http.Request) {
+	req.ContentLength = x.Length
+	body := &trailing{Body: x.Body, req: req}
+	req.Body = body
+	if x.Length != http1.Chunked {
+		return
+	}
+	for i := range x.Fields {
+		if x.Fields[i].ID == http1.Trailer {
+			for _, name := range listed(string(x.Fields[i].Value)) {
+				if req.Trailer == nil {
+					req.Trailer = make(http.Header)
+				}
+				if allowedTrailer(name) {
+					req.Trailer[name] = nil
+				}
+			}
+		}
+	}
+}
+
+// trailing is a body that fills in the request's trailer at its end.
+type trailing struct {
+	*http1.Body
+	req *http.Request
+}
+
+func (t *trailing) Read(p []byte) (int, error) {
+	n, err := t.Body.Read(p)
+	if err == io.EOF {
+		for _, f := range t.Body.Trailer() {
+			name := textproto.CanonicalMIMEHeaderKey(string(f.Name))
+			if _, announced := t.req.Trailer[name]; announced {
+				t.req.Trailer[name] = append(t.req.Trailer[name], string(f.Value))
+			}
+		}
+	}
+	return n, err
+}
+
+// allowedTrailer keeps fields that frame, route or authenticate out of
+// trailers (RFC 9110 section 6.5.1).
+func allowedTrailer(name string) bool {
+	switch name {
+	case "Transfer-Encoding", "Content-Length", "Trailer", "Host", "Connection", "Authorization", "Cache-Control", "Content-Encoding", "Content-Type", "Content-Range", "Te", "Expect", "Upgrade":
+		return false
+	}
+	return true
+}
+
+// invalidate ends what is stored for a target.
+func (p *Proxy) invalidate(key string) {
+	p.flights.doom(key)
+	p.memory.remove(key)
+	if p.redis != nil {
+		p.redis.remove(key)
+	}
+}

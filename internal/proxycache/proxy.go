@@ -1,0 +1,255 @@
+package proxycache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// Options is what a Proxy is made with. Zero values mean the defaults that
+// are given.
+type Options struct {
+	Origin *url.URL         // scheme, host and port
+	Guard  *coherence.Guard // nil without PostgreSQL
+	Routes []Route
+
+	Memory    int64 // bytes of the memory tier; 256 MiB
+	MaxObject int64 // bytes of the largest body that is kept; 8 MiB, at most Memory
+	MaxHeader int   // bytes of a request's head; 64 KiB
+
+	Redis     redis.UniversalClient // nil: the memory tier alone; see RedisClient. Close leaves it open
+	Namespace string                // of the names in Redis; "walpurge"
+
+	Now func() coherence.Nanos // the clock that proofs of freshness count in
+
+	OriginTimeout time.Duration // until the head of the origin's response; 30 s
+	FillTimeout   time.Duration // for a whole fill; 60 s
+	JoinTimeout   time.Duration // how long a request waits for another's fill; 5 s
+	StrictWait    time.Duration // how long a strict read, or one with a position, waits for its proof; 1 s
+	IdleTimeout   time.Duration // of client connections between requests; 75 s
+	HeaderTimeout time.Duration // for a client to send a head; 10 s
+	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
+	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
+
+	Audit             float64 // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Position
+	OriginConcurrency int     // fills at one time, from sending to the end of the response; 0: no limit
+
+	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-* are believed
+	Logger         *slog.Logger   // nil: nothing is logged
+
+	// Prove waits until everything that had been committed at since is
+	// applied. nil: strict routes go to the origin.
+	Prove func(ctx context.Context, since coherence.Nanos) error
+
+	// Position is the primary's flush position at the time of the call and the
+	// epoch it counts in: what a client that has just written must be able to
+	// read. nil: clients are told no position.
+	Position func(ctx context.Context) (Position, error)
+
+	Purger     Purger // nil: purges are refused
+	AdminToken string // bearer token for what changes state; empty: none is asked for
+
+	// Status adds the rest of the program to the admin's /status, by name.
+	Status func() map[string]any
+}
+
+// Proxy is the caching reverse proxy: New, Listen, Serve, Close.
+type Proxy struct {
+	opt       Options
+	log       *slog.Logger
+	server    *http1.Server
+	router    router
+	routes    []*route
+	plain     *route // of requests without a declared route
+	routed    bool   // there are declared routes
+	guarded   bool   // there are routes with dependencies
+	memory    *memory
+	redis     *redisTier
+	upstream  *upstream
+	flights   flights
+	fills     sync.WaitGroup
+	memo      *memo
+	metrics   *metrics
+	dashboard *dashboard
+	audit     *auditor // nil: no hit is audited
+	started   time.Time
+	scratch   sync.Pool // *[]byte, for keys
+	pieces    sync.Pool // *[]byte, for bodies
+
+	mu       sync.Mutex
+	listener net.Listener
+}
+
+// New makes a proxy. It does no I/O.
+func New(o Options) (*Proxy, error) {
+	if o.Origin == nil || o.Origin.Host == "" || o.Origin.Scheme != "http" && o.Origin.Scheme != "https" {
+		return nil, errors.New("the origin must be a URL with http or https and a host")
+	}
+	if o.Now == nil {
+		return nil, errors.New("a clock is needed")
+	}
+	o.setDefaults()
+	p := &Proxy{opt: o, log: o.Logger, memo: newMemo(), metrics: newMetrics(), started: time.Now()}
+	p.scratch.New = func() any { b := make([]byte, 0, 512); return &b }
+	p.pieces.New = func() any { b := make([]byte, 32<<10); return &b }
+	p.flights.byKey = make(map[string]*flight)
+	p.plain = &route{label: "other"}
+	p.plain.counters = p.metrics.outcomes(p.plain.label)
+	for _, r := range o.Routes {
+		rt, err := newRoute(r, o.Guard)
+		if err == nil {
+			err = p.router.add(rt)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("route %s: %w", r.Pattern, err)
+		}
+		rt.counters = p.metrics.outcomes(rt.label)
+		p.routes = append(p.routes, rt)
+		p.routed = true
+		p.guarded = p.guarded || rt.guarded
+	}
+	var err error
+	if p.memory, err = newMemory(o.Memory, o.Guard, p.log); err != nil {
+		return nil, fmt.Errorf("make the memory tier: %w", err)
+	}
+	if o.Redis != nil {
+		p.redis = newRedisTier(&p.opt, p.metrics.redis)
+	}
+	p.upstream = newUpstream(o.Origin, o.OriginTimeout, o.OriginConcurrency, p.metrics.upstream.Observe)
+	p.server = &http1.Server{
+		Handler: p.serve, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
+		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
+	}
+	p.metrics.watch(p)
+	p.audit = newAuditor(p)
+	p.dashboard = newDashboard(p)
+	return p, nil
+}
+
+func (o *Options) setDefaults() {
+	size := func(n *int64, v int64) {
+		if *n <= 0 {
+			*n = v
+		}
+	}
+	span := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	size(&o.Memory, 256<<20)
+	size(&o.MaxObject, 8<<20)
+	o.MaxObject = min(o.MaxObject, o.Memory)
+	span(&o.OriginTimeout, 30*time.Second)
+	span(&o.FillTimeout, time.Minute)
+	span(&o.JoinTimeout, 5*time.Second)
+	span(&o.StrictWait, time.Second)
+	if o.Namespace == "" {
+		o.Namespace = "walpurge"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Listen opens the port for clients, HOST:PORT or unix:PATH; its address is Addr.
+func (p *Proxy) Listen(addr string) error {
+	network := "tcp"
+	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
+		network, addr = "unix", path
+	}
+	ln, err := net.Listen(network, addr)
+	if err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	p.mu.Lock()
+	p.listener = ln
+	p.mu.Unlock()
+	return nil
+}
+
+// Addr is where clients connect; nil before Listen.
+func (p *Proxy) Addr() net.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener == nil {
+		return nil
+	}
+	return p.listener.Addr()
+}
+
+// Serve answers requests until Close, after which it returns nil.
+func (p *Proxy) Serve() error {
+	p.mu.Lock()
+	ln := p.listener
+	p.mu.Unlock()
+	if ln == nil {
+		return errors.New("serve: Listen first")
+	}
+	if p.audit != nil {
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		go p.audit.run(ctx)
+	}
+	if err := p.server.Serve(ln); !errors.Is(err, http1.ErrStopped) {
+		return fmt.Errorf("serve clients: %w", err)
+	}
+	return nil
+}
+
+// Close stops accepting, lets requests finish until ctx is done, and drops
+// what is stored in memory. The error says that requests were cut off.
+func (p *Proxy) Close(ctx context.Context) error {
+	p.dashboard.close()
+	err := p.server.Shutdown(ctx)
+	p.mu.Lock()
+	if p.listener != nil {
+		_ = p.listener.Close()
+	}
+	p.mu.Unlock()
+	p.endFills(ctx)
+	if p.redis != nil {
+		p.redis.close()
+	}
+	p.upstream.close()
+	p.memory.close()
+	return err
+}
+
+// endFills waits for fills that survive their clients, then cancels them.
+func (p *Proxy) endFills(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		p.fills.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return
+	case <-ctx.Done():
+	}
+	p.flights.mu.Lock()
+	for _, f := range p.flights.byKey {
+		f.cancel(context.Cause(ctx))
+	}
+	p.flights.mu.Unlock()
+}
+
+// Registry is where the proxy's metrics are; others may register theirs.
+func (p *Proxy) Registry() *prometheus.Registry { return p.metrics.registry }
+
+// wall is the time of day.
+func (p *Proxy) wall() time.Time { return time.Now() }

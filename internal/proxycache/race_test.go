@@ -1,0 +1,5 @@
+//go:build race
+
+package proxycache
+
+const raceEnabled = true

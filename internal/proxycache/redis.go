@@ -1,0 +1,322 @@
+package proxycache
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"walpurge/internal/coherence"
+)
+
+// redisTier keeps responses in Redis. A request waits for it for a moment at
+// most; when it fails repeatedly it is left alone for a while. Writes go
+// through a bounded queue.
+type redisTier struct {
+	client    redis.UniversalClient
+	namespace string
+	maxValue  int64
+	log       *slog.Logger
+	requests  *prometheus.CounterVec
+
+	queue  chan redisJob
+	queued atomic.Int64 // bytes
+	stop   chan struct{}
+	done   chan struct{}
+
+	failures atomic.Int32
+	closedAt atomic.Int64 // unix nanoseconds until which Redis is left alone; 0: it isn't
+}
+
+// Bounds of the Redis tier.
+const (
+	redisWait    = 100 * time.Millisecond // for one request
+	redisPause   = time.Second            // after redisPatience failures in a row
+	redisQueue   = 1024
+	redisBytes   = 64 << 20 // in the queue
+	redisBatch   = 64
+	minRedisTime = time.Second // what lives shorter isn't worth the way
+
+	redisPatience = 3
+)
+
+// redisJob is a value to be written, or a key to be removed.
+type redisJob struct {
+	key    string
+	entry  *entry
+	names  []string // a marker
+	ttl    time.Duration
+	size   int64
+	remove bool
+}
+
+func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
+	t := &redisTier{
+		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
+		queue: make(chan redisJob, redisQueue), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+	go t.writer()
+	return t
+}
+
+// RedisClient makes a client for the Redis tier from a URL (redis, rediss or
+// unix): one that gives up early, since a cache that is slower than its
+// origin is none.
+func RedisClient(url string) (redis.UniversalClient, error) {
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return nil, fmt.Errorf("parse Redis URL: %w", err)
+	}
+	o.ContextTimeoutEnabled = true
+	o.DialTimeout = redisWait
+	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisWait, redisWait, redisWait
+	o.MaxRetries = 1
+	return redis.NewClient(o), nil
+}
+
+// name is the key's name in Redis. The braces make a cluster hash on the key
+// alone.
+func (t *redisTier) name(key string) string {
+	sum := sha256.Sum256([]byte(key))
+	return t.namespace + ":{" + hex.EncodeToString(sum[:16]) + "}"
+}
+
+// open tells whether Redis is to be asked. After a pause one request probes.
+func (t *redisTier) open(op string) bool {
+	at := t.closedAt.Load()
+	if at == 0 {
+		return true
+	}
+	now := time.Now().UnixNano()
+	if now >= at && t.closedAt.CompareAndSwap(at, now+int64(redisPause)) {
+		return true
+	}
+	t.count(op, "skipped")
+	return false
+}
+
+func (t *redisTier) count(op, result string) { t.requests.WithLabelValues(op, result).Inc() }
+
+// note counts a request's result and opens or closes the way to Redis.
+func (t *redisTier) note(op string, err error) {
+	switch {
+	case err == nil:
+		t.count(op, "ok")
+	case errors.Is(err, redis.Nil):
+		t.count(op, "absent")
+	default:
+		t.count(op, "error")
+		if t.failures.Add(1) >= redisPatience && t.closedAt.Swap(time.Now().Add(redisPause).UnixNano()) == 0 {
+			t.log.Warn("Redis left alone for a while", "op", op, "error", err)
+		}
+		return
+	}
+	t.failures.Store(0)
+	t.closedAt.Store(0)
+}
+
+// get reads and decodes a value; nil is a miss.
+func (t *redisTier) get(ctx context.Context, key string) *stored {
+	if !t.open("get") {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, redisWait)
+	defer cancel()
+	b, err := t.client.Get(ctx, t.name(key)).Bytes()
+	t.note("get", err)
+	if err != nil {
+		return nil
+	}
+	s, err := decodeStored(b)
+	if err != nil || s.key != key {
+		t.count("get", "malformed")
+		return nil
+	}
+	return s
+}
+
+// fromRedis finds the flight's response in the Redis tier and puts it into
+// the memory tier. It is used only if the guard says so (R3).
+func (f *flight) fromRedis() *entry {
+	p := f.proxy
+	s := p.redis.get(f.ctx, f.primary)
+	if s != nil && s.names != nil {
+		s = p.redis.get(f.ctx, string(appendVariant([]byte(f.primary), s.names, f.req)))
+	}
+	if s == nil || s.names != nil || s.guarded != f.route.guarded {
+		return nil
+	}
+	now := p.opt.Now()
+	e := s.entry(p, f, now)
+	if e.fresh <= now {
+		return nil
+	}
+	if e.guarded {
+		proven := p.opt.Guard.Proven() // C1
+		if !p.opt.Guard.OpenStored(&e.handle, e, f.storedDeps(e), s.epoch, s.asof) {
+			p.redis.count("get", "stale")
+			return nil
+		}
+		if !e.usable(now, proven) {
+			p.opt.Guard.Close(&e.handle)
+			return nil
+		}
+	}
+	p.store(f.primary, e)
+	return e
+}
+
+// entry makes the entry that s was.
+func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
+	passed := max(0, time.Since(s.arrived))
+	e := &entry{
+		memory: p.memory, key: s.key, route: f.route, guarded: s.guarded, shared: s.shared, status: s.status,
+		maxLag:   f.entry.maxLag,
+		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived,
+		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
+		head: s.head, body: s.body,
+	}
+	lifetime := s.lifetime
+	if ttl := f.route.TTL; ttl != nil {
+		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
+	}
+	e.fresh = e.received + coherence.Nanos(lifetime)
+	h := e.header()
+	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
+	return e
+}
+
+// write queues an entry, and the marker that leads to it if it varies.
+func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
+	ttl := time.Duration(e.fresh - now)
+	size := int64(len(e.body) + len(e.head) + len(e.key))
+	if ttl < minRedisTime {
+		return
+	}
+	if size > t.maxValue {
+		t.count("set", "too-large")
+		return
+	}
+	if e.key != primary {
+		t.push(redisJob{key: primary, names: varyNames(e.header()), ttl: ttl, size: int64(len(primary))})
+	}
+	t.push(redisJob{key: e.key, entry: e, ttl: ttl, size: size})
+}
+
+// remove queues the removal of a key.
+func (t *redisTier) remove(key string) { t.push(redisJob{key: key, remove: true}) }
+
+// push drops what the queue has no room for.
+func (t *redisTier) push(j redisJob) {
+	if t.queued.Add(j.size) <= redisBytes {
+		select {
+		case t.queue <- j:
+			return
+		default:
+		}
+	}
+	t.queued.Add(-j.size)
+	t.count(j.op(), "dropped")
+}
+
+func (j *redisJob) op() string {
+	if j.remove {
+		return "del"
+	}
+	return "set"
+}
+
+// writer sends the queue to Redis in batches, in order.
+func (t *redisTier) writer() {
+	defer close(t.done)
+	batch := make([]redisJob, 0, redisBatch)
+	for {
+		select {
+		case <-t.stop:
+			return
+		case j := <-t.queue:
+			batch = append(batch[:0], j)
+		}
+	more:
+		for len(batch) < redisBatch {
+			select {
+			case j := <-t.queue:
+				batch = append(batch, j)
+			default:
+				break more
+			}
+		}
+		t.send(batch)
+		clear(batch)
+	}
+}
+
+func (t *redisTier) send(batch []redisJob) {
+	for i := range batch {
+		t.queued.Add(-batch[i].size)
+	}
+	if !t.open("set") {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 2*redisWait)
+	defer cancel()
+	sent := 0
+	cmds, err := t.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for i := range batch {
+			if j := &batch[i]; j.remove {
+				pipe.Unlink(ctx, t.name(j.key))
+			} else if v := j.value(); v != nil {
+				pipe.Set(ctx, t.name(j.key), v, j.ttl)
+			}
+			sent = pipe.Len()
+		}
+		return nil
+	})
+	if sent == 0 {
+		return
+	}
+	for _, c := range cmds {
+		op, result := "set", "ok"
+		if c.Name() != op {
+			op = "del"
+		}
+		if c.Err() != nil {
+			result = "error"
+		}
+		t.count(op, result)
+	}
+	t.note("batch", err)
+}
+
+// value encodes what the job writes; nil if that is no longer worth it.
+func (j *redisJob) value() []byte {
+	if j.entry == nil {
+		return (&stored{key: j.key, names: j.names}).encode(nil)
+	}
+	e := j.entry
+	if e.guarded && !e.handle.Live() {
+		return nil
+	}
+	s := stored{
+		key: e.key, status: e.status, guarded: e.guarded, shared: e.shared,
+		arrived: e.arrived, age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
+		swr: time.Duration(e.swr), sie: time.Duration(e.sie), head: e.head, body: e.body,
+	}
+	if e.guarded {
+		s.epoch, s.asof = e.handle.Epoch(), e.handle.Asof()
+	}
+	return s.encode(make([]byte, 0, len(e.head)+len(e.body)+len(e.key)+128))
+}
+
+// close stops writing. What is queued is lost: it is a cache.
+func (t *redisTier) close() {
+	close(t.stop)
+	<-t.done
+}

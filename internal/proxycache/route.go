@@ -1,0 +1,326 @@
+package proxycache
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// Route says how the responses for one path pattern are cached and which rows
+// they are computed from.
+type Route struct {
+	// Pattern is a path such as /api/listings/{id}: literal segments,
+	// percent-decoded when compared, {name} for one segment that isn't empty,
+	// {name...} for all that follow, at least one.
+	Pattern string
+	Depends []Dependency // empty: nothing but age ends a response
+
+	TTL    *time.Duration // nil: what the origin says, else an hour if there are dependencies; 0: nothing is kept
+	MaxLag time.Duration  // how far behind the primary a hit may be; only with dependencies
+	Strict bool           // a hit reflects every commit that had returned before the request arrived
+
+	Query QueryRule
+	Vary  []Key // header fields and cookies that tell responses apart, beside those that expressions read
+
+	StaleWhileRevalidate *time.Duration // nil: what the origin says (RFC 5861)
+	StaleIfError         *time.Duration
+}
+
+// QueryRule says which query parameters tell responses apart. The others are
+// dropped before the origin sees them. The zero value keeps the query as sent.
+type QueryRule struct {
+	Only  bool     // true: those in Names count and are sorted; false: all but those in Names
+	Names []string // case-sensitive
+}
+
+// Key is a request header field or a cookie.
+type Key struct {
+	Source Source // Header or Cookie
+	Name   string
+}
+
+// Dependency is a table that a response is computed from, with where the
+// values of its conditions come from.
+type Dependency struct {
+	Template coherence.Template
+	Equal    [][]Expr // for each of Template.Equal: equality with any of these
+	Ranges   []Range  // for each of Template.Ranges
+	Words    string   // the declaration, for people
+}
+
+// Range is an inclusive range; a nil end is open.
+type Range struct{ From, To *Expr }
+
+// route is a Route made ready for requests.
+type route struct {
+	Route
+	label    string
+	params   []string
+	keys     []Key
+	guarded  bool
+	counters outcomes
+}
+
+// maxParams bounds the parameters of one pattern, so that matching needs no
+// memory of its own.
+const maxParams = 16
+
+// defaultLifetime is how long a response with dependencies is kept when
+// neither the route nor the origin says.
+const defaultLifetime = time.Hour
+
+func newRoute(r Route, guard *coherence.Guard) (*route, error) {
+	rt := &route{Route: r, label: r.Pattern, guarded: len(r.Depends) > 0}
+	if rt.guarded && guard == nil {
+		return nil, errors.New("depends_on needs a connection to PostgreSQL; configure postgres.url")
+	}
+	for _, k := range r.Vary {
+		if k.Source != Header && k.Source != Cookie {
+			return nil, fmt.Errorf("vary on %s.%s: only header fields and cookies can be named", k.Source, k.Name)
+		}
+		rt.addKey(k)
+	}
+	for i := range r.Depends {
+		d := &r.Depends[i]
+		if len(d.Equal) != len(d.Template.Equal) || len(d.Ranges) != len(d.Template.Ranges) {
+			return nil, errors.New("a dependency's values don't fit its conditions")
+		}
+		for _, any := range d.Equal {
+			for j := range any {
+				rt.addExpr(&any[j])
+			}
+		}
+		for _, r := range d.Ranges {
+			rt.addExpr(r.From)
+			rt.addExpr(r.To)
+		}
+	}
+	return rt, nil
+}
+
+// addExpr puts what an expression reads beside the URL into the key (C5).
+func (rt *route) addExpr(e *Expr) {
+	if e != nil && (e.Source == Header || e.Source == Cookie) {
+		rt.addKey(Key{e.Source, e.Name})
+	}
+}
+
+func (rt *route) addKey(k Key) {
+	if k.Source == Header {
+		k.Name = strings.ToLower(k.Name)
+	}
+	if !slices.Contains(rt.keys, k) {
+		rt.keys = append(rt.keys, k)
+	}
+}
+
+// bind gives the route's dependencies the values of a request.
+func (rt *route) bind(g *coherence.Guard, s *subject) []coherence.Dependency {
+	var deps []coherence.Dependency
+	for i := range rt.Depends {
+		d := &rt.Depends[i]
+		equal := make([]coherence.Operand, len(d.Equal))
+		for j := range d.Equal {
+			equal[j] = s.operand(d.Equal[j])
+		}
+		ranges := make([]coherence.Bounds, len(d.Ranges))
+		for j, r := range d.Ranges {
+			ranges[j] = coherence.Bounds{From: s.end(r.From), To: s.end(r.To)}
+		}
+		deps = append(deps, g.Bind(&d.Template, equal, ranges)...)
+	}
+	return deps
+}
+
+func (s *subject) end(e *Expr) coherence.Operand {
+	if e == nil {
+		return coherence.Operand{}
+	}
+	return s.operand([]Expr{*e})
+}
+
+// router finds the most specific route of a path: segment by segment a
+// literal before a parameter before the rest.
+type router struct{ root *segment }
+
+type segment struct {
+	literals map[string]*segment
+	param    *segment
+	rest     *route
+	end      *route // the pattern ends here
+}
+
+func (t *router) add(rt *route) error {
+	if t.root == nil {
+		t.root = &segment{}
+	}
+	if !strings.HasPrefix(rt.Pattern, "/") {
+		return errors.New("a path begins with a slash")
+	}
+	at := t.root
+	parts := strings.Split(rt.Pattern[1:], "/")
+	for i, part := range parts {
+		name, isParam := strings.CutPrefix(part, "{")
+		if !isParam {
+			text, ok := unescape([]byte(part), false)
+			if !ok {
+				return fmt.Errorf("the segment %q is not percent-encoded correctly", part)
+			}
+			if at.literals == nil {
+				at.literals = make(map[string]*segment)
+			}
+			if at.literals[text] == nil {
+				at.literals[text] = &segment{}
+			}
+			at = at.literals[text]
+			continue
+		}
+		name = strings.TrimSuffix(name, "}")
+		name, isRest := strings.CutSuffix(name, "...")
+		rt.params = append(rt.params, name)
+		if len(rt.params) > maxParams {
+			return fmt.Errorf("the path has more than %d parameters", maxParams)
+		}
+		if isRest {
+			if i != len(parts)-1 {
+				return fmt.Errorf("{%s...} takes the rest of the path; it can only be the last segment", name)
+			}
+			if at.rest != nil {
+				return fmt.Errorf("the routes %s and %s match the same paths", at.rest.Pattern, rt.Pattern)
+			}
+			at.rest = rt
+			return nil
+		}
+		if at.param == nil {
+			at.param = &segment{}
+		}
+		at = at.param
+	}
+	if at.end != nil {
+		return fmt.Errorf("the routes %s and %s match the same paths", at.end.Pattern, rt.Pattern)
+	}
+	at.end = rt
+	return nil
+}
+
+// places collects where the parameters of a match stand.
+type places struct {
+	at [maxParams]span
+	n  int
+}
+
+// match finds the route of a path that cleanPath has approved.
+func (t *router) match(path []byte, found *places) *route {
+	found.n = 0
+	if t.root == nil {
+		return nil
+	}
+	return t.root.match(path, 1, found)
+}
+
+// match matches what follows the slash before from.
+func (s *segment) match(path []byte, from int, found *places) *route {
+	to := from
+	escaped := false
+	for to < len(path) && path[to] != '/' {
+		escaped = escaped || path[to] == '%'
+		to++
+	}
+	if s.literals != nil {
+		next := s.literals[string(path[from:to])]
+		if escaped {
+			text, _ := unescape(path[from:to], false)
+			next = s.literals[text]
+		}
+		if next != nil {
+			if rt := next.after(path, to, found); rt != nil {
+				return rt
+			}
+		}
+	}
+	if s.param != nil && to > from && found.n < maxParams {
+		found.at[found.n] = span{from, to}
+		found.n++
+		if rt := s.param.after(path, to, found); rt != nil {
+			return rt
+		}
+		found.n--
+	}
+	if s.rest != nil && found.n < maxParams {
+		found.at[found.n] = span{from, len(path)}
+		found.n++
+		return s.rest
+	}
+	return nil
+}
+
+func (s *segment) after(path []byte, to int, found *places) *route {
+	if to == len(path) {
+		return s.end
+	}
+	return s.match(path, to+1, found)
+}
+
+// cleanPath tells whether every server reads the path as we do. One with an
+// encoded slash, a dot segment, an empty segment, a control character or a
+// bad escape matches no route.
+func cleanPath(path []byte) bool {
+	if len(path) == 0 || path[0] != '/' {
+		return false
+	}
+	start := 1 // of the segment
+	dots := true
+	for i := 1; i <= len(path); i++ {
+		if i == len(path) || path[i] == '/' {
+			n := i - start
+			if n == 0 && i < len(path) || n > 0 && dots && n <= 6 && dotSegment(path[start:i]) {
+				return false
+			}
+			start, dots = i+1, true
+			continue
+		}
+		c := path[i]
+		switch {
+		case c == '%':
+			if i+2 >= len(path) {
+				return false
+			}
+			hi, lo := unhex(path[i+1]), unhex(path[i+2])
+			if hi < 0 || lo < 0 {
+				return false
+			}
+			if d := byte(hi<<4 | lo); d == '/' || d == '\\' || d < ' ' || d == 0x7f || d == '%' {
+				return false
+			} else if d != '.' {
+				dots = false
+			}
+			i += 2
+		case c == '\\' || c == '#' || c < '!' || c == 0x7f:
+			return false
+		case c != '.':
+			dots = false
+		}
+	}
+	return true
+}
+
+func dotSegment(s []byte) bool {
+	text, _ := unescape(s, false)
+	return text == "." || text == ".."
+}
+
+// splitTarget cuts a request target at its query.
+func splitTarget(req *http1.Request) (path, query []byte, hasQuery bool) {
+	t := req.Target
+	for i, c := range t {
+		if c == '?' {
+			return t[:i], t[i+1:], true
+		}
+	}
+	return t, nil, false
+}

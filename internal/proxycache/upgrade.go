@@ -1,0 +1,71 @@
+package proxycache
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"net/http"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// wantsUpgrade tells whether the client asks for another protocol on this
+// connection (RFC 9110 section 7.8).
+func (x *exchange) wantsUpgrade() bool {
+	if !x.Has(http1.Of(http1.Upgrade)) || x.Minor == 0 {
+		return false
+	}
+	for _, name := range connectionOptions(x.Exchange) {
+		if name == "Upgrade" {
+			return true
+		}
+	}
+	return false
+}
+
+// upgrade passes a request for another protocol on. If the origin agrees, the
+// two connections are joined; if not, its response is passed back.
+func (x *exchange) upgrade() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	h := x.p.requestHeader(x.Exchange, 0)
+	h["Connection"] = []string{"Upgrade"}
+	h["Upgrade"] = texts(x.Request, http1.Upgrade)
+	x.exchangeWith(ctx, cancel, h, pass, cacheStatus{fwd: fwdBypass, detail: "upgrade"})
+}
+
+// tunnel joins the client's connection with the origin's until either ends.
+func (x *exchange) tunnel(resp *http.Response, cs cacheStatus) {
+	origin, ok := resp.Body.(io.ReadWriteCloser)
+	if !ok {
+		x.problem(http.StatusBadGateway, fault, cs, sentences[OriginFailed])
+		return
+	}
+	upgrade := resp.Header["Upgrade"]
+	connectionFields(resp.Header)
+	cs.fwdStatus = resp.StatusCode
+	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
+	for _, u := range upgrade {
+		head = appendField(head, "Upgrade", u)
+	}
+	head = appendField(head, "Connection", "Upgrade")
+	client, ahead, err := x.Hijack(cs.append(head))
+	if err != nil {
+		return
+	}
+	defer func() { _ = client.Close() }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(origin, io.MultiReader(bytes.NewReader(ahead), client))
+		_ = origin.Close()
+	}()
+	_, _ = io.Copy(client, origin)
+	_ = origin.Close()
+	if c, ok := client.(*net.TCPConn); ok {
+		_ = c.CloseWrite()
+	}
+	_ = client.Close()
+	<-done
+}

@@ -1,0 +1,168 @@
+package proxycache
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// upstream sends requests to the origin.
+type upstream struct {
+	origin    *url.URL
+	transport *http.Transport
+	upgrades  *http.Transport // HTTP/1.1 only: upgrades don't exist in HTTP/2
+	observe   func(seconds float64)
+	slots     chan struct{} // one for each fill on its way; nil: no limit
+}
+
+func newUpstream(origin *url.URL, headerTimeout time.Duration, concurrency int, observe func(float64)) *upstream {
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+	t := &http.Transport{
+		Proxy:                  nil, // whatever the environment says: the origin is configured
+		DialContext:            dialer.DialContext,
+		DisableCompression:     true,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           1024,
+		MaxIdleConnsPerHost:    1024,
+		IdleConnTimeout:        60 * time.Second,
+		TLSHandshakeTimeout:    5 * time.Second,
+		ResponseHeaderTimeout:  headerTimeout,
+		ExpectContinueTimeout:  time.Second,
+		MaxResponseHeaderBytes: 256 << 10,
+		WriteBufferSize:        16 << 10,
+		ReadBufferSize:         16 << 10,
+	}
+	u := &upstream{origin: origin, transport: t, upgrades: t, observe: observe}
+	if concurrency > 0 {
+		u.slots = make(chan struct{}, concurrency)
+	}
+	if origin.Scheme == "https" {
+		u.upgrades = t.Clone()
+		u.upgrades.ForceAttemptHTTP2 = false
+		u.upgrades.TLSNextProto = make(map[string]func(string, *tls.Conn) http.RoundTripper)
+	}
+	return u
+}
+
+func (u *upstream) close() {
+	u.transport.CloseIdleConnections()
+	u.upgrades.CloseIdleConnections()
+}
+
+// request makes a request to the origin. target is sent as it is.
+func (u *upstream) request(ctx context.Context, method, target, host string, h http.Header) *http.Request {
+	return (&http.Request{
+		Method: method, URL: u.url(target), Host: host, Header: h,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+}
+
+// url is the origin with a request target that net/http sends unchanged.
+func (u *upstream) url(target string) *url.URL {
+	to := &url.URL{Scheme: u.origin.Scheme, Host: u.origin.Host}
+	if !strings.HasPrefix(target, "//") {
+		to.Opaque = target
+		return to
+	}
+	// An opaque part that begins with two slashes would be sent with a scheme.
+	path, query, has := strings.Cut(target, "?")
+	to.RawPath, to.RawQuery, to.ForceQuery = path, query, has && query == ""
+	if plain, err := url.PathUnescape(path); err == nil {
+		to.Path = plain
+	} else {
+		to.Path = path
+	}
+	return to
+}
+
+// send sends a request. interim, if not nil, gets the interim responses of
+// status 102 to 199 other than 101, and 100.
+func (u *upstream) send(req *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
+	if interim != nil {
+		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error { return interim(code, http.Header(h)) },
+		}))
+	}
+	t := u.transport
+	if req.Header.Get("Upgrade") != "" {
+		t = u.upgrades
+	}
+	start := time.Now()
+	resp, err := t.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	u.observe(time.Since(start).Seconds())
+	return resp, nil
+}
+
+// fill sends a request whose response may be stored. Only so many are under
+// way at one time, so that a wide purge doesn't let everything loose on the
+// origin. What is passed through has no limit here: a stream may last for ever.
+func (u *upstream) fill(req *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
+	if err := u.acquire(req.Context()); err != nil {
+		return nil, err
+	}
+	resp, err := u.send(req, interim)
+	if err != nil {
+		u.release()
+		return nil, err
+	}
+	if u.slots != nil {
+		resp.Body = &slotted{ReadCloser: resp.Body, release: sync.OnceFunc(u.release)}
+	}
+	return resp, nil
+}
+
+// acquire waits for a slot.
+func (u *upstream) acquire(ctx context.Context) error {
+	if u.slots == nil {
+		return nil
+	}
+	select {
+	case u.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (u *upstream) release() {
+	if u.slots != nil {
+		<-u.slots
+	}
+}
+
+// slotted is a body that gives its request's slot back when it is closed.
+type slotted struct {
+	io.ReadCloser
+	release func()
+}
+
+func (s *slotted) Close() error {
+	defer s.release()
+	return s.ReadCloser.Close()
+}
+
+// originFault says what a failed request to the origin means for the client.
+func originFault(ctx context.Context, err error) (status int, reason Reason) {
+	var timeout net.Error
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() || context.Cause(ctx) == errFillTimeout {
+		return http.StatusGatewayTimeout, OriginSlow
+	}
+	return http.StatusBadGateway, OriginFailed
+}
+
+var errFillTimeout = errors.New("fill timeout")
+
+// discard closes a response's body without waiting for the rest of it.
+func discard(body io.ReadCloser) { _ = body.Close() }
