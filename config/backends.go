@@ -1,0 +1,142 @@
+package config
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+)
+
+const defaultName = "walpurge"
+
+func (d *decoder) postgres(n *node) {
+	p := &Postgres{Slot: defaultName, Publication: defaultName}
+	d.config.Postgres = p
+	given := d.fields(n, "postgres", []field{
+		{"url", func(n *node) { d.postgresURL(n, p) }},
+		{"slot", func(n *node) {
+			text, ok := d.text(n, "postgres.slot")
+			switch {
+			case !ok:
+			case !slotName.MatchString(text):
+				d.fail(n.pos, "postgres.slot: %s can't name a slot; use 1 to 63 of a-z, 0-9 and _", n.show())
+			default:
+				p.Slot = text
+			}
+		}},
+		{"publication", func(n *node) {
+			text, ok := d.text(n, "postgres.publication")
+			switch {
+			case !ok:
+			case !isName(text) || len(text) > maxIdentifier:
+				d.fail(n.pos, "postgres.publication: %s can't name a publication; use at most 63 letters, digits and _, not a digit first", n.show())
+			default:
+				p.Publication = text
+			}
+		}},
+	})
+	if _, ok := given["url"]; !ok && n.kind == mapping {
+		d.fail(n.pos, "postgres.url is missing; add url: %s", examplePostgres)
+	}
+}
+
+// The URL is never part of a message: it may hold a password, most likely so when it doesn't parse.
+func (d *decoder) postgresURL(n *node, p *Postgres) {
+	text, ok := d.text(n, "postgres.url")
+	if !ok {
+		return
+	}
+	d.notePassword(n)
+	scheme, _, isURL := strings.Cut(text, "://")
+	switch {
+	case isURL && scheme != "postgres" && scheme != "postgresql" && !strings.ContainsAny(scheme, "= "):
+		d.fail(n.pos, "postgres.url has a scheme of something else; write %s", examplePostgres)
+	case (scheme == "postgres" || scheme == "postgresql") && isURL:
+		if _, err := url.Parse(firstHost(text)); err != nil {
+			d.fail(n.pos, "postgres.url is not a valid URL; percent-encode special characters in the user, password and database")
+			return
+		}
+		p.URL = Secret(text)
+	case !isDSN(text):
+		d.fail(n.pos, "postgres.url is neither a URL nor key=value pairs; write %s", examplePostgres)
+	default:
+		p.URL = Secret(text)
+	}
+}
+
+// firstHost cuts a list of hosts, which libpq allows and net/url doesn't, to its first.
+func firstHost(text string) string {
+	scheme, rest, _ := strings.Cut(text, "://")
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	user, hosts := "", rest[:end]
+	if at := strings.LastIndexByte(hosts, '@'); at >= 0 {
+		user, hosts = hosts[:at+1], hosts[at+1:]
+	}
+	first, _, _ := strings.Cut(hosts, ",")
+	return scheme + "://" + user + first + rest[end:]
+}
+
+var dsnPair = regexp.MustCompile(`^\s*([a-z_]+)\s*=\s*(?:'(?:[^'\\]|\\.)*'|[^\s'\\]*(?:\\.[^\s'\\]*)*)(?:\s+|$)`)
+
+// isDSN reports whether text is a list of key=value pairs (PostgreSQL documentation, section 34.1.1.1).
+func isDSN(text string) bool {
+	for text != "" {
+		m := dsnPair.FindString(text)
+		if m == "" {
+			return false
+		}
+		text = text[len(m):]
+	}
+	return true
+}
+
+func (d *decoder) notePassword(n *node) {
+	for _, span := range passwordSpans(n.raw) {
+		d.noteSecret(n.raw[span[0]:span[1]])
+	}
+}
+
+func (d *decoder) redis(n *node) {
+	r := &Redis{Namespace: defaultName}
+	d.config.Redis = r
+	given := d.fields(n, "redis", []field{
+		{"url", func(n *node) { d.redisURL(n, r) }},
+		{"namespace", func(n *node) {
+			text, ok := d.text(n, "redis.namespace")
+			switch {
+			case !ok:
+			case !namespaceName.MatchString(text):
+				d.fail(n.pos, "redis.namespace: %s can't be a prefix of keys; use 1 to 64 letters, digits and _.:-", n.show())
+			default:
+				r.Namespace = text
+			}
+		}},
+	})
+	if _, ok := given["url"]; !ok && n.kind == mapping {
+		d.fail(n.pos, "redis.url is missing; add url: redis://127.0.0.1:6379/0")
+	}
+}
+
+func (d *decoder) redisURL(n *node, r *Redis) {
+	text, ok := d.text(n, "redis.url")
+	if !ok {
+		return
+	}
+	d.notePassword(n)
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || strings.IndexFunc(text, unicode.IsSpace) >= 0:
+		d.fail(n.pos, "redis.url is not a valid URL; percent-encode special characters in the user and password")
+	case u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix":
+		d.fail(n.pos, "redis.url has no scheme that is known; write redis://, rediss:// (TLS) or unix://")
+	case u.Scheme == "unix" && u.Path == "":
+		d.fail(n.pos, "redis.url names no socket; write unix:///run/redis.sock")
+	case u.Scheme != "unix" && u.Hostname() == "":
+		d.fail(n.pos, "redis.url names no host; write redis://127.0.0.1:6379/0")
+	default:
+		r.URL = Secret(text)
+	}
+}

@@ -1,0 +1,230 @@
+package config
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// decoder fills a configuration from nodes and collects every problem on the way.
+type decoder struct {
+	src      *source
+	config   *Config
+	problems []Problem
+}
+
+func (d *decoder) fail(pos Pos, format string, args ...any) {
+	d.problems = append(d.problems, d.src.problem(pos, format, args...))
+}
+
+// errors returns the problems found so far, with the secrets that are known by now masked in every source line.
+func (d *decoder) errors() error {
+	for i, p := range d.problems {
+		d.problems[i] = d.src.problem(Pos{p.Line, p.Column}, "%s", p.Message)
+	}
+	return NewErrors(d.problems...)
+}
+
+// field is a key of a mapping and what reads its value.
+type field struct {
+	key  string
+	read func(*node)
+}
+
+// fields reads a mapping whose keys are known. path is its dotted key ("" for the file itself), or a word for what it is, followed
+// by a space. It returns the positions of the values by key.
+func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
+	given := map[string]Pos{}
+	if n.kind != mapping {
+		if !n.broken {
+			d.fail(n.pos, "%s wants keys and values, not %s; write KEY: VALUE lines", whole(path), n.what())
+		}
+		return given
+	}
+	known := make([]string, len(fields))
+	for i, f := range fields {
+		known[i] = f.key
+	}
+	for _, e := range n.entries {
+		i := slices.Index(known, e.key)
+		if i < 0 {
+			d.fail(e.pos, "unknown key %q in %s; %s", e.key, whole(path), elsewhere(e.key, path, known))
+			meant := nearest(e.key, known)
+			if given[meant] = e.pos; meant == "admin_token" { // given, if misspelled: not missing, and not to be shown
+				d.noteSecret(e.value.raw)
+			}
+			continue
+		}
+		given[e.key] = e.value.pos
+		if !strings.Contains(path, " ") {
+			d.config.positions[join(path, e.key)] = e.value.pos
+			if len(e.value.env) > 0 { // printed as it is written
+				d.config.fromEnv[join(path, e.key)] = e.value.raw
+			}
+		}
+		switch {
+		case e.value.broken:
+		case e.value.kind == null && e.key != "routes":
+			d.fail(e.pos, "%s is empty; give it a value or delete the line", e.key)
+		default:
+			fields[i].read(e.value)
+		}
+	}
+	return given
+}
+
+func whole(path string) string {
+	if path == "" {
+		return "the configuration"
+	}
+	return strings.TrimSpace(path)
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// sections are the keys that people put at the wrong level.
+var sections = map[string][]string{
+	"the configuration": {
+		"listen", "admin", "admin_token", "origin", "postgres", "redis", "memory", "max_object", "bulk_rows",
+		"origin_timeout", "fill_timeout", "origin_concurrency", "strict_wait", "audit", "trusted_proxies", "log",
+		"shutdown_timeout", "max_header", "routes",
+	},
+	"postgres": {"slot", "publication"},
+	"redis":    {"namespace"},
+	"log":      {"level", "format"},
+	"a route":  {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error"},
+	"an entry of depends_on": {
+		"table", "where", "columns",
+	},
+}
+
+// elsewhere ends the message about an unknown key.
+func elsewhere(key, path string, known []string) string {
+	for section, keys := range sections {
+		if section != whole(path) && slices.Contains(keys, key) {
+			return "it belongs in " + section
+		}
+	}
+	return suggest(key, known)
+}
+
+// noteSecret has a secret that stands in the file masked wherever its lines are shown.
+func (d *decoder) noteSecret(raw string) {
+	const short = 4 // so short a word would mask half the file; the line of the key itself is masked anyway
+	for _, word := range strings.Fields(raw) {
+		if len(word) >= short && !plainEnv.MatchString(word) {
+			d.src.secrets = append(d.src.secrets, word)
+		}
+	}
+}
+
+// text returns the scalar's text. An empty one is a problem too.
+func (d *decoder) text(n *node, key string) (string, bool) {
+	switch {
+	case n.broken:
+		return "", false
+	case n.kind != scalar:
+		d.fail(n.pos, "%s wants one value, not %s; write a single value", key, n.what())
+		return "", false
+	case n.text == "" && len(n.env) > 0:
+		d.fail(n.pos, "%s is empty because %s is; set the variable, or give a default: ${%s:-value}", key, n.show(), n.env[0])
+		return "", false
+	case n.text == "":
+		d.fail(n.pos, "%s is empty; give it a value or delete the line", key)
+		return "", false
+	}
+	return n.text, true
+}
+
+// list calls read for each element of a list.
+func (d *decoder) list(n *node, key, example string, read func(*node)) {
+	if n.kind != sequence {
+		if !n.broken {
+			d.fail(n.pos, "%s wants a list, not %s; write %s", key, n.what(), example)
+		}
+		return
+	}
+	for _, item := range n.items {
+		switch {
+		case item.broken:
+		case item.kind == null:
+			d.fail(item.pos, "an entry of %s is empty; give it a value or delete the line", key)
+		default:
+			read(item)
+		}
+	}
+}
+
+func (d *decoder) size(n *node, key string, into *Size, low, high Size) {
+	text, ok := d.text(n, key)
+	if !ok {
+		return
+	}
+	v, err := ParseSize(text)
+	switch {
+	case err != nil:
+		d.fail(n.pos, "%s: %s %s", key, n.show(), err)
+	case v < low:
+		d.fail(n.pos, "%s: %s is too small; the least is %s", key, n.show(), low)
+	case v > high:
+		d.fail(n.pos, "%s: %s is too large; the most is %s", key, n.show(), high)
+	default:
+		*into = v
+	}
+}
+
+func (d *decoder) duration(n *node, key string, into *time.Duration, low, high time.Duration) bool {
+	text, ok := d.text(n, key)
+	if !ok {
+		return false
+	}
+	v, err := ParseDuration(text)
+	switch {
+	case err != nil:
+		d.fail(n.pos, "%s: %s %s", key, n.show(), err)
+	case v < low:
+		d.fail(n.pos, "%s: %s is too short; the least is %s", key, n.show(), low)
+	case v > high:
+		d.fail(n.pos, "%s: %s is too long; the most is %s", key, n.show(), high)
+	default:
+		*into = v
+		return true
+	}
+	return false
+}
+
+func (d *decoder) integer(n *node, key string, into *int, low, high int) {
+	text, ok := d.text(n, key)
+	if !ok {
+		return
+	}
+	v, err := strconv.Atoi(strings.ReplaceAll(text, "_", ""))
+	switch {
+	case err != nil:
+		d.fail(n.pos, "%s: %s is not a whole number; write one from %d to %d", key, n.show(), low, high)
+	case v < low || v > high:
+		d.fail(n.pos, "%s: %s is out of bounds; write a number from %d to %d", key, n.show(), low, high)
+	default:
+		*into = v
+	}
+}
+
+// choice reads one of a few words. It returns the word's index, or -1.
+func (d *decoder) choice(n *node, key string, words ...string) int {
+	text, ok := d.text(n, key)
+	if !ok {
+		return -1
+	}
+	i := slices.Index(words, text)
+	if i < 0 {
+		d.fail(n.pos, "%s: %s is not a choice; write %s", key, n.show(), enumerate(words, " or "))
+		return -1
+	}
+	return i
+}

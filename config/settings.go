@@ -1,0 +1,207 @@
+package config
+
+import (
+	"log/slog"
+	"math"
+	"net"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	minLag, maxLag  = 10 * time.Millisecond, time.Hour
+	maxTimeout      = 24 * time.Hour
+	maxSocketPath   = 107 // bytes, what a sockaddr_un holds on Linux besides the final zero
+	maxBulkRows     = 10_000_000
+	maxConcurrency  = 1_000_000
+	maxIdentifier   = 63 // bytes; PostgreSQL cuts longer names off
+	exampleOrigin   = "http://127.0.0.1:9000"
+	examplePostgres = "postgres://user@127.0.0.1/database"
+)
+
+var (
+	slotName      = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
+	namespaceName = regexp.MustCompile(`^[A-Za-z0-9_.:-]{1,64}$`)
+	tokenForm     = regexp.MustCompile(`^[\x21-\x7e]+$`)
+)
+
+// root reads the file's top level.
+func (d *decoder) root(n *node) {
+	c := d.config
+	objectGiven := false
+	given := d.fields(n, "", []field{
+		{"listen", func(n *node) { d.address(n, "listen", &c.Listen) }},
+		{"admin", func(n *node) { d.address(n, "admin", &c.Admin) }},
+		{"admin_token", d.adminToken},
+		{"origin", d.origin},
+		{"postgres", d.postgres},
+		{"redis", d.redis},
+		{"memory", func(n *node) { d.size(n, "memory", &c.Memory, MiB, math.MaxInt64) }},
+		{"max_lag", func(n *node) { d.duration(n, "max_lag", &c.MaxLag, minLag, maxLag) }},
+		{"max_object", func(n *node) { objectGiven = true; d.size(n, "max_object", &c.MaxObject, 1, math.MaxInt64) }},
+		{"bulk_rows", func(n *node) { d.integer(n, "bulk_rows", &c.BulkRows, 1, maxBulkRows) }},
+		{"origin_timeout", func(n *node) { d.duration(n, "origin_timeout", &c.OriginTimeout, time.Millisecond, maxTimeout) }},
+		{"fill_timeout", func(n *node) { d.duration(n, "fill_timeout", &c.FillTimeout, time.Millisecond, maxTimeout) }},
+		{"origin_concurrency", func(n *node) { d.integer(n, "origin_concurrency", &c.OriginConcurrency, 0, maxConcurrency) }},
+		{"strict_wait", func(n *node) { d.duration(n, "strict_wait", &c.StrictWait, time.Millisecond, time.Minute) }},
+		{"audit", d.audit},
+		{"trusted_proxies", d.trustedProxies},
+		{"log", d.log},
+		{"shutdown_timeout", func(n *node) { d.duration(n, "shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour) }},
+		{"max_header", func(n *node) { d.size(n, "max_header", &c.MaxHeader, KiB, 16*MiB) }},
+		{"routes", d.routes},
+	})
+	if _, ok := given["origin"]; !ok && n.kind == mapping {
+		d.fail(n.pos, "origin is missing; add origin: %s", exampleOrigin)
+	}
+	if !objectGiven {
+		c.MaxObject = min(c.MaxObject, c.Memory)
+	}
+}
+
+// address reads host:port or unix:/path.
+func (d *decoder) address(n *node, key string, into *Address) {
+	text, ok := d.text(n, key)
+	if !ok {
+		return
+	}
+	if path, unix := strings.CutPrefix(text, "unix:"); unix {
+		switch {
+		case !strings.HasPrefix(path, "/"):
+			d.fail(n.pos, "%s: %s is not an absolute path; write unix:/run/walpurge.sock", key, n.show())
+		case len(path) > maxSocketPath:
+			d.fail(n.pos, "%s: the socket's path is longer than %d bytes; choose a shorter one", key, maxSocketPath)
+		default:
+			*into = Address{"unix", path}
+		}
+		return
+	}
+	host, port, err := net.SplitHostPort(text)
+	_, portErr := strconv.ParseUint(port, 10, 16) // 0 lets the system choose
+	if err != nil || portErr != nil || strings.ContainsAny(host, "/ @") {
+		d.fail(n.pos, "%s: %s is not an address; write HOST:PORT, such as 127.0.0.1:8080, or unix:/path", key, n.show())
+		return
+	}
+	*into = Address{"tcp", text}
+}
+
+// loopback reports whether only this machine can connect to the address.
+func (a Address) loopback() bool {
+	if a.Network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(a.Address)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// adminToken reads the token. It may be empty, so that ${ADMIN_TOKEN:-} can stand in a file that serves everywhere.
+func (d *decoder) adminToken(n *node) {
+	if n.kind == scalar && n.text == "" {
+		return
+	}
+	text, ok := d.text(n, "admin_token")
+	if !ok {
+		return
+	}
+	d.noteSecret(n.raw)
+	if !tokenForm.MatchString(text) {
+		d.fail(n.pos, "admin_token holds a space or a character that a header can't carry; use printable ASCII")
+		return
+	}
+	d.config.AdminToken = Secret(text)
+}
+
+func (d *decoder) origin(n *node) {
+	text, ok := d.text(n, "origin")
+	if !ok {
+		return
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
+		d.fail(n.pos, "origin is not an http:// or https:// URL; write one such as %s", exampleOrigin)
+	case u.User != nil:
+		d.fail(n.pos, "origin holds credentials; leave them out, the proxy sends on what the client sent")
+	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(text, "#"):
+		d.fail(n.pos, "origin has a query or a fragment; write scheme, host and port only")
+	case u.Path != "" && u.Path != "/":
+		d.fail(n.pos, "origin has a path; write scheme, host and port only, paths are passed on as they are")
+	case !validPort(u):
+		d.fail(n.pos, "origin has a port out of bounds; write one from 1 to 65535")
+	default:
+		u.Path = ""
+		d.config.Origin = u
+	}
+}
+
+func validPort(u *url.URL) bool {
+	if u.Port() == "" {
+		return true
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return err == nil && port > 0
+}
+
+func (d *decoder) audit(n *node) {
+	text, ok := d.text(n, "audit")
+	if !ok {
+		return
+	}
+	v, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(v) || v < 0 || v > 1 {
+		d.fail(n.pos, "audit: %s is not a share; write a number from 0 (off) to 1 (every hit)", n.show())
+		return
+	}
+	d.config.Audit = v
+}
+
+func (d *decoder) trustedProxies(n *node) {
+	d.list(n, "trusted_proxies", "[10.0.0.0/8]", func(item *node) {
+		text, ok := d.text(item, "an entry of trusted_proxies")
+		if !ok {
+			return
+		}
+		p, err := netip.ParsePrefix(text)
+		if ip, plain := netip.ParseAddr(text); err != nil && plain == nil && ip.Zone() == "" {
+			p, err = netip.PrefixFrom(ip, ip.BitLen()), nil
+		}
+		switch {
+		case err != nil:
+			d.fail(item.pos, "trusted_proxies: %s is not a network; write it as 10.0.0.0/8 or fd00::/8", item.show())
+		case p != p.Masked() && len(item.env) > 0:
+			d.fail(item.pos, "trusted_proxies: %s has bits set behind its length", item.show())
+		case p != p.Masked():
+			d.fail(item.pos, "trusted_proxies: %s has bits set behind its length; write %s", item.show(), p.Masked())
+		default:
+			if len(item.env) > 0 {
+				d.config.fromEnv["trusted_proxies"] = "(from the environment)"
+			}
+			d.config.TrustedProxies = append(d.config.TrustedProxies, p)
+		}
+	})
+}
+
+func (d *decoder) log(n *node) {
+	l := &d.config.Log
+	d.fields(n, "log", []field{
+		{"level", func(n *node) {
+			levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+			if i := d.choice(n, "log.level", "debug", "info", "warn", "error"); i >= 0 {
+				l.Level = levels[i]
+			}
+		}},
+		{"format", func(n *node) {
+			if i := d.choice(n, "log.format", string(JSON), string(Text)); i >= 0 {
+				l.Format = []LogFormat{JSON, Text}[i]
+			}
+		}},
+	})
+}
