@@ -1,0 +1,187 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/origin"
+)
+
+const usage = `usage: origin COMMAND [flags]
+
+  migrate   create or update the schema
+  seed      fill empty tables with sample listings
+  run       serve the listings over HTTP
+
+"origin COMMAND -h" lists a command's flags. The database is named by -database or,
+without it, by the environment variable DATABASE_URL.
+`
+
+// usageError is a mistake on the command line: exit status 2.
+type usageError struct{ error }
+
+// exitCode is 0 for success, 2 for a command line that can't be followed, and 1
+// for everything that failed later.
+func exitCode(err error) int {
+	var u usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &u):
+		return 2
+	}
+	return 1
+}
+
+// run is the program. It returns nil when it has done what it was asked to,
+// which for "run" includes being asked to stop.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return usageError{errors.New("no command given")}
+	}
+	commands := map[string]func(context.Context, []string, io.Writer, io.Writer) error{
+		"migrate": migrate, "seed": seed, "run": serve,
+	}
+	command, ok := commands[args[0]]
+	switch {
+	case ok:
+		err := command(ctx, args[1:], stdout, stderr)
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	case args[0] == "help" || args[0] == "-h" || args[0] == "-help" || args[0] == "--help":
+		fmt.Fprint(stdout, usage)
+		return nil
+	}
+	fmt.Fprint(stderr, usage)
+	return usageError{fmt.Errorf("unknown command %q", args[0])}
+}
+
+func migrate(ctx context.Context, args []string, stdout, _ io.Writer) error {
+	flags := newFlags("migrate")
+	if err := flags.parse(args, stdout); err != nil {
+		return err
+	}
+	return withConn(ctx, flags.url, func(conn *pgx.Conn) error {
+		version, applied, err := origin.Migrate(ctx, conn)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(stdout, "schema version %d, migrations applied: %d\n", version, applied)
+		return err
+	})
+}
+
+func seed(ctx context.Context, args []string, stdout, _ io.Writer) error {
+	flags := newFlags("seed")
+	listings := flags.Int("listings", origin.DefaultListings, "how many listings to make; there is one agent to a hundred of them, at least ten")
+	reset := flags.Bool("reset", false, "delete all listings and agents first")
+	if err := flags.parse(args, stdout); err != nil {
+		return err
+	}
+	if *listings < 1 || *listings > origin.MaxListings {
+		return usageError{fmt.Errorf("-listings must be from 1 to %d", origin.MaxListings)}
+	}
+	return withConn(ctx, flags.url, func(conn *pgx.Conn) error {
+		start := time.Now()
+		done, err := origin.Seed(ctx, conn, origin.SeedOptions{Listings: *listings, Reset: *reset})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(stdout, "seeded %d listings and %d agents in %.1f s\n", done.Listings, done.Agents, time.Since(start).Seconds())
+		return err
+	})
+}
+
+// serve starts from the inside out, database first, so that the port opens once requests can be
+// answered; it stops in the opposite order.
+func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	flags := newFlags("run")
+	listen := flags.String("listen", "127.0.0.1:9000", "the `address` to serve on; port 0 takes a free one")
+	if err := flags.parse(args, stdout); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(stderr, nil))
+	store, err := origin.Open(ctx, flags.url)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	handler, err := origin.Handler(store, log)
+	if err != nil {
+		return err
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "tcp", *listen)
+	if err != nil {
+		return err
+	}
+	log.Info("listening", "addr", listener.Addr().String())
+	if err := origin.Serve(ctx, listener, handler, log); err != nil {
+		return err
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// commandFlags are the flags of one command, with the database among them.
+type commandFlags struct {
+	*flag.FlagSet
+	url string
+}
+
+func newFlags(command string) *commandFlags {
+	flags := &commandFlags{FlagSet: flag.NewFlagSet("origin "+command, flag.ContinueOnError)}
+	// Quiet: a mistake is reported once, by main, and help is printed by parse.
+	flags.SetOutput(io.Discard)
+	// The environment is read after parsing and not used as the default here: the list of
+	// flags prints defaults, and the URL may hold a password.
+	flags.StringVar(&flags.url, "database", "", "the `URL` of the database (default: $DATABASE_URL)")
+	return flags
+}
+
+func (f *commandFlags) parse(args []string, stdout io.Writer) error {
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintf(stdout, "usage: %s [flags]\n", f.Name())
+			f.SetOutput(stdout)
+			f.PrintDefaults()
+			return err
+		}
+		return usageError{fmt.Errorf("%w; see %s -h", err, f.Name())}
+	}
+	if f.NArg() > 0 {
+		return usageError{fmt.Errorf("unexpected argument %q", f.Arg(0))}
+	}
+	if f.url == "" {
+		f.url = os.Getenv("DATABASE_URL")
+	}
+	if f.url == "" {
+		return usageError{errors.New("no database given; use -database URL or set DATABASE_URL")}
+	}
+	if _, err := pgx.ParseConfig(f.url); err != nil {
+		return usageError{err} // pgx leaves the password out
+	}
+	return nil
+}
+
+func withConn(ctx context.Context, url string, f func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	// The work is done or has failed by then; the server notices the end by itself.
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	return f(conn)
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"walpurge/internal/testbed"
+)
+
+// asProgram makes the test binary be the program, so that exit statuses and
+// signals are the real ones.
+const asProgram = "ORIGIN_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	testbed.Main(m)
+}
+
+// program is the command with DATABASE_URL set to url and nothing else in its environment.
+func program(t *testing.T, url string, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), self, args...)
+	command.Env = []string{asProgram + "=1"}
+	if url != "" {
+		command.Env = append(command.Env, "DATABASE_URL="+url)
+	}
+	return command
+}
+
+func TestCommandLines(t *testing.T) {
+	url := testbed.Database(t)
+	const dead = "postgres://someone:secret@127.0.0.1:1/nothing?connect_timeout=2"
+	for _, test := range []struct {
+		url, line string
+		exit      int
+		stdout    string // part of it
+		stderr    string // part of it; "" means that nothing may be there
+	}{
+		{url, "", 2, "", "usage: origin COMMAND"},
+		{url, "help", 0, "usage: origin COMMAND", ""},
+		{url, "run -h", 0, "-listen address", ""},
+		{dead, "seed -h", 0, "-listings", ""}, // no default with a password in it
+		{url, "sow", 2, "", `unknown command "sow"`},
+		{url, "seed -listings many", 2, "", "see origin seed -h"},
+		{url, "seed -listings 0", 2, "", "-listings must be from 1"},
+		{url, "migrate now", 2, "", `unexpected argument "now"`},
+		{"", "migrate", 2, "", "use -database URL or set DATABASE_URL"},
+		{"postgres://someone:secret@host:port/x", "run", 2, "", "cannot parse"},
+		{dead, "migrate", 1, "", "connect"},
+		{dead, "run", 1, "", "connect"},
+		{url, "run", 1, "", "run: origin migrate"},
+		{url, "seed", 1, "", "run: origin migrate"},
+		{url, "migrate", 0, "schema version", ""},
+		{dead, "migrate -database " + url, 0, "applied: 0", ""},
+		{url, "seed -listings 100", 0, "seeded 100 listings and 10 agents", ""},
+		{url, "seed -listings 100", 1, "", "use -reset"},
+		{url, "seed -listings 200 -reset", 0, "seeded 200 listings", ""},
+		{url, "run -listen 127.0.0.1:none", 1, "", "listen"},
+	} {
+		var stdout, stderr bytes.Buffer
+		command := program(t, test.url, strings.Fields(test.line)...)
+		command.Stdout, command.Stderr = &stdout, &stderr
+		// The exit status is looked at below; any other failure leaves it at -1.
+		_ = command.Run()
+		exit := command.ProcessState.ExitCode()
+		if exit != test.exit || !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) ||
+			test.stderr == "" && stderr.Len() > 0 {
+			t.Errorf("origin %s: exit %d, want %d\nstdout: %s\nstderr: %s", test.line, exit, test.exit, &stdout, &stderr)
+		}
+		if strings.Contains(stdout.String()+stderr.String(), "secret") {
+			t.Errorf("origin %s shows the password: %s%s", test.line, &stdout, &stderr)
+		}
+	}
+}
+
+func TestRunServesUntilAskedToStop(t *testing.T) {
+	url := testbed.Database(t)
+	if out, err := program(t, url, "migrate").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for _, signal := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
+		command := program(t, url, "run", "-listen", "127.0.0.1:0")
+		log, err := command.StderrPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		watchdog := time.AfterFunc(time.Minute, func() { _ = command.Process.Kill() })
+		lines := bufio.NewReader(log)
+		first, err := lines.ReadString('\n')
+		address := regexp.MustCompile(`addr=(127\.0\.0\.1:[1-9]\d*)`).FindStringSubmatch(first)
+		if err != nil || address == nil {
+			t.Fatalf("no address in %q, %v", first, err)
+		}
+		response, err := http.Get("http://" + address[1] + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close()
+		if response.StatusCode != 200 {
+			t.Errorf("healthz: %d", response.StatusCode)
+		}
+		if err := command.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		rest, _ := io.ReadAll(lines)
+		if err := command.Wait(); err != nil || !strings.Contains(string(rest), "stopped") {
+			t.Errorf("%v: %v, %s", signal, err, rest)
+		}
+		watchdog.Stop()
+	}
+}

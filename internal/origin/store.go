@@ -1,0 +1,201 @@
+package origin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// What a store's methods return besides failures of the database.
+var (
+	// ErrNotFound: no row has that id.
+	ErrNotFound = errors.New("not found")
+	// ErrNoAgent: an edit names an agent that doesn't exist.
+	ErrNoAgent = errors.New("no such agent")
+)
+
+// defaultConns is how many connections a store opens at most, unless the URL
+// gives pool_max_conns.
+const defaultConns = 16
+
+// statementTimeout bounds every statement on the server's side, in milliseconds.
+// It stands below the HTTP write timeout, so the client gets an answer.
+const statementTimeout = "10000"
+
+// Store reads and writes listings. It is safe for concurrent use.
+type Store struct {
+	pool *pgxpool.Pool
+}
+
+// Open connects to the database and checks that the schema is the one this program
+// was written for. Close the store after use.
+func Open(ctx context.Context, databaseURL string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(databaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("parse the database URL: %w", err)
+	}
+	if _, set := config.ConnConfig.RuntimeParams["statement_timeout"]; !set {
+		config.ConnConfig.RuntimeParams["statement_timeout"] = statementTimeout
+	}
+	if _, set := config.ConnConfig.RuntimeParams["application_name"]; !set {
+		config.ConnConfig.RuntimeParams["application_name"] = "origin"
+	}
+	if !strings.Contains(databaseURL, "pool_max_conns") {
+		config.MaxConns = defaultConns
+	}
+	// The pool outlives ctx, which ends with the start.
+	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	if err != nil {
+		return nil, fmt.Errorf("open the connection pool: %w", err)
+	}
+	s := &Store{pool: pool}
+	err = pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return CheckSchema(ctx, conn.Conn()) })
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close ends the connections.
+func (s *Store) Close() { s.pool.Close() }
+
+// Ping asks the database for a sign of life.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.pool.Ping(ctx)
+}
+
+// List returns one page of listings.
+func (s *Store) List(ctx context.Context, f Filter) (Page, error) {
+	page := Page{Page: f.Page, PageSize: f.PageSize, Items: []Item{}}
+	sql, args := f.statement()
+	// Planned anew each time: with a cached generic plan PostgreSQL would guess the width of
+	// the price range and the depth of the page, and both decide which index is right.
+	args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
+	rows, err := s.pool.Query(ctx, sql, args...)
+	if err == nil {
+		page.Items, err = pgx.AppendRows(page.Items, rows, scanItem)
+	}
+	if err != nil {
+		return Page{}, fmt.Errorf("list listings: %w", err)
+	}
+	if len(page.Items) > f.PageSize {
+		page.Items, page.HasMore = page.Items[:f.PageSize], true
+	}
+	return page, nil
+}
+
+func scanItem(row pgx.CollectableRow) (Item, error) {
+	var item Item
+	var agentID *int64
+	var agentName *string
+	err := row.Scan(&item.ID, &item.Title, &item.Price, &item.City, &item.PropertyType, &item.Bedrooms,
+		&item.Status, &item.CreatedAt, &agentID, &agentName)
+	if agentID != nil {
+		item.Agent = &AgentRef{ID: *agentID, Name: *agentName}
+	}
+	item.CreatedAt = item.CreatedAt.UTC()
+	return item, err
+}
+
+// The statements that read one row. listingColumnsFrom goes on with whatever
+// is to be called l: the table, or the row that a statement before it has just written.
+const (
+	listingColumnsFrom = "select l.id, l.title, l.description, l.price, l.city, l.property_type, l.bedrooms, l.status, " +
+		"l.created_at, l.updated_at, l.agent_id, a.id, a.name, a.phone, a.email from "
+	withAgent   = " l left join public.agents a on a.id = l.agent_id"
+	listingByID = listingColumnsFrom + "public.listings" + withAgent + " where l.id = $1"
+	written     = listingColumnsFrom + "written" + withAgent
+	agentByID   = "select id, name, phone, email from public.agents where id = $1"
+)
+
+// Listing returns one listing or ErrNotFound.
+func (s *Store) Listing(ctx context.Context, id int64) (Listing, error) {
+	return s.listing(ctx, "read listing", listingByID, id)
+}
+
+// Create stores a listing; the edit must be complete. ErrNoAgent when it names
+// an unknown agent.
+func (s *Store) Create(ctx context.Context, edit Edit) (Listing, error) {
+	var columns, places []string
+	var args []any
+	for i, a := range edit {
+		columns = append(columns, a.column)
+		places = append(places, "$"+strconv.Itoa(i+1))
+		args = append(args, a.value)
+	}
+	sql := "with written as (insert into public.listings (" + strings.Join(columns, ", ") + ") values (" +
+		strings.Join(places, ", ") + ") returning *) " + written
+	return s.listing(ctx, "create listing", sql, args...)
+}
+
+// Update changes a listing and sets updated_at. An empty edit changes
+// nothing. ErrNotFound, or ErrNoAgent when it names an unknown agent.
+func (s *Store) Update(ctx context.Context, id int64, edit Edit) (Listing, error) {
+	if len(edit) == 0 {
+		return s.Listing(ctx, id)
+	}
+	args := []any{id}
+	set := []string{"updated_at = now()"}
+	for i, a := range edit {
+		set = append(set, a.column+" = $"+strconv.Itoa(i+2))
+		args = append(args, a.value)
+	}
+	sql := "with written as (update public.listings set " + strings.Join(set, ", ") + " where id = $1 returning *) " + written
+	return s.listing(ctx, "update listing", sql, args...)
+}
+
+// Delete removes a listing or returns ErrNotFound.
+func (s *Store) Delete(ctx context.Context, id int64) error {
+	tag, err := s.pool.Exec(ctx, "delete from public.listings where id = $1", id)
+	if err != nil {
+		return fmt.Errorf("delete listing: %w", err)
+	}
+	if tag.RowsAffected() == 0 {
+		return ErrNotFound
+	}
+	return nil
+}
+
+// Agent returns one agent or ErrNotFound.
+func (s *Store) Agent(ctx context.Context, id int64) (Agent, error) {
+	var a Agent
+	err := s.pool.QueryRow(ctx, agentByID, id).Scan(&a.ID, &a.Name, &a.Phone, &a.Email)
+	return a, explain("read agent", err)
+}
+
+func (s *Store) listing(ctx context.Context, what, sql string, args ...any) (Listing, error) {
+	var l Listing
+	var agentID *int64
+	var agent struct{ name, phone, email *string }
+	err := s.pool.QueryRow(ctx, sql, args...).Scan(&l.ID, &l.Title, &l.Description, &l.Price, &l.City, &l.PropertyType,
+		&l.Bedrooms, &l.Status, &l.CreatedAt, &l.UpdatedAt, &l.AgentID, &agentID, &agent.name, &agent.phone, &agent.email)
+	if err != nil {
+		return Listing{}, explain(what, err)
+	}
+	if agentID != nil {
+		l.Agent = &Agent{ID: *agentID, Name: *agent.name, Phone: agent.phone, Email: agent.email}
+	}
+	l.CreatedAt, l.UpdatedAt = l.CreatedAt.UTC(), l.UpdatedAt.UTC()
+	return l, nil
+}
+
+// explain turns the database's words for the two expected failures into ours.
+func explain(what string, err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrNotFound
+	case errors.As(err, &pg) && pg.Code == "23503": // foreign_key_violation
+		return ErrNoAgent
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,201 @@
+package origin
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"mime"
+	"net/http"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+//go:embed static
+var staticFiles embed.FS
+
+// views holds one template for each page, each a layout with its own body.
+type views struct {
+	byName map[string]*template.Template
+}
+
+func newViews() (*views, error) {
+	functions := template.FuncMap{
+		"title":   titleCase,
+		"day":     func(t time.Time) string { return t.Format("2 January 2006") },
+		"instant": func(t time.Time) string { return t.Format(time.RFC3339) },
+		"lines":   func(s string) []string { return strings.Split(s, "\n") },
+		"types":   func() []string { return PropertyTypes },
+		"states":  func() []string { return Statuses },
+		"cities":  cityNames,
+		"orders": func() []choice {
+			return []choice{{string(Newest), "Newest"}, {string(PriceAsc), "Price, rising"}, {string(PriceDesc), "Price, falling"}}
+		},
+		"rooms": rooms,
+	}
+	v := &views{byName: make(map[string]*template.Template)}
+	for _, name := range []string{"home", "list", "detail", "form", "problem"} {
+		t, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles,
+			"templates/layout.html", "templates/parts.html", "templates/"+name+".html")
+		if err != nil {
+			return nil, fmt.Errorf("parse templates: %w", err)
+		}
+		v.byName[name] = t
+	}
+	return v, nil
+}
+
+func (v *views) execute(name string, data any) ([]byte, error) {
+	var b bytes.Buffer
+	if err := v.byName[name].Execute(&b, data); err != nil {
+		return nil, fmt.Errorf("render page %q: %w", name, err)
+	}
+	return b.Bytes(), nil
+}
+
+// titleCase sets the first letter of a stored lower-case word.
+func titleCase(s string) string {
+	_, size := utf8.DecodeRuneInString(s)
+	return strings.ToUpper(s[:size]) + s[size:]
+}
+
+// rooms says how many bedrooms there are, or nothing where that means nothing.
+func rooms(n *int32) string {
+	switch {
+	case n == nil || *n == 0:
+		return ""
+	case *n == 1:
+		return "1 bedroom"
+	default:
+		return fmt.Sprintf("%d bedrooms", *n)
+	}
+}
+
+type choice struct{ Value, Label string }
+
+// listView is what the list and the front page show.
+type listView struct {
+	Filter Filter
+	Page   Page
+}
+
+// Previous and Next are the addresses of the pages around this one, or "".
+func (v listView) Previous() string {
+	if v.Filter.Page == 1 {
+		return ""
+	}
+	return v.at(v.Filter.Page - 1)
+}
+
+// Next see Previous.
+func (v listView) Next() string {
+	if !v.Page.HasMore || v.Filter.Page == MaxPage {
+		return ""
+	}
+	return v.at(v.Filter.Page + 1)
+}
+
+func (v listView) at(page int) string {
+	f := v.Filter
+	f.Page = page
+	if q := f.query(); q != "" {
+		return "/listings?" + q
+	}
+	return "/listings"
+}
+
+// formView is a listing being typed in. All values are text, right or wrong.
+type formView struct {
+	Action string
+	ID     int64 // 0 for a listing that doesn't exist yet
+	Values map[string]string
+	Faults map[string]string // by field; nil when there is none
+}
+
+func newForm(action string) formView {
+	return formView{Action: action, Values: map[string]string{"status": "active"}}
+}
+
+func formOf(l Listing) formView {
+	f := newForm(fmt.Sprintf("/listings/%d/edit", l.ID))
+	f.ID = l.ID
+	f.Values = map[string]string{
+		"title": l.Title, "price": l.Price.String(), "city": l.City, "property_type": l.PropertyType, "status": l.Status,
+	}
+	if l.Description != nil {
+		f.Values["description"] = *l.Description
+	}
+	if l.Bedrooms != nil {
+		f.Values["bedrooms"] = strconv.Itoa(int(*l.Bedrooms))
+	}
+	if l.AgentID != nil {
+		f.Values["agent_id"] = strconv.FormatInt(*l.AgentID, 10)
+	}
+	return f
+}
+
+func (f *formView) setFaults(faults []fault) {
+	for _, x := range faults {
+		if f.Faults == nil {
+			f.Faults = make(map[string]string)
+		}
+		f.Faults[x.Name] = x.Detail
+	}
+}
+
+// Field gathers what the template needs to draw one input.
+func (f formView) Field(name, label string) fieldView {
+	return fieldView{Name: name, Label: label, Value: f.Values[name], Fault: f.Faults[name]}
+}
+
+type fieldView struct{ Name, Label, Value, Fault string }
+
+// Choices offers the known values and, so that saving the form changes nothing
+// that wasn't touched, the present one.
+func (f fieldView) Choices(known []string) []string {
+	if f.Value == "" || slices.Contains(known, f.Value) {
+		return known
+	}
+	return append([]string{f.Value}, known...)
+}
+
+// assets are the embedded static files by name.
+type assets map[string]asset
+
+type asset struct {
+	contentType string
+	body        []byte
+}
+
+func newAssets() (assets, error) {
+	names, err := fs.Glob(staticFiles, "static/*")
+	if err != nil {
+		return nil, fmt.Errorf("read static files: %w", err)
+	}
+	all := make(assets)
+	for _, name := range names {
+		body, err := fs.ReadFile(staticFiles, name)
+		if err != nil {
+			return nil, fmt.Errorf("read static files: %w", err)
+		}
+		all[path.Base(name)] = asset{mime.TypeByExtension(path.Ext(name)), body}
+	}
+	return all, nil
+}
+
+func (a assets) serve(w http.ResponseWriter, r *http.Request) error {
+	file, ok := a[r.PathValue("name")]
+	if !ok {
+		return ErrNotFound
+	}
+	respond(w, r, file.contentType, file.body)
+	return nil
+}
