@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
+
+	"walpurge/config"
+	"walpurge/internal/cdc"
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache"
+)
+
+// serve runs the proxy until ctx ends. This is the order in which things
+// start, and backwards in which they stop.
+func serve(ctx context.Context, c *command) error {
+	if err := c.load(); err != nil {
+		return err
+	}
+	if err := c.noArguments(); err != nil {
+		return err
+	}
+	log := logger(c.config, c.stderr)
+	began := time.Now()
+	s := &sidecar{config: c.config, log: log, now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }}
+	defer s.close()
+
+	// The catalogue first: without the columns' types nothing can be compared,
+	// and a configuration that doesn't fit ends here, with nothing left behind.
+	if err := s.openDatabase(ctx); err != nil {
+		return err
+	}
+	if err := s.openProxy(); err != nil {
+		return err
+	}
+	// Ports next, so that one in use is known before the slot is taken.
+	if err := s.listen(ctx); err != nil {
+		return err
+	}
+	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", c.config.Origin.Redacted())
+	return s.run(ctx)
+}
+
+// sidecar is the running program.
+type sidecar struct {
+	config *config.Config
+	log    *slog.Logger
+	now    func() coherence.Nanos
+
+	catalogue *cdc.Catalogue
+	guard     *coherence.Guard // nil without PostgreSQL
+	database  *cdc.Config
+	listener  *cdc.Listener
+	redis     io.Closer
+	relay     redis.UniversalClient
+	proxy     *proxycache.Proxy
+	adminPort net.Listener
+	admin     *http.Server
+}
+
+func (s *sidecar) openDatabase(ctx context.Context) error {
+	s.database = database(s.config, s.now, s.log)
+	if s.database == nil {
+		return nil
+	}
+	var err error
+	if s.catalogue, err = inspect(ctx, s.config, s.database, s.log); err != nil {
+		return err
+	}
+	if s.guard, err = coherence.New(coherence.Config{Tables: s.catalogue.Tables}); err != nil {
+		return fmt.Errorf("make the guard: %w", err)
+	}
+	return nil
+}
+
+func (s *sidecar) openProxy() error {
+	c := s.config
+	var tables []coherence.Table
+	if s.catalogue != nil {
+		tables = s.catalogue.Tables
+	}
+	declared, err := routes(c, tables)
+	if err != nil {
+		return err
+	}
+	o := proxycache.Options{
+		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
+		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
+		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit,
+		TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
+	}
+	if c.Redis != nil {
+		redis.SetLogger(redisLog{s.log}) // there is one for the whole process
+		client, err := proxycache.RedisClient(string(c.Redis.URL))
+		if err != nil {
+			return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
+		}
+		o.Redis, o.Namespace, s.redis = client, c.Redis.Namespace, client
+	}
+	if s.guard != nil {
+		for _, r := range declared {
+			for i := range r.Depends {
+				s.guard.Use(&r.Depends[i].Template)
+			}
+		}
+		o.Purger, o.Prove, o.Position = purger{s}, s.prove, s.position
+		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
+	}
+	if s.proxy, err = proxycache.New(o); err != nil {
+		return usageError{err}
+	}
+	if s.guard != nil {
+		if c.Redis != nil {
+			// The relay waits for entries, so it has connections of its own.
+			if s.relay, err = cdc.RelayClient(string(c.Redis.URL)); err != nil {
+				return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
+			}
+			s.database.Relay = &cdc.Relay{Client: s.relay, Namespace: c.Redis.Namespace}
+		}
+		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
+		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, tables})
+		metrics.Watch(s.proxy.Registry(), s.listener)
+	}
+	return nil
+}
+
+// Limits of the admin port. Profiles and scrapes take a while.
+const (
+	adminHeaderTimeout = 5 * time.Second
+	adminWriteTimeout  = time.Minute
+)
+
+func (s *sidecar) listen(ctx context.Context) error {
+	if err := s.proxy.Listen(s.config.Listen.String()); err != nil {
+		return placeable(s.config, "listen", err)
+	}
+	var err error
+	if s.adminPort, err = new(net.ListenConfig).Listen(ctx, s.config.Admin.Network, s.config.Admin.Address); err != nil {
+		return placeable(s.config, "admin", fmt.Errorf("listen for administrators: %w", err))
+	}
+	s.admin = &http.Server{
+		Handler: s.proxy.Admin(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
+	}
+	return nil
+}
+
+// placeable points at the key of the configuration that chose the address.
+func placeable(c *config.Config, key string, err error) error {
+	if pos := c.Pos(key); !pos.IsZero() {
+		return config.NewErrors(c.Problem(pos, "%v; choose another address, or stop what uses it", err))
+	}
+	return usageError{fmt.Errorf("%w; choose another address with %s, or stop what uses it", err, key)}
+}
+
+// run serves until ctx ends or a part fails.
+func (s *sidecar) run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	// The listener outlives the requests: what is still served on the way out is
+	// proven fresh too.
+	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx))
+	if s.listener != nil {
+		g.Go(func() error {
+			err := s.listener.Run(listening)
+			return placed(s.config, err)
+		})
+	}
+	g.Go(s.proxy.Serve)
+	g.Go(func() error {
+		if err := s.admin.Serve(s.adminPort); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve administrators: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		s.log.Info("stopping")
+		defer stopListening()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
+		defer cancel()
+		err := s.proxy.Close(drain)
+		if err != nil {
+			s.log.Warn("requests were cut off at the end", "error", err)
+		}
+		s.proxy = nil
+		// Nobody's page on the admin port makes stopping a failure.
+		if err := s.admin.Shutdown(drain); err != nil {
+			s.log.Warn("admin requests were cut off at the end", "error", err)
+			_ = s.admin.Close()
+		}
+		return nil
+	})
+	err := g.Wait()
+	s.log.Info("stopped")
+	return err
+}
+
+// close releases what openDatabase, openProxy and listen have taken when the
+// start fails, and Redis in any case.
+func (s *sidecar) close() {
+	if s.proxy != nil {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		_ = s.proxy.Close(ended)
+	}
+	if s.adminPort != nil {
+		_ = s.adminPort.Close()
+	}
+	if s.redis != nil {
+		_ = s.redis.Close()
+	}
+	if s.relay != nil {
+		_ = s.relay.Close()
+	}
+}
+
+// changes counts what is applied and shows the last of it on the dashboard.
+type changes struct {
+	*cdc.Metrics
+	proxy  *proxycache.Proxy
+	tables []coherence.Table
+}
+
+// Applied implements cdc.Observer.
+func (c changes) Applied(tx *coherence.Transaction, p *coherence.Purge, took time.Duration) {
+	c.Metrics.Applied(tx, p, took)
+	for t, ops := range tx.Rows {
+		purged := p.Tables[t] // known of the table, shown with its first operation
+		for op, rows := range ops {
+			if rows > 0 {
+				c.proxy.Changed(c.tables[t].Name, coherence.Op(op).String(), rows, purged, took)
+				purged = 0
+			}
+		}
+	}
+}
+
+// purger lets the admin port write purges into the log.
+type purger struct{ *sidecar }
+
+// Purge implements proxycache.Purger.
+func (p purger) Purge(ctx context.Context, groups []string) (coherence.LSN, error) {
+	return p.listener.EmitPurge(ctx, groups)
+}
+
+// prove waits until everything that had been committed at since is applied.
+// Reads that arrive together share one question to the primary.
+func (s *sidecar) prove(ctx context.Context, since coherence.Nanos) error {
+	proven, cancel := s.guard.WaitProven(since)
+	defer cancel()
+	if _, err := s.listener.FlushPosition(ctx); err != nil {
+		return err
+	}
+	select {
+	case <-proven:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// position is where the log ends now, for a client that has just written. A
+// new epoch meanwhile makes it one of another epoch, which asks for more, not less.
+func (s *sidecar) position(ctx context.Context) (proxycache.Position, error) {
+	epoch := s.guard.Epoch()
+	lsn, err := s.listener.FlushPosition(ctx)
+	return proxycache.Position{Epoch: epoch, LSN: lsn}, err
+}
+
+// redisLog takes what the Redis client says about its connections. Failed
+// requests are counted by the Redis tier; this is for looking into them.
+type redisLog struct{ *slog.Logger }
+
+// Printf implements the client's logger.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.DebugContext(ctx, fmt.Sprintf(format, v...), "from", "redis")
+}
+
+func logger(c *config.Config, w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Log.Level}
+	if c.Log.Format == config.JSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}

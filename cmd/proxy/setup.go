@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"walpurge/internal/cdc"
+)
+
+// setup prepares the database, or prints what it would do.
+func setup(ctx context.Context, c *command) error {
+	show := c.Bool("print", false, "print the SQL and change nothing")
+	if err := c.load(); err != nil {
+		return err
+	}
+	if err := c.noArguments(); err != nil {
+		return err
+	}
+	db := database(c.config, nil, nil)
+	if db == nil {
+		return usageError{errors.New("nothing to set up: no route has depends_on")}
+	}
+	statements, err := cdc.Setup(ctx, *db, *show)
+	if err != nil {
+		if unreachable(err) {
+			return err
+		}
+		return mistaken(c.config, err)
+	}
+	for _, s := range statements {
+		fmt.Fprintf(c.stdout, "%s;\n", s)
+	}
+	switch {
+	case len(statements) == 0:
+		fmt.Fprintln(c.stdout, "the database is ready; nothing to do")
+	case !*show:
+		fmt.Fprintln(c.stdout, "done")
+	}
+	return nil
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"walpurge/config"
+	"walpurge/internal/cdc"
+)
+
+// qualified is a table's name as the log and the guard spell it.
+func qualified(t config.Table) string { return t.Schema + "." + t.Name }
+
+// watches are the tables that the routes depend on, by name, each with every
+// column that some condition or column list mentions.
+func watches(routes []config.Route) []cdc.Watch {
+	type columns struct{ mentioned, compared, folded map[string]bool }
+	tables := map[string]columns{}
+	for _, route := range routes {
+		for _, dep := range route.DependsOn {
+			name := qualified(dep.Table)
+			if _, ok := tables[name]; !ok {
+				tables[name] = columns{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+			}
+			for _, c := range dep.Where {
+				tables[name].mentioned[c.Column] = true
+				tables[name].compared[c.Column] = true
+				if c.Fold != config.FoldNone {
+					tables[name].folded[c.Column] = true
+				}
+			}
+			for _, c := range dep.Columns {
+				tables[name].mentioned[c.Name] = true
+			}
+		}
+	}
+	var list []cdc.Watch
+	for _, name := range slices.Sorted(maps.Keys(tables)) {
+		list = append(list, cdc.Watch{
+			Table:      name,
+			Columns:    slices.Sorted(maps.Keys(tables[name].mentioned)),
+			Conditions: slices.Sorted(maps.Keys(tables[name].compared)),
+			Folded:     slices.Sorted(maps.Keys(tables[name].folded)),
+		})
+	}
+	return list
+}
+
+// place finds where the configuration first mentions a table, or one of its
+// columns.
+func place(c *config.Config, table, column string) config.Pos {
+	var found config.Pos
+	for _, route := range c.Routes {
+		for _, dep := range route.DependsOn {
+			if qualified(dep.Table) != table {
+				continue
+			}
+			if column == "" {
+				return dep.Table.Pos
+			}
+			for _, cond := range dep.Where {
+				if cond.Column == column {
+					return cond.Pos
+				}
+			}
+			for _, col := range dep.Columns {
+				if col.Name == column {
+					return col.Pos
+				}
+			}
+			found = dep.Table.Pos
+		}
+	}
+	return found
+}
