@@ -157,8 +157,11 @@ func (t *flights) find(key string, not *flight) *flight {
 }
 
 // start opens f and puts it into the table, in the place of one that can't be
-// joined. If there is one by now that can be, it returns that instead.
-func (t *flights) start(f *flight, not *flight) *flight {
+// joined. If there is one by now that can be, it returns that instead; if
+// stored tells that a response has been stored since the caller looked, it
+// returns nil. A flight stores before it leaves the table, so that under the
+// table's lock one of the two shows.
+func (t *flights) start(f *flight, not *flight, stored func() bool) *flight {
 	if f.strict {
 		f.open()
 		return f
@@ -167,6 +170,9 @@ func (t *flights) start(f *flight, not *flight) *flight {
 	defer t.mu.Unlock()
 	if other := t.find(f.key, not); other != nil {
 		return other
+	}
+	if stored() {
+		return nil
 	}
 	t.byKey[f.key] = f
 	f.open()

@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// waiting counts the requests that wait in the rig's flights, roughly: those
-// that have arrived and not been counted.
+// together sends n requests for the same at once and returns their answers.
 func (r *rig) together(n int, path string, fields ...string) []reply {
 	r.t.Helper()
 	replies := make([]reply, n)
@@ -73,6 +72,20 @@ func TestRequestsForTheSameShareOneFill(t *testing.T) {
 	}
 	if r.asked() != 1 || outcomes["miss"] != 1 {
 		t.Fatalf("%d requests reached the origin, outcomes %v", r.asked(), outcomes)
+	}
+}
+
+// A request that looked into the memory tier just before a fill was stored and
+// into the table of flights just after it was taken out finds what was stored:
+// it doesn't ask again.
+func TestNobodyAsksForWhatHasJustBeenStored(t *testing.T) {
+	r := newRig(t, nil)
+	r.say("quick")
+	for i := range 300 {
+		r.together(8, fmt.Sprintf("/api/listings/%d", i))
+		if asked := r.asked(); asked != i+1 {
+			t.Fatalf("%d requests reached the origin for %d pages", asked, i+1)
+		}
 	}
 }
 

@@ -129,7 +129,10 @@ func (x *exchange) lookup() {
 		if x.withoutFlight(e, key, now) {
 			return
 		}
-		f, leader := x.flight(key, e, waited)
+		f, leader := x.flight(key, e, waited, proven)
+		if f == nil { // stored since we looked: look again
+			continue
+		}
 		if leader {
 			x.follow(f, true)
 			f.leave()
@@ -222,8 +225,9 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 	return true
 }
 
-// flight joins the flight of key or starts one.
-func (x *exchange) flight(key string, e *entry, waited *flight) (f *flight, leader bool) {
+// flight joins the flight of key or starts one. It returns nil if a response
+// has been stored since the caller found e.
+func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
 	alone := x.authorized || x.route.Strict || x.wish.noCache
 	if !alone {
 		if f = x.p.flights.join(key, waited); f != nil {
@@ -232,7 +236,10 @@ func (x *exchange) flight(key string, e *entry, waited *flight) (f *flight, lead
 	}
 	own := x.newFlight(key, e)
 	own.strict = alone
-	f = x.p.flights.start(own, waited)
+	f = x.p.flights.start(own, waited, func() bool {
+		newer, _ := x.find()
+		return newer != nil && newer != e && newer.usable(x.p.opt.Now(), proven)
+	})
 	if f != own {
 		own.cancel(nil)
 		return f, false
@@ -248,7 +255,7 @@ func (x *exchange) refresh(e *entry, key string) {
 	}
 	own := x.newFlight(key, e)
 	own.left = true
-	if x.p.flights.start(own, nil) == own {
+	if x.p.flights.start(own, nil, func() bool { return false }) == own {
 		x.p.launch(own)
 		return
 	}
