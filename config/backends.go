@@ -34,6 +34,17 @@ func (d *decoder) postgres(n *node) {
 				p.Publication = text
 			}
 		}},
+		{"watch", func(n *node) {
+			d.list(n, "postgres.watch", "a list of tables such as [{table: agents, columns: [id]}]", func(item *node) {
+				dep, ok := d.dependency(item)
+				if len(dep.Where) > 0 {
+					d.fail(dep.Where[0].Pos, "postgres.watch knows no conditions, each response has its own; list the columns that they narrow by")
+				}
+				if ok {
+					p.Watch = append(p.Watch, dep)
+				}
+			})
+		}},
 	})
 	if _, ok := given["url"]; !ok && n.kind == mapping {
 		d.fail(n.pos, "postgres.url is missing; add url: %s", examplePostgres)

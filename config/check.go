@@ -115,6 +115,9 @@ func (d *decoder) check() {
 		if len(r.DependsOn) > 0 && !d.given("postgres") {
 			d.fail(r.DependsOn[0].Pos, "depends_on needs the database whose changes it follows; add postgres: with a url")
 		}
+		if r.Declared && !d.watches() {
+			d.fail(r.Pos, "depends_on: response needs to know the tables that responses name; list them in postgres.watch")
+		}
 		shape := r.Pattern.shape()
 		if first, tie := shapes[shape]; tie {
 			d.fail(r.Pos, "the path %q matches the same requests as %q in line %d; keep one of them", r.written, first.written, first.Pos.Line)
@@ -122,6 +125,12 @@ func (d *decoder) check() {
 		}
 		shapes[shape] = r
 	}
+}
+
+// watches reports whether any table is watched.
+func (d *decoder) watches() bool {
+	return d.config.Postgres != nil && len(d.config.Postgres.Watch) > 0 ||
+		slices.ContainsFunc(d.config.Routes, func(r Route) bool { return len(r.DependsOn) > 0 })
 }
 
 // reported reports whether there is a problem at pos already.

@@ -39,9 +39,10 @@ type Config struct {
 
 // Postgres names the database whose write-ahead log is read.
 type Postgres struct {
-	URL         Secret `yaml:"url"`         // postgres:// or key=value; direct, poolers don't carry replication
-	Slot        string `yaml:"slot"`        // [a-z0-9_]{1,63}
-	Publication string `yaml:"publication"` // a plain identifier of at most 63 bytes
+	URL         Secret       `yaml:"url"`         // postgres:// or key=value; direct, poolers don't carry replication
+	Slot        string       `yaml:"slot"`        // [a-z0-9_]{1,63}
+	Publication string       `yaml:"publication"` // a plain identifier of at most 63 bytes
+	Watch       []Dependency `yaml:"watch"`       // tables that only responses name, with the columns that they narrow by; without conditions
 }
 
 // Redis names the second tier.

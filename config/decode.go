@@ -95,7 +95,7 @@ var sections = map[string][]string{
 		"origin_timeout", "fill_timeout", "origin_concurrency", "strict_wait", "audit", "trusted_proxies", "log",
 		"shutdown_timeout", "max_header", "routes",
 	},
-	"postgres": {"slot", "publication"},
+	"postgres": {"slot", "publication", "watch"},
 	"redis":    {"namespace"},
 	"log":      {"level", "format"},
 	"a route":  {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error"},

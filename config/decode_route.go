@@ -28,7 +28,10 @@ func (d *decoder) route(n *node) (Route, bool) {
 		{"path", func(n *node) { pathOK = d.path(n, &r) }},
 		{"depends_on", func(n *node) {
 			declares = n.kind != sequence || len(n.items) > 0
-			d.list(n, "depends_on", "a list such as [listings]", func(item *node) {
+			if r.Declared = n.kind == scalar && n.text == "response"; r.Declared {
+				return
+			}
+			d.list(n, "depends_on", "a list such as [listings], or response", func(item *node) {
 				if dep, ok := d.dependency(item); ok {
 					r.DependsOn = append(r.DependsOn, dep)
 				}

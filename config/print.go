@@ -22,6 +22,9 @@ func (c Config) settings() []setting {
 	if c.Postgres != nil {
 		s = append(s, setting{"postgres.url", RedactURL(string(c.Postgres.URL))},
 			setting{"postgres.slot", c.Postgres.Slot}, setting{"postgres.publication", c.Postgres.Publication})
+		for _, w := range c.Postgres.Watch {
+			s = append(s, setting{"postgres.watch", w.String()})
+		}
 	}
 	if c.Redis != nil {
 		s = append(s, setting{"redis.url", RedactURL(string(c.Redis.URL))}, setting{"redis.namespace", c.Redis.Namespace})
@@ -87,6 +90,9 @@ func (r Route) String() string {
 	parts := []string{r.written}
 	for _, d := range r.DependsOn {
 		parts = append(parts, "depends on "+d.String())
+	}
+	if r.Declared {
+		parts = append(parts, "depends on what the response names")
 	}
 	for _, o := range []struct {
 		name  string

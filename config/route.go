@@ -10,7 +10,8 @@ import (
 type Route struct {
 	Path                 string         `yaml:"path"` // as written, unique
 	Pattern              Pattern        // Path, parsed
-	DependsOn            []Dependency   `yaml:"depends_on"`             // empty: nothing but age ends a response
+	DependsOn            []Dependency   `yaml:"depends_on"` // empty: nothing but age ends a response
+	Declared             bool           // depends_on is "response": each response names its rows in Depends-On
 	TTL                  *time.Duration `yaml:"ttl"`                    // nil: what the origin says; 0: nothing is kept
 	Consistency          Consistency    `yaml:"consistency"`            //
 	Query                Parameters     `yaml:"query"`                  // which query parameters tell responses apart

@@ -20,7 +20,7 @@ func database(c *config.Config, now func() coherence.Nanos, log *slog.Logger) *c
 	if c.Postgres == nil {
 		return nil
 	}
-	tables := watches(c.Routes)
+	tables := watches(c)
 	if len(tables) == 0 {
 		return nil
 	}

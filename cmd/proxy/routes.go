@@ -21,7 +21,7 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 		route := proxycache.Route{
 			Pattern: r.Path, TTL: r.TTL, MaxLag: r.MaxLag, Strict: r.Consistency == config.Strict,
 			Query:                proxycache.QueryRule{Only: r.Query.Only},
-			StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError,
+			StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Declared: r.Declared,
 		}
 		for _, p := range r.Query.Names {
 			route.Query.Names = append(route.Query.Names, p.Name)
@@ -100,6 +100,27 @@ func dependency(d config.Dependency, byName map[string]coherence.TableID, tables
 	return dep, nil
 }
 
+// named are the dependencies that responses are expected to name: the columns
+// of each of postgres.watch, alone and together.
+func named(c *config.Config, tables []coherence.Table) []coherence.Template {
+	var list []coherence.Template
+	for _, w := range c.Postgres.Watch {
+		for id := range tables {
+			if tables[id].Name != qualified(w.Table) {
+				continue
+			}
+			t := coherence.Template{Table: coherence.TableID(id)}
+			for _, col := range w.Columns {
+				if i := tables[id].Column(col.Name); i >= 0 {
+					t.Equal = append(t.Equal, coherence.Equal{Column: i})
+				}
+			}
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
 func fold(f config.Fold) coherence.Fold {
 	switch f {
 	case config.FoldLower:
@@ -130,6 +151,17 @@ func expression(e config.Expr) (proxycache.Expr, error) {
 	if out.Source, err = source(e.Source); err != nil {
 		return out, err
 	}
+	for _, s := range e.Steps {
+		step := proxycache.Step{Kind: proxycache.Member, Name: s.Name, Index: s.Index}
+		switch s.Kind {
+		case config.Member:
+		case config.Element:
+			step.Kind = proxycache.Element
+		case config.Elements:
+			step.Kind = proxycache.Elements
+		}
+		out.Steps = append(out.Steps, step)
+	}
 	for _, f := range e.Funcs {
 		switch f {
 		case config.Lower:
@@ -155,6 +187,8 @@ func source(s config.Source) (proxycache.Source, error) {
 		return proxycache.Cookie, nil
 	case config.Literal:
 		return proxycache.Literal, nil
+	case config.Body:
+		return proxycache.Body, nil
 	}
-	return 0, fmt.Errorf("values from the %s are not supported yet; use path, query, header or cookie", s)
+	return 0, fmt.Errorf("there are no values from the %s; use path, query, header, cookie or body", s)
 }

@@ -111,6 +111,9 @@ func (s *sidecar) openProxy() error {
 				s.guard.Use(&r.Depends[i].Template)
 			}
 		}
+		for _, t := range named(c, tables) {
+			s.guard.Use(&t)
+		}
 		o.Purger, o.Prove, o.Position = purger{s}, s.prove, s.position
 		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}

@@ -11,17 +11,32 @@ import (
 // qualified is a table's name as the log and the guard spell it.
 func qualified(t config.Table) string { return t.Schema + "." + t.Name }
 
-// watches are the tables that the routes depend on, by name, each with every
-// column that some condition or column list mentions.
-func watches(routes []config.Route) []cdc.Watch {
+// watches are the tables that the routes depend on and those that responses
+// may name, by name, each with every column that some condition or column list
+// mentions.
+func watches(c *config.Config) []cdc.Watch {
 	type columns struct{ mentioned, compared, folded map[string]bool }
 	tables := map[string]columns{}
-	for _, route := range routes {
+	of := func(t config.Table) columns {
+		name := qualified(t)
+		if _, ok := tables[name]; !ok {
+			tables[name] = columns{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+		}
+		return tables[name]
+	}
+	if c.Postgres != nil {
+		for _, w := range c.Postgres.Watch {
+			watched := of(w.Table)
+			for _, c := range w.Columns {
+				watched.mentioned[c.Name] = true
+				watched.compared[c.Name] = true
+			}
+		}
+	}
+	for _, route := range c.Routes {
 		for _, dep := range route.DependsOn {
 			name := qualified(dep.Table)
-			if _, ok := tables[name]; !ok {
-				tables[name] = columns{map[string]bool{}, map[string]bool{}, map[string]bool{}}
-			}
+			of(dep.Table)
 			for _, c := range dep.Where {
 				tables[name].mentioned[c.Column] = true
 				tables[name].compared[c.Column] = true
@@ -50,6 +65,21 @@ func watches(routes []config.Route) []cdc.Watch {
 // columns.
 func place(c *config.Config, table, column string) config.Pos {
 	var found config.Pos
+	if c.Postgres != nil {
+		for _, w := range c.Postgres.Watch {
+			if qualified(w.Table) != table {
+				continue
+			}
+			if found = w.Table.Pos; column == "" {
+				return found
+			}
+			for _, col := range w.Columns {
+				if col.Name == column {
+					return col.Pos
+				}
+			}
+		}
+	}
 	for _, route := range c.Routes {
 		for _, dep := range route.DependsOn {
 			if qualified(dep.Table) != table {

@@ -149,24 +149,26 @@ func (g *Guard) unfenced(d *Dependency, asof LSN) bool {
 }
 
 // Extend adds dependencies that were learned from the response itself. They
-// were not watched while the fill was on its way, so their fences decide.
-func (g *Guard) Extend(h *Handle, deps []Dependency) {
+// were not watched while the fill was on its way, so their fences decide. It
+// reports false if anything has touched them since asof: then the response
+// must not be stored, and who joined the flight late must not share it (R7).
+func (g *Guard) Extend(h *Handle, deps []Dependency) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !h.linked {
-		return
-	}
-	all := make([]Dependency, 0, len(h.nodes)+len(deps))
-	for i := range h.nodes {
-		all = append(all, h.nodes[i].dep)
-	}
-	g.unlink(h)
-	g.link(h, append(all, deps...)) // R3: index first, then check
-	for i := range deps {
-		if !g.unfenced(&deps[i], h.asof) {
-			h.doomed = true
+	if h.linked {
+		all := make([]Dependency, 0, len(h.nodes)+len(deps))
+		for i := range h.nodes {
+			all = append(all, h.nodes[i].dep)
 		}
+		g.unlink(h)
+		g.link(h, append(all, deps...)) // R3: index first, then check
 	}
+	current := h.epoch == g.epoch
+	for i := range deps {
+		current = current && g.unfenced(&deps[i], h.asof)
+	}
+	h.doomed = h.doomed || !current
+	return current
 }
 
 // Admit hands the handle from a fill to the stored response. It reports

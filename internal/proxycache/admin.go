@@ -86,6 +86,7 @@ func (p *Proxy) readyz(w http.ResponseWriter, _ *http.Request) {
 // status is what /status shows.
 func (p *Proxy) status() map[string]any {
 	ready, why := p.ready()
+	flying, joined := p.flights.count()
 	s := map[string]any{
 		"version":     version(),
 		"uptime":      time.Since(p.started).Round(time.Second).String(),
@@ -96,7 +97,8 @@ func (p *Proxy) status() map[string]any {
 		"memory": map[string]any{
 			"bytes": p.memory.bytes(), "limit": p.opt.Memory, "entries": p.memory.entries(),
 		},
-		"fills_in_flight": p.flights.count(),
+		"fills_in_flight": flying,
+		"fills_joined":    joined,
 	}
 	if p.redis != nil {
 		s["redis"] = map[string]any{"reachable": p.redis.closedAt.Load() == 0, "queued_bytes": p.redis.queued.Load()}

@@ -128,15 +128,21 @@ func (x *exchange) explainDependencies(e *Explanation) {
 		e.DependsOn = append(e.DependsOn, words)
 		e.PurgedBy = append(e.PurgedBy, d.purgedBy(&tables[d.Template.Table], s))
 	}
+	if x.route.Declared {
+		e.DependsOn = append(e.DependsOn, "what the response names")
+		e.PurgedBy = append(e.PurgedBy, "a change of a row that the response names in "+dependsOnField)
+	}
 }
 
 // purgedBy describes the changes that touch the dependency.
 func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
 	var conds []string
 	for i, any := range d.Equal {
-		eq := d.Template.Equal[i]
-		if op := s.operand(any); op.Present {
-			conds = append(conds, columnWords(table, eq)+" = "+quoted(op.Values))
+		name := columnWords(table, d.Template.Equal[i])
+		if fromBody := bodyWords(any); fromBody != "" {
+			conds = append(conds, name+" = a value of "+fromBody)
+		} else if op := s.operand(any); op.Present {
+			conds = append(conds, name+" = "+quoted(op.Values))
 		}
 	}
 	for i, r := range d.Ranges {
@@ -162,6 +168,17 @@ func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
 		text += ", if it changes " + strings.Join(names, ", ") + " or adds or removes the row"
 	}
 	return text
+}
+
+// bodyWords names the places in the response that a condition reads.
+func bodyWords(any []Expr) string {
+	var words []string
+	for i := range any {
+		if any[i].Source == Body {
+			words = append(words, any[i].String())
+		}
+	}
+	return strings.Join(words, " or ")
 }
 
 func columnWords(table *coherence.Table, eq coherence.Equal) string {

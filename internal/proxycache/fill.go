@@ -120,7 +120,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
 		s.entry = &entry{etag: f.entry.etag, modified: f.entry.modified, head: head, status: a.status}
-		s.kept, s.shared = f.opened && !f.doomed.Load() && f.live(), f.reusable
+		s.kept, s.shared = f.keepable(), f.shareable()
 		if !s.kept {
 			s.reason = f.whyDead()
 		}
@@ -142,6 +142,14 @@ func (f *flight) describe(v *verdict, a *answer, names []string) {
 	}
 }
 
+// keepable tells whether the response may be kept for all that is known yet.
+func (f *flight) keepable() bool {
+	return f.opened && !f.undeclared && !f.overtaken && !f.doomed.Load() && f.live()
+}
+
+// shareable tells whether those who have joined may have the response, too.
+func (f *flight) shareable() bool { return f.reusable && !f.undeclared && !f.overtaken }
+
 func (f *flight) live() bool { return !f.guarded() || f.entry.handle.Live() }
 
 // whyDead names why a response may not be kept.
@@ -150,6 +158,8 @@ func (f *flight) whyDead() Reason {
 	switch {
 	case f.doomed.Load():
 		return Invalidated
+	case f.undeclared:
+		return Undeclared
 	case !f.opened:
 		return Pending
 	case c != nil && c.Reason == "epoch":
@@ -214,11 +224,14 @@ func (f *flight) end(body []byte) {
 	block := f.state.head
 	f.mu.Unlock()
 	e.head = finishHead(block, e.status, len(body))
+	if f.route.late {
+		f.learn(f.lateDeps(e.header(), body))
+	}
 	reason := f.keep()
 	f.complete(e, func(s *flightState) {
 		s.body, s.length = body, int64(len(body))
 		s.kept, s.reason = reason == NoReason, reason
-		s.shared = f.reusable
+		s.shared = f.shareable()
 	})
 }
 
@@ -238,6 +251,12 @@ func (f *flight) keep() Reason {
 		f.closeHandle()
 		p.discarded(Invalidated)
 		return Invalidated
+	}
+	if f.undeclared {
+		f.closeHandle()
+		p.memo.add(f.key, p.opt.Now()) // so that nobody waits for the next one
+		p.discarded(Undeclared)
+		return Undeclared
 	}
 	if e.guarded && !p.opt.Guard.Admit(&e.handle, e) {
 		reason := f.whyDead()
@@ -317,12 +336,16 @@ func (f *flight) validated(a *answer) {
 	if len(via) > 0 {
 		merged["Via"] = via // it was added when the response was stored
 	}
+	f.reusable = v.lifetime > 0
 	f.describe(&v, stored, varyNames(merged))
 	e := f.entry
 	f.extend(merged)
 	e.body = f.stale.body
 	block := appendFields(appendStatus(nil, e.status), merged)
 	e.head = finishHead(block, e.status, len(e.body))
+	if f.route.late {
+		f.learn(f.lateDeps(merged, e.body))
+	}
 	reason := v.reason
 	if v.store {
 		reason = f.keep()
@@ -331,7 +354,7 @@ func (f *flight) validated(a *answer) {
 		f.proxy.forget(f.stale)
 	}
 	f.complete(e, func(s *flightState) {
-		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.store && v.lifetime > 0
+		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.store && f.shareable()
 		s.head, s.body, s.length, s.names = block, e.body, int64(len(e.body)), varyNames(merged)
 	})
 	f.cancel(nil)

@@ -33,15 +33,22 @@ type flight struct {
 	header  map[string][]string // what goes to the origin
 	query   question
 	deps    []coherence.Dependency
-	stale   *entry // to be validated
+	subject *subject // what late dependencies read of the request; nil if there are none
+	stale   *entry   // to be validated
 	noRedis bool
 	strict  bool // out of the table: nobody joins
 
-	entry    *entry // what it becomes; holds the handle
-	opened   bool   // a response may be stored: no pending commit touches it
+	entry  *entry // what it becomes; holds the handle
+	opened bool   // a response may be stored: no pending commit touches it
+
+	undeclared bool // the response doesn't say what it depends on
+	overtaken  bool // what it says it depends on has changed since the request was sent
+
 	cause    atomic.Pointer[coherence.Cause]
 	reusable bool        // the response is fresh on arrival: who joins may have it (RFC 9111 section 5.2.2.4)
 	doomed   atomic.Bool // an unsafe request has succeeded meanwhile
+
+	joined int // requests that came to share it; guarded by flights.mu
 
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -153,6 +160,7 @@ func (t *flights) find(key string, not *flight) *flight {
 	if f == nil || f == not || !f.joinable() {
 		return nil
 	}
+	f.joined++
 	return f
 }
 
@@ -200,8 +208,13 @@ func (t *flights) doom(primary string) {
 	}
 }
 
-func (t *flights) count() int {
+// count is how many flights can be joined, and how many requests have joined
+// them.
+func (t *flights) count() (flying, joined int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.byKey)
+	for _, f := range t.byKey {
+		joined += f.joined
+	}
+	return len(t.byKey), joined
 }

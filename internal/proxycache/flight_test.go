@@ -296,7 +296,7 @@ func TestFillTimeoutIs504(t *testing.T) {
 	if got.StatusCode != 504 || got.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(got.cacheStatus(), "detail=timeout") {
 		t.Fatal(got.Status, got.Header)
 	}
-	if r.guard.Handles() != 0 || r.proxy.flights.count() != 0 {
+	if r.guard.Handles() != 0 || r.flying() != 0 {
 		t.Fatal("the flight is still there")
 	}
 }

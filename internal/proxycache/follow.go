@@ -29,7 +29,7 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 			switch {
 			case !leader && (!s.shared || !x.fits(f, &s)):
 				return true, !s.shared
-			case leader || s.length >= 0:
+			case leader || s.length >= 0 && !f.route.late: // a late dependency may forbid sharing
 				x.stream(f, s, leader)
 				return false, false
 			}

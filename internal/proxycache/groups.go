@@ -38,19 +38,37 @@ func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 	return deps
 }
 
-// extend adds the groups that the response's head declares to the flight's
-// dependencies, before the response is kept (R3).
+// declared are the dependencies that a response's head declares: groups, and
+// rows by Depends-On. ok is false if it must not be kept because nobody knows
+// what it depends on.
+func (rt *route) declared(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, ok bool) {
+	rows, found, ok := dependsOn(g, h)
+	return append(groups(g, h), rows...), ok && (found || !rt.Declared)
+}
+
+// extend adds what the response's head declares to the flight's dependencies,
+// before the response is kept (R3).
 func (f *flight) extend(h http.Header) {
 	if !f.guarded() {
 		return
 	}
-	if deps := groups(f.proxy.opt.Guard, h); len(deps) > 0 {
-		f.proxy.opt.Guard.Extend(&f.entry.handle, deps)
+	deps, ok := f.route.declared(f.proxy.opt.Guard, h)
+	f.undeclared = !ok
+	f.learn(deps)
+}
+
+// learn adds dependencies that the response tells. If they have been touched
+// since the request was sent, who joined late must not share it (R7).
+func (f *flight) learn(deps []coherence.Dependency) {
+	if len(deps) > 0 && !f.proxy.opt.Guard.Extend(&f.entry.handle, deps) {
+		f.overtaken = true
 	}
 }
 
 // storedDeps are the dependencies of a response from the Redis tier: those of
-// its route and those that its head declares.
-func (f *flight) storedDeps(e *entry) []coherence.Dependency {
-	return append(slices.Clip(f.deps), groups(f.proxy.opt.Guard, e.header())...)
+// its route, and those that it declares itself.
+func (f *flight) storedDeps(e *entry) (deps []coherence.Dependency, ok bool) {
+	h := e.header()
+	said, ok := f.route.declared(f.proxy.opt.Guard, h)
+	return slices.Concat(f.deps, said, f.lateDeps(h, e.body)), ok
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -290,6 +291,13 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	}
 	if rt.guarded {
 		f.deps = rt.bind(p.opt.Guard, x.subject())
+	}
+	if rt.late {
+		f.header["Accept-Encoding"] = []string{"identity"} // what is compressed can't be read
+		f.subject = x.subject()
+		f.subject.req = f.req
+		f.subject.path, _, _ = splitTarget(f.req)
+		f.subject.places = slices.Clone(f.subject.places)
 	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
 	return f

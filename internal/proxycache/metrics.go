@@ -93,7 +93,10 @@ func (m *metrics) watch(p *Proxy) {
 		}, func() float64 { return float64(p.memory.entries()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
-		}, func() float64 { return float64(p.flights.count()) }),
+		}, func() float64 {
+			flying, _ := p.flights.count()
+			return float64(flying)
+		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_client_connections", Help: "Open client connections.",
 		}, func() float64 { return float64(p.server.Connections()) }),

@@ -42,6 +42,7 @@ const (
 	Pending      Reason = "pending"
 	NewEpoch     Reason = "epoch"
 	Invalidated  Reason = "invalidated" // an unsafe request has succeeded meanwhile
+	Undeclared   Reason = "undeclared"  // it doesn't say, or not so that it can be followed, what it depends on
 	OriginFailed Reason = "origin"
 	OriginSlow   Reason = "timeout"
 )

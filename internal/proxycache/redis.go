@@ -160,7 +160,8 @@ func (f *flight) fromRedis() *entry {
 	}
 	if e.guarded {
 		proven := p.opt.Guard.Proven() // C1
-		if !p.opt.Guard.OpenStored(&e.handle, e, f.storedDeps(e), s.epoch, s.asof) {
+		deps, ok := f.storedDeps(e)
+		if !ok || !p.opt.Guard.OpenStored(&e.handle, e, deps, s.epoch, s.asof) {
 			p.redis.count("get", "stale")
 			return nil
 		}

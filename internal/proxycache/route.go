@@ -20,6 +20,10 @@ type Route struct {
 	Pattern string
 	Depends []Dependency // empty: nothing but age ends a response
 
+	// Declared says that each response names what it depends on, beside
+	// Depends, in Depends-On. One that doesn't is not kept.
+	Declared bool
+
 	TTL    *time.Duration // nil: what the origin says, else an hour if there are dependencies; 0: nothing is kept
 	MaxLag time.Duration  // how far behind the primary a hit may be; only with dependencies
 	Strict bool           // a hit reflects every commit that had returned before the request arrived
@@ -63,6 +67,7 @@ type route struct {
 	params   []string
 	keys     []Key
 	guarded  bool
+	late     bool // some dependency is known only with the whole response
 	counters outcomes
 }
 
@@ -75,7 +80,7 @@ const maxParams = 16
 const defaultLifetime = time.Hour
 
 func newRoute(r Route, guard *coherence.Guard) (*route, error) {
-	rt := &route{Route: r, label: r.Pattern, guarded: len(r.Depends) > 0}
+	rt := &route{Route: r, label: r.Pattern, guarded: len(r.Depends) > 0 || r.Declared}
 	if rt.guarded && guard == nil {
 		return nil, errors.New("depends_on needs a connection to PostgreSQL; configure postgres.url")
 	}
@@ -90,6 +95,7 @@ func newRoute(r Route, guard *coherence.Guard) (*route, error) {
 		if len(d.Equal) != len(d.Template.Equal) || len(d.Ranges) != len(d.Template.Ranges) {
 			return nil, errors.New("a dependency's values don't fit its conditions")
 		}
+		rt.late = rt.late || d.late()
 		for _, any := range d.Equal {
 			for j := range any {
 				rt.addExpr(&any[j])
@@ -119,22 +125,32 @@ func (rt *route) addKey(k Key) {
 	}
 }
 
-// bind gives the route's dependencies the values of a request.
+// bind gives the route's dependencies the values of a request. Those that
+// read the response's body come later, by bindLate.
 func (rt *route) bind(g *coherence.Guard, s *subject) []coherence.Dependency {
 	var deps []coherence.Dependency
 	for i := range rt.Depends {
 		d := &rt.Depends[i]
-		equal := make([]coherence.Operand, len(d.Equal))
-		for j := range d.Equal {
-			equal[j] = s.operand(d.Equal[j])
+		if d.late() {
+			continue
 		}
-		ranges := make([]coherence.Bounds, len(d.Ranges))
-		for j, r := range d.Ranges {
-			ranges[j] = coherence.Bounds{From: s.end(r.From), To: s.end(r.To)}
-		}
+		equal, ranges := d.operands(s)
 		deps = append(deps, g.Bind(&d.Template, equal, ranges)...)
 	}
 	return deps
+}
+
+// operands evaluates the conditions' values.
+func (d *Dependency) operands(s *subject) ([]coherence.Operand, []coherence.Bounds) {
+	equal := make([]coherence.Operand, len(d.Equal))
+	for j := range d.Equal {
+		equal[j] = s.operand(d.Equal[j])
+	}
+	ranges := make([]coherence.Bounds, len(d.Ranges))
+	for j, r := range d.Ranges {
+		ranges[j] = coherence.Bounds{From: s.end(r.From), To: s.end(r.To)}
+	}
+	return equal, ranges
 }
 
 func (s *subject) end(e *Expr) coherence.Operand {

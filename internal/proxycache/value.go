@@ -20,9 +20,10 @@ const (
 	Header                // a request header field
 	Cookie                // a cookie
 	Literal               // a constant
+	Body                  // values in the response's JSON body
 )
 
-var sourceNames = [...]string{"path", "query", "header", "cookie", "literal"}
+var sourceNames = [...]string{"path", "query", "header", "cookie", "literal", "body"}
 
 // String is the source as the configuration spells it.
 func (s Source) String() string { return sourceNames[s] }
@@ -42,18 +43,23 @@ var funcNames = [...]string{"lower", "upper", "trim"}
 // String is the function as the configuration spells it.
 func (f Func) String() string { return funcNames[f] }
 
-// Expr is a value taken from the request, or a constant.
+// Expr is a value taken from the request or from the response's body, or a
+// constant.
 type Expr struct {
 	Source Source
 	Name   string // of the parameter, header field or cookie; the text of a Literal
+	Steps  []Step // of a Body: the way to the values
 	Funcs  []Func // applied in this order
 }
 
 // String is the expression as the configuration spells it.
 func (e Expr) String() string {
 	s := e.Source.String() + "." + e.Name
-	if e.Source == Literal {
+	switch e.Source {
+	case Literal:
 		s = "'" + strings.ReplaceAll(e.Name, "'", "''") + "'"
+	case Body:
+		s = stepsString(e.Steps)
 	}
 	for _, f := range e.Funcs {
 		s = f.String() + "(" + s + ")"
@@ -68,6 +74,8 @@ type subject struct {
 	query  []byte // raw, as the origin gets it
 	places []span // of the route's path parameters, in the order of route.params
 	route  *route
+
+	body *document // the response's, once it is whole
 
 	parsed bool
 	pairs  []pair
@@ -105,12 +113,14 @@ func (s *subject) values(e *Expr) (values []string, ok bool) {
 		values, ok = s.headerValue(e.Name)
 	case Cookie:
 		values, ok = s.cookieValue(e.Name)
+	case Body:
+		values, ok = s.body.values(e.Steps)
 	}
 	if e.Source != Literal && !ok {
 		return nil, false
 	}
 	for i, v := range values {
-		if e.Source != Literal && !plain(v) {
+		if e.Source != Literal && e.Source != Body && !plain(v) {
 			return nil, false
 		}
 		for _, f := range e.Funcs {
