@@ -74,7 +74,7 @@ func newFollower(l *Listener, r Relay, database string) *follower {
 	if r.MaxBytes == 0 {
 		r.MaxBytes = relayBytes
 	}
-	f := &follower{l: l, relay: r, stream: stream{r.Client, r.key(database, l.cfg.Slot)}}
+	f := &follower{l: l, relay: r, stream: stream{redisStream{r.Client, r.key(database, l.cfg.Slot)}}}
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.mu.changed = make(chan struct{})
@@ -113,7 +113,7 @@ func (f *follower) end() {
 
 // read reads the stream and applies it, for ever.
 func (f *follower) read(ctx context.Context) error {
-	var pauses backoff
+	pauses := backoff{chance: f.l.cfg.Chance}
 	checked := time.Now()
 	for ctx.Err() == nil {
 		f.mu.Lock()

@@ -94,7 +94,7 @@ const steady = 5 * time.Second
 // are made again. It gives up, before the first epoch only, on what waiting
 // can't mend: a *RefusalError.
 func (l *Listener) Run(ctx context.Context) error {
-	var pauses backoff
+	pauses := backoff{chance: l.cfg.Chance}
 	said := make(map[string]bool) // errors logged since a session last worked
 	if l.follower != nil {
 		var stop context.CancelFunc
