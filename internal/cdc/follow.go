@@ -140,14 +140,19 @@ func (f *follower) read(ctx context.Context) error {
 			continue
 		}
 		pauses.reset()
-		f.mu.Lock()
-		// Meanwhile a session may have read them, or become the one to write.
-		if !f.mu.leading && f.mu.seq == from {
-			f.ingest(entries)
-		}
-		f.mu.Unlock()
+		f.take(from, entries)
 	}
 	return nil
+}
+
+// take ingests entries that were read after the entry from, unless a session
+// has read them meanwhile, or has become the one to write.
+func (f *follower) take(from uint64, entries []streamed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.mu.leading && f.mu.seq == from {
+		f.ingest(entries)
+	}
 }
 
 // ingest applies entries that follow each other in the stream. What can't be
