@@ -13,7 +13,10 @@ const (
 )
 
 // backoff counts failed attempts in a row.
-type backoff struct{ pause time.Duration }
+type backoff struct {
+	pause  time.Duration
+	chance func(time.Duration) time.Duration // nil: at random
+}
 
 // reset forgets them.
 func (b *backoff) reset() { b.pause = 0 }
@@ -22,6 +25,9 @@ func (b *backoff) reset() { b.pause = 0 }
 // chance, so that many proxies don't come back at once.
 func (b *backoff) next() time.Duration {
 	b.pause = min(max(2*b.pause, firstPause), lastPause)
+	if b.chance != nil {
+		return b.pause/2 + b.chance(b.pause/2)
+	}
 	return b.pause/2 + rand.N(b.pause/2)
 }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"walpurge/internal/coherence"
 )
 
@@ -31,6 +33,13 @@ type Config struct {
 	// MaxLag is how old a proof of freshness may be. It is renewed every tenth
 	// of it, within 5 ms and 50 ms.
 	MaxLag time.Duration
+
+	// Dial makes the connections to the server. nil: by TCP or a Unix socket.
+	Dial pgconn.DialFunc
+
+	// Chance is how much of a pause between attempts is left to chance: less
+	// than what it is given. nil: at random.
+	Chance func(time.Duration) time.Duration
 
 	Now    func() coherence.Nanos // the process's monotonic clock
 	Logger *slog.Logger           // nil: nothing is logged

@@ -32,7 +32,7 @@ func (c *Config) ordinary() (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
 	}
-	dialer(&conf.Config)
+	c.dialer(&conf.Config)
 	maps.Copy(conf.RuntimeParams, map[string]string{
 		"application_name":  applicationName,
 		"client_encoding":   "UTF8",
@@ -50,7 +50,7 @@ func (c *Config) replication() (*pgconn.Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
 	}
-	dialer(conf)
+	c.dialer(conf)
 	maps.Copy(conf.RuntimeParams, map[string]string{
 		"replication":        "database",
 		"application_name":   applicationName,
@@ -69,9 +69,13 @@ func (c *Config) replication() (*pgconn.Config, error) {
 	return conf, nil
 }
 
-func dialer(conf *pgconn.Config) {
+func (c *Config) dialer(conf *pgconn.Config) {
 	if conf.ConnectTimeout == 0 || conf.ConnectTimeout > connectTimeout {
 		conf.ConnectTimeout = connectTimeout
+	}
+	if c.Dial != nil {
+		conf.DialFunc = c.Dial
+		return
 	}
 	d := &net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3},

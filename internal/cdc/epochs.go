@@ -21,19 +21,18 @@ import (
 //	redis         Redis has lost entries of the relay
 //	gap           a follower found entries of the relay missing
 //
-// reason decides whether a session at the slot position at, on a server whose
-// log has been flushed up to position, must start one. It returns the reason,
-// or the empty string if it continues the history.
-func (l *Listener) reason(s *session, position, at coherence.LSN, slot string) string {
+// reason decides whether a session must start one. It returns the reason, or
+// the empty string if it continues the history.
+func (l *Listener) reason(s *session, found standing) string {
 	held := l.guard.Applied()
 	if l.follower != nil {
 		held = l.follower.held()
 	}
-	return l.reasonFrom(s, position, at, held, slot)
+	return l.reasonFrom(s, found, held)
 }
 
 // reasonFrom decides when everything up to held need not come again.
-func (l *Listener) reasonFrom(s *session, position, at, held coherence.LSN, slot string) string {
+func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) string {
 	h := &l.history
 	applied := l.guard.Applied()
 	switch {
@@ -43,13 +42,13 @@ func (l *Listener) reasonFrom(s *session, position, at, held coherence.LSN, slot
 		return "system"
 	case s.server.timeline != h.server.timeline:
 		return "timeline"
-	case position < applied:
+	case found.position < applied:
 		return "behind"
-	case slot != "":
-		return slot
+	case found.provided != "":
+		return found.provided
 	case h.doubt != "":
 		return h.doubt
-	case at > held:
+	case found.slot > held:
 		return "slot_ahead"
 	case s.catalogue.fingerprint != h.fingerprint:
 		return "catalogue"

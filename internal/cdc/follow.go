@@ -74,7 +74,7 @@ func newFollower(l *Listener, r Relay, database string) *follower {
 	if r.MaxBytes == 0 {
 		r.MaxBytes = relayBytes
 	}
-	f := &follower{l: l, relay: r, stream: stream{r.Client, r.key(database, l.cfg.Slot)}}
+	f := &follower{l: l, relay: r, stream: stream{redisStream{r.Client, r.key(database, l.cfg.Slot)}}}
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.mu.changed = make(chan struct{})
@@ -113,7 +113,7 @@ func (f *follower) end() {
 
 // read reads the stream and applies it, for ever.
 func (f *follower) read(ctx context.Context) error {
-	var pauses backoff
+	pauses := backoff{chance: f.l.cfg.Chance}
 	checked := time.Now()
 	for ctx.Err() == nil {
 		f.mu.Lock()
@@ -140,14 +140,19 @@ func (f *follower) read(ctx context.Context) error {
 			continue
 		}
 		pauses.reset()
-		f.mu.Lock()
-		// Meanwhile a session may have read them, or become the one to write.
-		if !f.mu.leading && f.mu.seq == from {
-			f.ingest(entries)
-		}
-		f.mu.Unlock()
+		f.take(from, entries)
 	}
 	return nil
+}
+
+// take ingests entries that were read after the entry from, unless a session
+// has read them meanwhile, or has become the one to write.
+func (f *follower) take(from uint64, entries []streamed) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.mu.leading && f.mu.seq == from {
+		f.ingest(entries)
+	}
 }
 
 // ingest applies entries that follow each other in the stream. What can't be

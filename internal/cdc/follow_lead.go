@@ -100,10 +100,11 @@ func (f *follower) hesitate() {
 // errMoved says that another process has led meanwhile.
 var errMoved = errors.New("another process has written to the relay while the slot was taken: looking again")
 
-// lead makes this process the one that writes the relay. The slot is its
-// own already. A reason other than the one given is an error: somebody led in
-// between.
-func (s *session) lead(ctx context.Context, position coherence.LSN, at coherence.LSN, provided, reason string) error {
+// lead makes this process the one that writes the relay. The slot is its own
+// already, and its stream starts at at. Another outcome than the one planned is
+// an error: somebody led in between.
+func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
+	reason := p.reason
 	l, f := s.l, s.l.follower
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -113,7 +114,7 @@ func (s *session) lead(ctx context.Context, position coherence.LSN, at coherence
 	if !m.known {
 		held = l.guard.Applied()
 	}
-	if now := l.reasonFrom(s, position, at, min(held, l.guard.Applied()), provided); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
+	if now := l.reasonFrom(s, standing{p.position, at, p.provided}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
 		return errMoved
 	}
 	w := &relayWriter{f: f, wake: make(chan struct{}, 1), nonce: random(), announced: &announcement{

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"walpurge/internal/coherence"
 )
 
 // prove renews the proof of freshness of a follower (R6), for ever: it asks
@@ -77,20 +79,39 @@ func (f *follower) probe(ctx context.Context, side *side, term int) (bool, error
 	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
 	lsn, err := flushPosition(ctx, side)
 	answer(waiters, flushAnswer{lsn, err})
+	if err != nil {
+		return f.proves(term), err
+	}
+	return f.answered(question{term, before, asked}, lsn)
+}
+
+// question is one to the primary: how far is its log flushed?
+type question struct {
+	term   int
+	before coherence.LSN // what had been applied
+	asked  coherence.Nanos
+}
+
+// proves tells whether term goes on.
+func (f *follower) proves(term int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.term != term || !f.mu.proving {
+	return f.mu.term == term && f.mu.proving
+}
+
+// answered takes the primary's answer. It reports whether the term goes on.
+func (f *follower) answered(q question, lsn coherence.LSN) (bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.mu.term != q.term || !f.mu.proving {
 		return false, nil
 	}
-	if err != nil {
-		return true, err
-	}
-	if lsn < before {
+	if lsn < q.before {
 		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
 		f.review()
 		return false, fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
 	}
-	f.l.guard.Probe(lsn, asked)
+	f.l.guard.Probe(lsn, q.asked)
 	return true, nil
 }
 

@@ -94,7 +94,7 @@ const steady = 5 * time.Second
 // are made again. It gives up, before the first epoch only, on what waiting
 // can't mend: a *RefusalError.
 func (l *Listener) Run(ctx context.Context) error {
-	var pauses backoff
+	pauses := backoff{chance: l.cfg.Chance}
 	said := make(map[string]bool) // errors logged since a session last worked
 	if l.follower != nil {
 		var stop context.CancelFunc
@@ -117,21 +117,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if errors.As(err, &refused) && !l.history.begun {
 			return err
 		}
-		var doubted *doubt
-		switch {
-		case errors.As(err, &doubted):
-			l.history.doubt = doubted.reason
-			if l.follower != nil {
-				l.follower.suspect(doubted.reason)
-			}
-			l.guard.Unprove()
-		case refused != nil:
-			// A watched table can't be followed any more: nothing is served until it
-			// can. Whether the catalogue has changed for good shows then.
-			l.guard.Unprove()
-		case errors.Is(err, errOtherServer):
-			l.guard.Unprove()
-		}
+		l.ended(err)
 		if time.Since(began) > steady {
 			pauses.reset()
 			clear(said)
@@ -154,6 +140,26 @@ func (l *Listener) Run(ctx context.Context) error {
 			l.setState("stopped", nil)
 			return nil
 		}
+	}
+}
+
+// ended draws the consequences of a session's end.
+func (l *Listener) ended(err error) {
+	var doubted *doubt
+	var refused *RefusalError
+	switch {
+	case errors.As(err, &doubted):
+		l.history.doubt = doubted.reason
+		if l.follower != nil {
+			l.follower.suspect(doubted.reason)
+		}
+		l.guard.Unprove()
+	case errors.As(err, &refused):
+		// A watched table can't be followed any more: nothing is served until it
+		// can. Whether the catalogue has changed for good shows then.
+		l.guard.Unprove()
+	case errors.Is(err, errOtherServer):
+		l.guard.Unprove()
 	}
 }
 

@@ -91,7 +91,9 @@ func (f *fleet) position() coherence.LSN {
 }
 
 // streamKey is the relay's key.
-func (f *fleet) streamKey() string { return f.all[0].listener.follower.stream.key }
+func (f *fleet) streamKey() string {
+	return f.all[0].listener.follower.stream.streamServer.(redisStream).key
+}
 
 // cachedPage is a cached response of a test.
 type cachedPage struct {

@@ -193,7 +193,7 @@ func TestZombieIsFenced(t *testing.T) {
 	f.agree(leader, followers[0])
 	// Somebody else writes the entry that is the leader's to write.
 	key := f.streamKey()
-	last, err := (&stream{f.redis, key}).last(t.Context())
+	last, err := (&stream{redisStream{f.redis, key}}).last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -202,7 +202,7 @@ func TestZombieIsFenced(t *testing.T) {
 		t.Fatal(err)
 	}
 	other := &entry{epoch: e.epoch, prev: checksum(last.blob), nonce: 1, from: e.applied, applied: e.applied, watermark: e.watermark}
-	if err := (&stream{f.redis, key}).add(t.Context(), last.seq+1, other.encode(), 0, false, false); err != nil {
+	if err := (&stream{redisStream{f.redis, key}}).add(t.Context(), last.seq+1, other.encode(), 0, false, false); err != nil {
 		t.Fatal(err)
 	}
 	sessions := leader.listener.Status().Sessions
@@ -216,11 +216,11 @@ func TestZombieIsFenced(t *testing.T) {
 	if a, b := leader.guard.Epoch(), followers[0].guard.Epoch(); a != b || a != e.epoch {
 		t.Errorf("epochs %s and %s, want %s", a, b, e.epoch)
 	}
-	err = (&stream{f.redis, key}).add(t.Context(), last.seq+1, []byte("x"), 0, false, false)
+	err = (&stream{redisStream{f.redis, key}}).add(t.Context(), last.seq+1, []byte("x"), 0, false, false)
 	if err != errFenced {
 		t.Errorf("an entry below the last: %v", err)
 	}
-	if err := (&stream{f.redis, key}).add(t.Context(), last.seq+1, other.encode(), 0, false, false); err != nil {
+	if err := (&stream{redisStream{f.redis, key}}).add(t.Context(), last.seq+1, other.encode(), 0, false, false); err != nil {
 		t.Errorf("the same entry again: %v", err)
 	}
 }

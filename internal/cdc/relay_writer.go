@@ -237,7 +237,7 @@ func (w *relayWriter) fill(e *entry) {
 // lasts, when Redis doesn't answer. Its ID makes sure that it is there once.
 func (w *relayWriter) insist(ctx context.Context, e *entry) error {
 	began := time.Now()
-	var pauses backoff
+	pauses := backoff{chance: w.f.l.cfg.Chance}
 	for {
 		err := w.add(ctx, e)
 		var doubted *doubt

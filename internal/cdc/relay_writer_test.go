@@ -126,7 +126,8 @@ func TestLostEntryIsNoticed(t *testing.T) {
 		if err := write(w); err != nil {
 			t.Errorf("%s: %v though nothing was lost", name, err)
 		}
-		if err := s.client.Del(t.Context(), s.key).Err(); err != nil {
+		r := s.streamServer.(redisStream)
+		if err := r.client.Del(t.Context(), r.key).Err(); err != nil {
 			t.Fatal(err)
 		}
 		w.transaction(touch(300))

@@ -99,32 +99,13 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	provided := reason
-	if l.follower != nil {
-		l.adopt(ctx)
-	}
-	reason = l.reason(s, position, at, provided)
-	if reason != "" {
-		if l.follower != nil {
-			l.follower.hesitate()
-		}
-		l.guard.Unprove()
-	}
-	var unsettled coherence.LSN
-	if l.follower != nil {
-		unsettled = l.follower.unsettled()
-	}
-	if reason != "" || unsettled != 0 {
+	p := s.plan(ctx, standing{position, at, reason})
+	if p.waits() {
 		if err := l.passHorizon(ctx, control); err != nil {
 			return err
 		}
 	}
-	if unsettled != 0 {
-		l.follower.settle(unsettled)
-	}
-	if reason == "" {
-		at = max(at, l.resumable())
-	}
+	at = s.from(p)
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}
@@ -133,17 +114,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	}
 	s.decoder = newDecoder(s.catalogue, l.guard.Tables(), l.cfg.BulkRows)
 	s.interval = s.catalogue.statusInterval
-	if l.follower != nil {
-		err = s.lead(ctx, position, at, provided, reason)
-	} else if reason != "" {
-		l.newEpoch(reason, at)
-	}
-	if err != nil {
-		return err
-	}
-	l.history.server, l.history.fingerprint = s.server, s.catalogue.fingerprint
-	l.history.begun, l.history.doubt = true, ""
-	return nil
+	return s.begin(ctx, p, at)
 }
 
 // provide checks the catalogue and finds or makes publication and slot. What

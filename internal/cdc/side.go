@@ -19,7 +19,9 @@ type side struct {
 	wait   backoff
 }
 
-func newSide(cfg *Config, expect server) *side { return &side{cfg: cfg, expect: expect} }
+func newSide(cfg *Config, expect server) *side {
+	return &side{cfg: cfg, expect: expect, wait: backoff{chance: cfg.Chance}}
+}
 
 // open returns the connection.
 func (s *side) open(ctx context.Context) (*pgx.Conn, error) {

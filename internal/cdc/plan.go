@@ -1,0 +1,71 @@
+package cdc
+
+import (
+	"context"
+
+	"walpurge/internal/coherence"
+)
+
+// standing is where a session has found the server.
+type standing struct {
+	position coherence.LSN // up to which the log is flushed
+	slot     coherence.LSN // at which the slot stands
+	provided string        // why the slot alone means a new epoch; empty: it doesn't
+}
+
+// plan is what a session is about to do with the history before it.
+type plan struct {
+	standing
+	reason    string        // for a new epoch; empty: the history goes on
+	unsettled coherence.LSN // commits below it may not be visible yet; 0: all are
+}
+
+// plan decides whether the session continues the history. If not, nothing is
+// proven any more from here on.
+func (s *session) plan(ctx context.Context, found standing) plan {
+	l := s.l
+	if l.follower != nil {
+		l.adopt(ctx)
+	}
+	p := plan{standing: found, reason: l.reason(s, found)}
+	if l.follower != nil {
+		p.unsettled = l.follower.unsettled()
+	}
+	if p.reason != "" {
+		if l.follower != nil {
+			l.follower.hesitate()
+		}
+		l.guard.Unprove()
+	}
+	return p
+}
+
+// waits tells whether the transactions that are open now have to end before
+// the stream may start.
+func (p *plan) waits() bool { return p.reason != "" || p.unsettled != 0 }
+
+// from is where the stream has to start. REQUIRES: what p waits for is over.
+func (s *session) from(p plan) coherence.LSN {
+	if p.unsettled != 0 {
+		s.l.follower.settle(p.unsettled)
+	}
+	if p.reason == "" {
+		return max(p.slot, s.l.resumable())
+	}
+	return p.slot
+}
+
+// begin does as planned: the stream has started at at, and the slot is ours.
+func (s *session) begin(ctx context.Context, p plan, at coherence.LSN) error {
+	l := s.l
+	if l.follower != nil {
+		if err := s.lead(ctx, p, at); err != nil {
+			return err
+		}
+	} else if p.reason != "" {
+		l.newEpoch(p.reason, at)
+	}
+	l.history.server, l.history.fingerprint = s.server, s.catalogue.fingerprint
+	l.history.begun, l.history.doubt = true, ""
+	return nil
+}
