@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +17,12 @@ import (
 	"walpurge/internal/testbed"
 )
 
-func TestMain(m *testing.M) { testbed.Main(m) }
+func TestMain(m *testing.M) {
+	if job := os.Getenv(leaderVariable); job != "" {
+		os.Exit(leadAlone(job))
+	}
+	testbed.Main(m)
+}
 
 // patience bounds every wait of these tests.
 const patience = 30 * time.Second
