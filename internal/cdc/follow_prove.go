@@ -91,7 +91,9 @@ func (f *follower) probe(ctx context.Context, side *side, term int, stuck *stand
 		stuck.over()
 	default:
 		// When nobody waits, the leader sees to it.
-		stuck.wait(len(waiters) > 0, lsn)
+		if stuck.wait(len(waiters) > 0, lsn); len(waiters) > 0 {
+			f.want()
+		}
 		if applied := f.l.guard.Applied(); stuck.urgent(applied) && stuck.lasts(lsn, applied) {
 			err = nudge(ctx, side)
 		}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"text/tabwriter"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -116,6 +117,7 @@ type crowdOf struct {
 	ours  map[int]bool  // the leader's PostgreSQL processes
 	all   []*Listener
 	first lag // of the first follower
+	asked atomic.Int64
 	ctx   context.Context
 	group sync.WaitGroup
 }
@@ -196,7 +198,11 @@ func (c *crowdOf) grow(n int) {
 	c.b.Helper()
 	for len(c.all) < n {
 		cfg := c.cfg
-		cfg.Now = clock()
+		now := clock()
+		cfg.Now = func() coherence.Nanos {
+			c.asked.Add(1) // each question notes when it was asked
+			return now()
+		}
 		cfg.Relay = &Relay{Client: relayClient(c.b, c.redis), Namespace: "crowd"}
 		catalogue, err := Inspect(c.b.Context(), cfg)
 		if err != nil {
@@ -231,7 +237,7 @@ type reading struct {
 	redisCPU            float64       // seconds
 	redisIn, redisOut   int64         // bytes
 	entries, reads, all int64         // commands
-	queries             int64         // transactions of the whole database
+	asked               int64         // questions of followers for the flush position
 }
 
 func (c *crowdOf) read() reading {
@@ -270,7 +276,7 @@ func (c *crowdOf) read() reading {
 			}
 		}
 	}
-	r.queries = number(c.b, c.text("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"))
+	r.asked = c.asked.Load()
 	return r
 }
 
@@ -286,10 +292,6 @@ func number(t testing.TB, text string) int64 {
 // cpu is the CPU time, user and system, that a process has used.
 func cpu(t testing.TB, pid int) time.Duration {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/schedstat", pid)) // nanoseconds on a CPU, of the main thread only
-	if err == nil {
-		_ = text
-	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		t.Fatal(err)
@@ -342,40 +344,51 @@ func (c *crowdOf) load(pause, span time.Duration) int64 {
 // Redis and PostgreSQL. The followers are in this process, each with the
 // connections that it has in a proxy; the leader is a process of its own.
 func BenchmarkFollowers(b *testing.B) {
+	const span = 5 * time.Second
 	for b.Loop() {
 		c := newCrowd(b)
+		w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+		fmt.Fprintln(w, "\t\tcommits\tentries\tleader\tRedis\tRedis\tRedis µs\tRedis bytes\treads\tquestions\tPostgreSQL\tcommit to purge\t\t")
+		fmt.Fprintln(w, "followers\tload\t/s\t/commit\tµs/commit\t% of a core\tµs/commit\t/entry/follower\t/entry/follower\t/entry/follower\t/s/follower\t% of a core/follower\tp50\tp99\t")
 		for _, n := range []int{1, 10, 50, 200} {
 			c.grow(n)
 			for _, l := range []struct {
 				name  string
 				pause time.Duration
-			}{{"quiet", -1}, {"paced", 10 * time.Millisecond}, {"full speed", 0}} {
+			}{{"quiet", -1}, {"slow", 100 * time.Millisecond}, {"steady", 10 * time.Millisecond}, {"full speed", 0}} {
 				c.first.take()
 				before := c.read()
 				commits := int64(0)
 				if l.pause < 0 {
-					wait(b.Context(), 5*time.Second)
+					wait(b.Context(), span)
 				} else {
-					commits = c.load(l.pause, 5*time.Second)
+					commits = c.load(l.pause, span)
 				}
-				after := c.read()
-				c.print(n, l.name, commits, before, after)
+				c.row(w, l.name, commits, before, c.read())
 			}
+		}
+		if err := w.Flush(); err != nil {
+			b.Fatal(err)
 		}
 	}
 }
 
-func (c *crowdOf) print(n int, name string, commits int64, before, after reading) {
-	seconds := after.at.Sub(before.at).Seconds()
-	redisCPU := after.redisCPU - before.redisCPU
-	entries := after.entries - before.entries
+// row prints what the counters say of one stage, per follower, commit and
+// entry of the relay.
+func (c *crowdOf) row(w io.Writer, load string, commits int64, before, after reading) {
+	n, seconds := float64(len(c.all)), after.at.Sub(before.at).Seconds()
+	entries, store := after.entries-before.entries, after.redisCPU-before.redisCPU
 	each := c.first.take()
-	per := func(v float64, of int64) float64 { return v / float64(max(of, 1)) }
-	c.b.Logf("%3d followers, %-10s %5d commits in %.1f s, %5d entries; leader %.1f µs CPU a commit (%.2f%% of a core); Redis %.1f%% of a core, %.1f µs a commit, %.2f µs an entry and follower, %.0f B out an entry and follower, %.0f B in an entry; PostgreSQL: %.1f queries/s a follower, %.3f%% of a core a follower; commit to purge p50 %v p99 %v",
-		n, name, commits, seconds, entries,
-		per((after.leader-before.leader).Seconds()*1e6, commits), (after.leader-before.leader).Seconds()/seconds*100,
-		redisCPU/seconds*100, per(redisCPU*1e6, commits), per(redisCPU*1e6, entries)/float64(n),
-		per(float64(after.redisOut-before.redisOut), entries)/float64(n), per(float64(after.redisIn-before.redisIn), entries),
-		float64(after.queries-before.queries-commits)/seconds/float64(n), (after.pg-before.pg).Seconds()/seconds/float64(n)*100,
-		quantile(each, 0.5), quantile(each, 0.99))
+	per := func(v float64, of int64) string {
+		if of == 0 {
+			return "-"
+		}
+		return fmt.Sprintf("%.1f", v/float64(of))
+	}
+	fmt.Fprintf(w, "%.0f\t%s\t%.0f\t%s\t%s\t%.1f\t%s\t%s\t%s\t%s\t%.1f\t%.3f\t%v\t%v\t\n", n, load, float64(commits)/seconds,
+		per(float64(entries), commits), per((after.leader-before.leader).Seconds()*1e6, commits),
+		store/seconds*100, per(store*1e6, commits), per(store*1e6/n, entries), per(float64(after.redisOut-before.redisOut)/n, entries),
+		per(float64(after.reads-before.reads)/n, entries),
+		float64(after.asked-before.asked)/seconds/n, (after.pg-before.pg).Seconds()/seconds/n*100,
+		quantile(each, 0.5).Round(10*time.Microsecond), quantile(each, 0.99).Round(10*time.Microsecond))
 }
