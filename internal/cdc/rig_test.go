@@ -98,15 +98,13 @@ type notes struct {
 	settled int
 	rows    int
 	biggest int
-	applied map[coherence.LSN]time.Time // when, unless nil
+	lag     lag
 }
 
-func (n *notes) Applied(tx *coherence.Transaction, p *coherence.Purge, _ time.Duration) {
+func (n *notes) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Duration) {
+	n.lag.note(tx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.applied != nil {
-		n.applied[tx.End] = time.Now()
-	}
 	for _, table := range tx.Rows {
 		for _, count := range table {
 			n.rows += count

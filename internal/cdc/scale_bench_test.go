@@ -74,19 +74,29 @@ func leadAlone(text string) int {
 	return 0
 }
 
-// lag is an Observer that notes how long after its commit a transaction was
-// applied, by the one clock of this machine.
+// lag notes how long after its commit a transaction was applied, by the one
+// clock of this machine.
 type lag struct {
-	deaf
 	mu   sync.Mutex
+	on   bool
 	each []time.Duration
 }
 
-func (l *lag) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Duration) {
+func (l *lag) note(tx *coherence.Transaction) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.each = append(l.each, time.Since(tx.CommittedAt))
+	if l.on {
+		l.each = append(l.each, time.Since(tx.CommittedAt))
+	}
 }
+
+// lagging is an Observer that notes nothing else.
+type lagging struct {
+	deaf
+	lag
+}
+
+func (l *lagging) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Duration) { l.note(tx) }
 
 // take returns what was noted since the last call, sorted.
 func (l *lag) take() []time.Duration {
@@ -116,7 +126,7 @@ type crowdOf struct {
 	pid   int           // of the leader
 	ours  map[int]bool  // the leader's PostgreSQL processes
 	all   []*Listener
-	first lag // of the first follower
+	first lagging // of the first follower
 	asked atomic.Int64
 	ctx   context.Context
 	group sync.WaitGroup
@@ -215,6 +225,7 @@ func (c *crowdOf) grow(n int) {
 		guard.Use(cityTemplate(guard))
 		var o Observer
 		if len(c.all) == 0 {
+			c.first.on = true
 			o = &c.first
 		}
 		l := NewListener(cfg, catalogue, guard, o)
