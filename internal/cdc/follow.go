@@ -23,6 +23,7 @@ type follower struct {
 
 	group   *errgroup.Group // of the reader and the prober
 	vacancy vacancy
+	wanting chan struct{} // of capacity 1: a strict read waits for the relay
 
 	mu struct {
 		sync.Mutex
@@ -77,6 +78,7 @@ func newFollower(l *Listener, r Relay, database string) *follower {
 	f := &follower{l: l, relay: r, stream: stream{redisStream{r.Client, r.key(database, l.cfg.Slot)}}}
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
+	f.wanting = make(chan struct{}, 1)
 	f.mu.changed = make(chan struct{})
 	f.mu.loading = true
 	return f
@@ -100,6 +102,7 @@ func (f *follower) begin(ctx context.Context) {
 		f.group = &errgroup.Group{}
 		f.group.Go(func() error { return f.read(ctx) })
 		f.group.Go(func() error { return f.prove(ctx) })
+		f.group.Go(func() error { return f.demand(ctx) })
 	}
 }
 

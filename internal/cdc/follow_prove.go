@@ -49,10 +49,14 @@ func (f *follower) proveTerm(ctx context.Context, tick <-chan time.Time) {
 	f.l.flush.open()
 	wake := f.l.flush.waking()
 	defer f.l.flush.retire(wake, errNotFollowing)
+	stuck := standstill{hurry: hesitation}
 	for ctx.Err() == nil {
-		goes, err := f.probe(ctx, side, term)
+		goes, err := f.probe(ctx, side, term, &stuck)
 		switch {
 		case !goes:
+			if err != nil {
+				f.l.trouble("freshness", err)
+			}
 			return
 		case err == nil:
 			side.wait.reset()
@@ -69,20 +73,35 @@ func (f *follower) proveTerm(ctx context.Context, tick <-chan time.Time) {
 			return
 		case <-tick:
 		case <-wake:
+		case <-stuck.again(f.l.guard.Applied()):
 		}
 	}
 }
 
 // probe asks once. It reports whether the term goes on.
-func (f *follower) probe(ctx context.Context, side *side, term int) (bool, error) {
+func (f *follower) probe(ctx context.Context, side *side, term int, stuck *standstill) (bool, error) {
 	waiters := f.l.flush.take() // R6: before the question is asked
 	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
 	lsn, err := flushPosition(ctx, side)
 	answer(waiters, flushAnswer{lsn, err})
-	if err != nil {
-		return f.proves(term), err
+	goes, proven := f.proves(term), false
+	if err == nil {
+		goes, proven, err = f.answered(question{term, before, asked}, lsn)
 	}
-	return f.answered(question{term, before, asked}, lsn)
+	switch {
+	case !goes || err != nil:
+	case proven:
+		stuck.over()
+	default:
+		// When nobody waits, the leader sees to it.
+		if stuck.wait(len(waiters) > 0, lsn); len(waiters) > 0 {
+			f.want()
+		}
+		if applied := f.l.guard.Applied(); stuck.urgent(applied) && stuck.lasts(lsn, applied) {
+			err = nudge(ctx, side)
+		}
+	}
+	return goes, err
 }
 
 // question is one to the primary: how far is its log flushed?
@@ -99,20 +118,20 @@ func (f *follower) proves(term int) bool {
 	return f.mu.term == term && f.mu.proving
 }
 
-// answered takes the primary's answer. It reports whether the term goes on.
-func (f *follower) answered(q question, lsn coherence.LSN) (bool, error) {
+// answered takes the primary's answer: whether the term goes on, and whether
+// all of the log up to the answer has been applied.
+func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.mu.term != q.term || !f.mu.proving {
-		return false, nil
+		return false, false, nil
 	}
 	if lsn < q.before {
 		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
 		f.review()
-		return false, fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
+		return false, false, fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
 	}
-	f.l.guard.Probe(lsn, q.asked)
-	return true, nil
+	return true, f.l.guard.Probe(lsn, q.asked), nil
 }
 
 // retire shuts f if it is still the one that wake belongs to: a session may

@@ -98,7 +98,7 @@ func (s *session) prove(ctx context.Context) error {
 	tick := time.NewTicker(s.l.cfg.probeInterval())
 	defer tick.Stop()
 	wake := s.l.flush.waking()
-	var stuck standstill
+	stuck := standstill{hurry: func() time.Duration { return leaderHurry }}
 	for {
 		err := s.probe(ctx, side, &stuck)
 		switch {
@@ -119,6 +119,7 @@ func (s *session) prove(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case <-wake:
+		case <-stuck.again(s.l.guard.Applied()):
 		}
 	}
 }
@@ -133,12 +134,13 @@ func (s *session) probe(ctx context.Context, side *side, stuck *standstill) erro
 		return err
 	}
 	if s.l.guard.Probe(lsn, asked) {
-		stuck.since = time.Time{}
+		stuck.over()
 		return nil
 	}
 	s.ask()
+	stuck.wait(len(waiters) > 0, lsn)
 	if stuck.lasts(lsn, s.l.guard.Applied()) {
-		return s.nudge(ctx, side)
+		return nudge(ctx, side)
 	}
 	return nil
 }
@@ -149,39 +151,4 @@ func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {
 		return 0, fmt.Errorf("ask for the flush position: %w", err)
 	}
 	return coherence.ParseLSN(text)
-}
-
-// standstillAfter is how long a log must stand still in the middle of a record
-// before it is nudged.
-const standstillAfter = 250 * time.Millisecond
-
-// standstill notices a log that has been flushed to the middle of a record
-// and stays there. The WAL writer flushes whole pages and leaves the rest of
-// the last record until somebody commits, which on a quiet server may take
-// 15 seconds; and the walsender sends no position inside a record.
-type standstill struct {
-	since          time.Time
-	flush, applied coherence.LSN
-}
-
-// lasts tells whether neither position has moved for a while.
-func (s *standstill) lasts(flush, applied coherence.LSN) bool {
-	if s.since.IsZero() || s.flush != flush || s.applied != applied {
-		*s = standstill{time.Now(), flush, applied}
-		return false
-	}
-	return time.Since(s.since) >= standstillAfter
-}
-
-// nudge commits an empty message, which flushes the log to the end of a
-// record. It is a hundred bytes of WAL.
-func (s *session) nudge(ctx context.Context, side *side) error {
-	conn, err := side.open(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	_, err = emit(ctx, conn, "")
-	return err
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
 
@@ -99,5 +100,55 @@ func TestLogThatEndsInsideARecordIsNudged(t *testing.T) {
 		now := r.cfg.Now()
 		patient(t, 5*time.Second, "a proof of freshness", func() bool { return r.guard.Proven() > now })
 		writer.exec("COMMIT")
+	}
+}
+
+// A strict read that gets such a position doesn't wait for the nudge that a
+// quiet log would get: it is answered within the time that strict_wait gives,
+// on the leader and on a follower.
+func TestStrictReadNudgesALogThatEndsInsideARecord(t *testing.T) {
+	const enough = 100 * time.Millisecond // far below standstillAfter
+	p := testbed.NewPostgres(t, map[string]string{"autovacuum": "off"})
+	f := newFleet(t, p.URL("postgres"), testbed.SharedRedis(t))
+	leader := f.join()
+	f.ready(leader)
+	f.role(leader, roleLeader)
+	follower := f.join()
+	f.ready(follower)
+	f.exec("CREATE TABLE other (note text)")
+	f.agree(leader, follower)
+	for name, r := range map[string]*rig{"leader": leader, "follower": follower} {
+		best := time.Duration(0)
+		for range 20 {
+			before := f.position()
+			f.exec("BEGIN", "INSERT INTO other SELECT repeat('x', 700) FROM generate_series(1, 100)")
+			eventually(t, "the WAL writer has flushed", func() bool {
+				at, err := coherence.ParseLSN(leader.text("SELECT pg_current_wal_flush_lsn()"))
+				return err == nil && at > before
+			})
+			began, now := time.Now(), r.cfg.Now()
+			proven, cancel := r.guard.WaitProven(now)
+			if _, err := r.listener.FlushPosition(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-proven:
+			case <-time.After(patience):
+				t.Fatalf("the %s is not proven fresh", name)
+			}
+			cancel()
+			if took := time.Since(began); best == 0 || took < best {
+				best = took
+			}
+			f.exec("COMMIT")
+			f.agree(leader, follower)
+			if best < enough {
+				break
+			}
+		}
+		testbed.Measured(t, "a strict read on the %s while the log ends inside a record: %v", name, best)
+		if best >= enough {
+			t.Errorf("the fastest strict read on the %s took %v", name, best)
+		}
 	}
 }

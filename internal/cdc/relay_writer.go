@@ -28,6 +28,9 @@ type relayWriter struct {
 	cut       uint64 // where the stream is cut with the unsent entry
 	trimmed   bool   // that has been decided
 	sentAt    time.Time
+	pace      pace      // between two entries, for the sake of Redis
+	askedAt   time.Time // whether a follower's strict reads wait
+	wanted    bool      // they do
 	keyframes uint64    // the sequence of the last
 	keyedAt   time.Time // when that was
 
@@ -197,6 +200,9 @@ func (w *relayWriter) write(ctx context.Context) error {
 // worth an entry yet; 0: until somebody says more.
 func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
 	for {
+		if rest := w.pace.pause() - time.Since(w.sentAt); rest > 0 {
+			return rest, nil
+		}
 		b, ok := w.take()
 		if !ok {
 			return 0, errGivenUp
@@ -205,7 +211,7 @@ func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
 		if b.count == 0 {
 			since := time.Since(w.sentAt)
 			switch moved := b.applied > w.at.applied || mark > w.at.watermark; {
-			case moved && since < markPause:
+			case moved && since < markPause && !w.demanded(ctx):
 				return markPause - since, nil
 			case !moved && time.Since(w.keyedAt) < heartbeatEvery:
 				if w.at.watermark < w.at.applied {
@@ -302,6 +308,9 @@ func (w *relayWriter) add(ctx context.Context, e *entry) error {
 // restarted empty, gone back to an old copy, or failed over to one.
 func (w *relayWriter) check(ctx context.Context) error {
 	newest, err := w.f.stream.last(ctx)
+	if waiting, err := w.f.stream.waiting(ctx); err == nil {
+		w.pace.counted(waiting)
+	}
 	switch {
 	case err != nil:
 		return nil // the next entry will tell

@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +17,12 @@ import (
 	"walpurge/internal/testbed"
 )
 
-func TestMain(m *testing.M) { testbed.Main(m) }
+func TestMain(m *testing.M) {
+	if job := os.Getenv(leaderVariable); job != "" {
+		os.Exit(leadAlone(job))
+	}
+	testbed.Main(m)
+}
 
 // patience bounds every wait of these tests.
 const patience = 30 * time.Second
@@ -92,15 +98,13 @@ type notes struct {
 	settled int
 	rows    int
 	biggest int
-	applied map[coherence.LSN]time.Time // when, unless nil
+	lag     lag
 }
 
-func (n *notes) Applied(tx *coherence.Transaction, p *coherence.Purge, _ time.Duration) {
+func (n *notes) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Duration) {
+	n.lag.note(tx)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.applied != nil {
-		n.applied[tx.End] = time.Now()
-	}
 	for _, table := range tx.Rows {
 		for _, count := range table {
 			n.rows += count

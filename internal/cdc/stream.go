@@ -43,6 +43,12 @@ type streamServer interface {
 	upTo(ctx context.Context, seq uint64) (streamed, error)
 	// highest is the highest sequence ever added, as far as the server remembers.
 	highest(ctx context.Context) (uint64, error)
+	// waiting is how many readers wait for something, of this stream or another.
+	waiting(ctx context.Context) (int, error)
+	// want says, for a while, that somebody wants entries at once; wanted tells
+	// whether it has been said.
+	want(ctx context.Context, life time.Duration) error
+	wanted(ctx context.Context) (bool, error)
 }
 
 // addition is an entry to be added, and what goes with it.

@@ -22,6 +22,8 @@ type memoryStream struct {
 	last    uint64    // survives the entries
 	expires time.Time // zero: never
 	changed chan struct{}
+	readers int       // that wait
+	wish    time.Time // until when entries are wanted at once
 }
 
 func newMemoryStream() *memoryStream { return &memoryStream{changed: make(chan struct{})} }
@@ -70,6 +72,25 @@ func (m *memoryStream) restore(old *memoryStream) {
 	m.exists, m.entries, m.last, m.expires = old.exists, slices.Clone(old.entries), old.last, old.expires
 }
 
+func (m *memoryStream) waiting(context.Context) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.readers, nil
+}
+
+func (m *memoryStream) want(_ context.Context, life time.Duration) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.wish = time.Now().Add(life)
+	return nil
+}
+
+func (m *memoryStream) wanted(context.Context) (bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Now().Before(m.wish), nil
+}
+
 var errStreamID = errors.New("the ID must be greater than 0-0")
 
 func (m *memoryStream) append(_ context.Context, a *addition) (found bool, err error) {
@@ -109,8 +130,12 @@ func (m *memoryStream) after(ctx context.Context, seq uint64, block time.Duratio
 			found = slices.Clone(m.entries[i:min(len(m.entries), i+relayPage)])
 		}
 		changed := m.changed
+		waits := found == nil && block != 0
+		if waits {
+			m.readers++
+		}
 		m.mu.Unlock()
-		if found != nil || block == 0 {
+		if !waits {
 			return found, nil
 		}
 		select {
@@ -118,6 +143,11 @@ func (m *memoryStream) after(ctx context.Context, seq uint64, block time.Duratio
 		case <-timeout.C:
 			block = 0
 		case <-ctx.Done():
+		}
+		m.mu.Lock()
+		m.readers--
+		m.mu.Unlock()
+		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
 	}
