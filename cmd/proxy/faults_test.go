@@ -4,65 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	toxiproxy "github.com/Shopify/toxiproxy/v2"
-	"github.com/rs/zerolog"
-
 	"walpurge/internal/testbed"
 )
-
-// cable is a TCP connection to a server that a test can cut.
-type cable struct {
-	t     testing.TB
-	proxy *toxiproxy.Proxy
-}
-
-// newCable returns a cable and the server's URL through it.
-func newCable(t testing.TB, server string) (*cable, string) {
-	t.Helper()
-	u, err := url.Parse(server)
-	if err != nil {
-		t.Fatal(err)
-	}
-	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	p := toxiproxy.NewProxy(api, t.Name(), "127.0.0.1:0", u.Host)
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	u.Host = p.Listen
-	return &cable{t, p}, u.String()
-}
-
-// cut closes all connections and refuses new ones, until mend.
-func (c *cable) cut() { c.proxy.Stop() }
-
-func (c *cable) mend() {
-	c.t.Helper()
-	if err := c.proxy.Start(); err != nil {
-		c.t.Fatal(err)
-	}
-}
-
-// stall keeps connections open and lets nothing through, until flow.
-func (c *cable) stall() {
-	c.t.Helper()
-	for _, stream := range []string{"upstream", "downstream"} {
-		toxic := fmt.Sprintf(`{"name":%q,"type":"timeout","stream":%q,"attributes":{"timeout":0}}`, stream, stream)
-		if _, err := c.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
-			c.t.Fatal(err)
-		}
-	}
-}
-
-func (c *cable) flow() {
-	c.t.Helper()
-	c.proxy.Toxics.ResetToxics(c.t.Context())
-}
 
 // TestListenerCutOff: cut off from PostgreSQL, the proxy stops serving hits
 // within max_lag, requests reach the origin, and once the connection is back

@@ -20,15 +20,23 @@ const untilEOF = "until EOF"
 // own, and waits until it is ready.
 func (r *rig) peer() *rig {
 	r.t.Helper()
+	p := r.startPeer(r.config)
+	p.ready()
+	return p
+}
+
+// startPeer starts a proxy with that configuration, as a process of its own.
+func (r *rig) startPeer(config string) *rig {
+	r.t.Helper()
 	p := &rig{
-		t: r.t, dbURL: r.dbURL, db: r.db, redis: r.redis, origin: r.origin, config: r.config,
+		t: r.t, dbURL: r.dbURL, db: r.db, redis: r.redis, origin: r.origin, config: config,
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}},
 	}
 	exe, err := os.Executable()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	cmd := exec.Command(exe, "run", "-config", r.config)
+	cmd := exec.Command(exe, "run", "-config", config)
 	cmd.Env = append(os.Environ(), "WALPURGE_PROXY="+untilEOF)
 	input, err := cmd.StdinPipe()
 	if err != nil {
@@ -83,13 +91,13 @@ func (r *rig) peer() *rig {
 	case <-time.After(20 * time.Second):
 		r.t.Fatal("the peer did not listen within 20 s")
 	}
-	p.ready()
 	return p
 }
 
 // kill ends a peer as kill -9 does.
 func (r *rig) kill() {
 	r.t.Helper()
+	r.dead.Store(true)
 	if err := r.process.Kill(); err != nil {
 		r.t.Fatal(err)
 	}

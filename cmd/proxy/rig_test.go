@@ -40,6 +40,9 @@ type rig struct {
 	peers    []*rig // more proxies on the same database, Redis and origin, each a process
 	process  *os.Process
 	host     string // what requests name; empty: the proxy's address
+	options  rigOptions
+	mark     atomic.Uint64 // a watermark that the proxy has reported
+	dead     atomic.Bool   // the process has been killed
 }
 
 // rigRoutes declares what the listings service's responses are computed from.
@@ -70,6 +73,7 @@ type rigOptions struct {
 	extra   string // more configuration
 	pending bool   // don't wait until ready
 	proxies int    // how many; all but the first are processes of their own
+	away    bool   // no proxy yet: the test starts processes with startPeer
 }
 
 // newRig starts everything and waits until the proxy is ready.
@@ -104,19 +108,30 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	if o.pgURL == "" {
 		o.pgURL = r.dbURL
 	}
-	file := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\norigin: %s\npostgres:\n  url: %q\n  slot: %s\n", r.origin.URL, o.pgURL, slotName(r.dbURL))
-	if o.redis != "" {
-		file += fmt.Sprintf("redis:\n  url: %s\n  namespace: %s\n", o.redis, slotName(r.dbURL))
-	}
-	r.config = filepath.Join(t.TempDir(), "proxy.yaml")
-	if err := os.WriteFile(r.config, []byte(file+o.extra+o.routes), 0o600); err != nil {
-		t.Fatal(err)
+	r.options = o
+	r.config = r.configure(o.pgURL, o.redis)
+	if o.away {
+		return r
 	}
 	r.start(!o.pending)
 	for range o.proxies - 1 {
 		r.peers = append(r.peers, r.peer())
 	}
 	return r
+}
+
+// configure writes a proxy's configuration and returns its path.
+func (r *rig) configure(pgURL, redisURL string) string {
+	r.t.Helper()
+	file := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\norigin: %s\npostgres:\n  url: %q\n  slot: %s\n", r.origin.URL, pgURL, slotName(r.dbURL))
+	if redisURL != "" {
+		file += fmt.Sprintf("redis:\n  url: %s\n  namespace: %s\n", redisURL, slotName(r.dbURL))
+	}
+	path := filepath.Join(r.t.TempDir(), "proxy.yaml")
+	if err := os.WriteFile(path, []byte(file+r.options.extra+r.options.routes), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
+	return path
 }
 
 // slotName makes a name that no other database's proxy uses.

@@ -2,7 +2,6 @@ package cdc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -104,7 +103,7 @@ func (s *session) prove(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.Is(err, errOtherServer):
+		case endsSession(err):
 			return err
 		case err != nil:
 			s.l.trouble("freshness", err)

@@ -134,6 +134,31 @@ func TestHeldCommitSurvivesARestart(t *testing.T) {
 	second.proven()
 }
 
+// TestShutdownDoesNotWaitForUs: a server that shuts down waits until its
+// walsenders' clients have confirmed everything. What is pending can't be
+// confirmed without a connection, and the server takes none any more.
+func TestShutdownDoesNotWaitForUs(t *testing.T) {
+	p := testbed.NewPostgres(t, nil)
+	url := p.URL("postgres")
+	newClient(t, url).exec(rooms, `INSERT INTO rooms VALUES (1)`)
+	r := listen(t, config(t, url, watchRooms()))
+	r.caughtUp()
+	if err := p.Set(t.Context(), "synchronous_standby_names", "nobody"); err != nil {
+		t.Fatal(err)
+	}
+	writer := newClient(t, url)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := writer.conn.Exec(context.Background(), "UPDATE rooms SET price = 5")
+		ended <- err
+	}()
+	eventually(t, "the commit is decoded and pending", func() bool { return r.guard.Pending() == 1 })
+	if err := p.Stop("fast"); err != nil {
+		t.Fatal(err)
+	}
+	<-ended
+}
+
 func TestSynchronousStandbyIsRefused(t *testing.T) {
 	p := testbed.NewPostgres(t, nil)
 	url := p.URL("postgres")

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // side is an ordinary connection beside the replication connection, for one
@@ -30,6 +31,10 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 	}
 	s.conn = nil
 	conn, err := s.cfg.connect(ctx)
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && answer.Code == "57P03" { // cannot_connect_now
+		return nil, fmt.Errorf("%w: %w", errShuttingDown, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -38,6 +43,18 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 	}
 	s.conn = conn
 	return conn, nil
+}
+
+// errShuttingDown says that the server takes no connections any more. It has
+// ended those for queries, and its walsender stays until everything it has sent
+// is confirmed. What is pending can't be: nobody is left to ask whether it is
+// visible (R5). So the stream has to end, or the server never does.
+var errShuttingDown = errors.New("the server is shutting down or starting")
+
+// endsSession tells whether err on a side connection is more than trouble with
+// that connection.
+func endsSession(err error) bool {
+	return errors.Is(err, errOtherServer) || errors.Is(err, errShuttingDown)
 }
 
 // verify asks who answers: behind one name there may be several servers.

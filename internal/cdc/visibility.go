@@ -2,7 +2,6 @@ package cdc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -74,7 +73,7 @@ func (s *session) watchVisibility(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if errors.Is(err, errOtherServer) {
+			if endsSession(err) {
 				return err
 			}
 			s.l.trouble("visibility", err)

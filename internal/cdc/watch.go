@@ -36,7 +36,7 @@ func (s *session) watch(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &doubted), errors.Is(err, errOtherServer), errors.Is(err, errWaitedFor), errors.Is(err, errStreamGone):
+		case errors.As(err, &doubted), endsSession(err), errors.Is(err, errWaitedFor), errors.Is(err, errStreamGone):
 			return err
 		case err != nil:
 			s.l.trouble("catalogue", err)

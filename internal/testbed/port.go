@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"testing"
 )
 
 const (
@@ -13,6 +14,17 @@ const (
 	// portTries bounds how often a server is started again on another port because its port was taken.
 	portTries = 5
 )
+
+// FreeAddress is an address of 127.0.0.1 whose port nobody listens on, for a test's own server. It may be closed and
+// opened again: the kernel gives the port to nobody's outgoing connection.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
 
 // freePort finds a port of 127.0.0.1 that nobody listens on at this moment. It stays below the range from which the
 // kernel takes ports for outgoing connections: a server that is stopped and started again would sooner or later find

@@ -32,6 +32,7 @@ type Postgres struct {
 	link         string // what the caller asked for, if that is a symbolic link to dir now
 	dir          string // lock, log, data/
 	lock         *os.File
+	settings     map[string]string
 	port         int
 
 	mu      sync.Mutex
@@ -54,28 +55,33 @@ func StartPostgres(ctx context.Context, dir string, settings map[string]string) 
 	if err != nil {
 		return nil, err
 	}
-	p := &Postgres{installation: in}
+	p := &Postgres{installation: in, settings: settings}
 	if err := p.place(dir); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", dir, err)
 	}
 	if err := in.createCluster(ctx, p.data()); err != nil {
 		return nil, errors.Join(fmt.Errorf("create a cluster: %w", err), p.Close())
 	}
-	for range portTries {
-		if p.port, err = freePort(); err != nil {
-			break
-		}
-		if err = p.configure(settings); err != nil {
-			break
-		}
-		if err = p.Start(ctx); !errors.Is(err, errPortTaken) {
-			break
-		}
-	}
-	if err != nil {
+	if err := p.startSomewhere(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
+}
+
+// startSomewhere configures the cluster for a free port and starts its server there.
+func (p *Postgres) startSomewhere(ctx context.Context) (err error) {
+	for range portTries {
+		if p.port, err = freePort(); err != nil {
+			return err
+		}
+		if err = p.configure(p.settings); err != nil {
+			return err
+		}
+		if err = p.Start(ctx); !errors.Is(err, errPortTaken) {
+			return err
+		}
+	}
+	return err
 }
 
 // place claims dir, or a temporary directory and makes dir a link to it.

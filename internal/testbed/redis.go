@@ -69,6 +69,9 @@ func (r *Redis) URL() string { return fmt.Sprintf("redis://%s/0", r.address()) }
 // Log is the path of the server's log.
 func (r *Redis) Log() string { return filepath.Join(r.dir, "log") }
 
+// Dir is the server's working directory, for tests that change what it has saved while it is stopped.
+func (r *Redis) Dir() string { return r.dir }
+
 func (r *Redis) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)) }
 
 // Start starts a stopped server again on its port and returns when it answers. It is empty then, unless its
