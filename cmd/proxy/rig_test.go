@@ -40,6 +40,7 @@ type rig struct {
 	peers    []*rig // more proxies on the same database, Redis and origin, each a process
 	process  *os.Process
 	host     string // what requests name; empty: the proxy's address
+	logged   *lines // by the proxy
 }
 
 // rigRoutes declares what the listings service's responses are computed from.
@@ -160,6 +161,8 @@ func (r *rig) start(wait bool) {
 		ended <- err
 	}()
 	addresses := make(chan [2]string, 1)
+	kept := &lines{}
+	r.logged = kept
 	go func() {
 		var found [2]string
 		lines := bufio.NewScanner(logs)
@@ -169,6 +172,7 @@ func (r *rig) start(wait bool) {
 			if os.Getenv("RIG_LOG") != "" {
 				fmt.Fprintln(os.Stderr, line)
 			}
+			kept.add(line)
 			if strings.Contains(line, "msg=listening") {
 				found[0], found[1] = logValue(line, "addr"), logValue(line, "admin")
 				addresses <- found
