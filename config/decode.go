@@ -12,6 +12,8 @@ type decoder struct {
 	src      *source
 	config   *Config
 	problems []Problem
+
+	describing *description // nil: reading
 }
 
 func (d *decoder) fail(pos Pos, format string, args ...any) {
@@ -36,6 +38,9 @@ type field struct {
 // by a space. It returns the positions of the values by key.
 func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 	given := map[string]Pos{}
+	if d.noteFields(path, fields) {
+		return given
+	}
 	if n.kind != mapping {
 		if !n.broken {
 			d.fail(n.pos, "%s wants keys and values, not %s; write KEY: VALUE lines", whole(path), n.what())
@@ -126,6 +131,9 @@ func (d *decoder) noteSecret(raw string) {
 
 // text returns the scalar's text. An empty one is a problem too.
 func (d *decoder) text(n *node, key string) (string, bool) {
+	if d.note(anyScalar) {
+		return "", false
+	}
 	switch {
 	case n.broken:
 		return "", false
@@ -144,6 +152,9 @@ func (d *decoder) text(n *node, key string) (string, bool) {
 
 // list calls read for each element of a list.
 func (d *decoder) list(n *node, key, example string, read func(*node)) {
+	if d.noteList(read) {
+		return
+	}
 	if n.kind != sequence {
 		if !n.broken {
 			d.fail(n.pos, "%s wants a list, not %s; write %s", key, n.what(), example)
@@ -162,6 +173,9 @@ func (d *decoder) list(n *node, key, example string, read func(*node)) {
 }
 
 func (d *decoder) size(n *node, key string, into *Size, low, high Size) {
+	if d.note(sizeShape(low, high)) {
+		return
+	}
 	text, ok := d.text(n, key)
 	if !ok {
 		return
@@ -180,6 +194,9 @@ func (d *decoder) size(n *node, key string, into *Size, low, high Size) {
 }
 
 func (d *decoder) duration(n *node, key string, into *time.Duration, low, high time.Duration) bool {
+	if d.note(durationShape(low, high)) {
+		return false
+	}
 	text, ok := d.text(n, key)
 	if !ok {
 		return false
@@ -200,6 +217,9 @@ func (d *decoder) duration(n *node, key string, into *time.Duration, low, high t
 }
 
 func (d *decoder) integer(n *node, key string, into *int, low, high int) {
+	if d.note(integerShape(low, high)) {
+		return
+	}
 	text, ok := d.text(n, key)
 	if !ok {
 		return
@@ -217,6 +237,9 @@ func (d *decoder) integer(n *node, key string, into *int, low, high int) {
 
 // choice reads one of a few words. It returns the word's index, or -1.
 func (d *decoder) choice(n *node, key string, words ...string) int {
+	if d.note(choiceShape(words)) {
+		return -1
+	}
 	text, ok := d.text(n, key)
 	if !ok {
 		return -1

@@ -11,6 +11,7 @@ import (
 const forever = 100 * 365 * day
 
 func (d *decoder) routes(n *node) {
+	d.note(shape{"type": "null"})
 	if n.kind == null { // "routes:" with every route commented out
 		return
 	}

@@ -12,6 +12,9 @@ var (
 )
 
 func (d *decoder) where(n *node) []Condition {
+	if d.note(whereShape()) {
+		return nil
+	}
 	if n.kind != mapping {
 		d.fail(n.pos, "where wants keys and values, not %s; write COLUMN: VALUE lines", n.what())
 		return nil

@@ -151,6 +151,9 @@ func validPort(u *url.URL) bool {
 }
 
 func (d *decoder) audit(n *node) {
+	if d.note(shareShape()) {
+		return
+	}
 	text, ok := d.text(n, "audit")
 	if !ok {
 		return

@@ -2,27 +2,16 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"walpurge/config"
 )
-
-const usage = `walpurge: a cache that follows the database
-
-usage: proxy COMMAND -config FILE [arguments]
-
-  run       serve
-  check     say what is wrong with the configuration, and with the database for it
-  setup     prepare the database: publication, slot, replica identity (-print shows the SQL)
-  explain   say how a request is cached: proxy explain -config FILE 'GET /api/listings?city=Lagos'
-  purge     drop groups of responses: proxy purge -config FILE GROUP…
-
-"proxy COMMAND -h" lists a command's flags.
-`
 
 // usageError is a mistake on the command line or in the configuration: exit
 // status 2.
@@ -30,70 +19,108 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// answeredError is a failure that the command has told of in its own answer: only
+// the exit status is left.
+type answeredError struct{ error }
+
+func (e answeredError) Unwrap() error { return e.error }
+
 // report prints err and returns the exit status: 0 asked to stop, 1 run-time
 // failure, 2 usage or configuration.
 func report(err error, stderr io.Writer) int {
 	var mistake usageError
 	var problems *config.Errors
+	var answered answeredError
+	if errors.As(err, &answered) {
+		stderr = io.Discard
+	}
 	switch {
 	case err == nil || errors.Is(err, flag.ErrHelp):
 		return 0
 	case errors.As(err, &problems):
-		fmt.Fprintln(stderr, problems.Error())
+		fmt.Fprintln(stderr, coloured(newPalette(stderr), problems))
 		return 2
 	case errors.As(err, &mistake):
-		fmt.Fprintln(stderr, "proxy:", err)
+		fmt.Fprintln(stderr, newPalette(stderr).bad("proxy:"), err)
 		return 2
 	}
-	fmt.Fprintln(stderr, "proxy:", err)
+	fmt.Fprintln(stderr, newPalette(stderr).bad("proxy:"), err)
 	return 1
+}
+
+// coloured is what is wrong with a file, its places emphasised.
+func coloured(p palette, problems *config.Errors) string {
+	text := problems.Error()
+	if !p {
+		return text
+	}
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if place, message, ok := strings.Cut(line, ": "); ok && !strings.HasPrefix(line, " ") {
+			lines[i] = p.bold(place+":") + " " + p.bad(message)
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // run is the program.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	commands := map[string]func(context.Context, *command) error{
-		"run": serve, "check": check, "setup": setup, "explain": explain, "purge": purge,
-	}
 	if len(args) == 0 {
-		fmt.Fprint(stderr, usage)
+		printUsage(stderr)
 		return usageError{errors.New("no command given")}
 	}
-	do, known := commands[args[0]]
-	switch {
-	case known:
-		c := &command{FlagSet: flag.NewFlagSet("proxy "+args[0], flag.ContinueOnError), stdout: stdout, stderr: stderr}
-		c.SetOutput(io.Discard) // a mistake is reported once, by report
-		c.StringVar(&c.file, "config", "", "the configuration `FILE`")
+	if v := findVerb(args[0]); v != nil {
+		c := newCommand(v, stdout, stderr)
 		c.args = args[1:]
-		return do(ctx, c)
-	case args[0] == "help" || args[0] == "-h" || args[0] == "-help" || args[0] == "--help":
-		fmt.Fprint(stdout, usage)
+		return v.run(ctx, c)
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		if len(args) > 1 {
+			v := findVerb(args[1])
+			if v == nil {
+				return usageError{fmt.Errorf("there is no command %q; use one of %s", args[1], verbNames())}
+			}
+			newCommand(v, stdout, stderr).help(stdout)
+			return nil
+		}
+		printUsage(stdout)
 		return nil
 	}
-	fmt.Fprint(stderr, usage)
-	return usageError{fmt.Errorf("there is no command %q; use one of run, check, setup, explain, purge", args[0])}
+	printUsage(stderr)
+	return usageError{fmt.Errorf("there is no command %q; use one of %s", args[0], verbNames())}
 }
 
 // command is one call of the program: its flags, its output and, after load,
 // its configuration.
 type command struct {
 	*flag.FlagSet
+	verb           *verb
 	args           []string
 	file           string
+	json           bool
+	print          bool // of setup
+	status         statusFlags
 	config         *config.Config
 	stdout, stderr io.Writer
 }
 
-// load reads the flags and the configuration. Arguments may stand before or
-// after the flags.
-func (c *command) load() error {
+func newCommand(v *verb, stdout, stderr io.Writer) *command {
+	c := &command{FlagSet: flag.NewFlagSet("proxy "+v.name, flag.ContinueOnError), verb: v, stdout: stdout, stderr: stderr}
+	c.SetOutput(io.Discard) // a mistake is reported once, by report
+	if v.flags != nil {
+		v.flags(c)
+	}
+	return c
+}
+
+// parse reads the flags. Arguments may stand before or after them.
+func (c *command) parse() error {
 	var rest []string
 	for args := c.args; ; {
 		if err := c.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
-				fmt.Fprintf(c.stdout, "usage: %s -config FILE\n", c.Name())
-				c.SetOutput(c.stdout)
-				c.PrintDefaults()
+				c.help(c.stdout)
 				return err
 			}
 			return usageError{fmt.Errorf("%w; see %s -h", err, c.Name())}
@@ -105,12 +132,27 @@ func (c *command) load() error {
 		args = c.Args()[1:]
 	}
 	c.args = rest
+	return nil
+}
+
+// load reads the flags and the configuration.
+func (c *command) load() error {
+	if err := c.parse(); err != nil {
+		return err
+	}
 	if c.file == "" {
 		return usageError{fmt.Errorf("no configuration given; use %s -config FILE", c.Name())}
 	}
 	var err error
 	c.config, err = config.Load(c.file, os.LookupEnv)
 	return err
+}
+
+// printJSON writes v as the command's answer.
+func (c *command) printJSON(v any) error {
+	e := json.NewEncoder(c.stdout)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
 }
 
 // noArguments refuses what the command doesn't take.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 // explain says how a request is cached: its route, its key, what it depends
 // on, and which changes purge it. A running proxy is not asked.
 func explain(ctx context.Context, c *command) error {
-	asJSON := c.Bool("json", false, "print JSON")
 	if err := c.load(); err != nil {
 		return err
 	}
@@ -50,10 +48,10 @@ func explain(ctx context.Context, c *command) error {
 	if err != nil {
 		return usageError{fmt.Errorf("%q is no request: %w; give for instance 'GET /path?name=value'", strings.Join(c.args, " "), err)}
 	}
-	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(e)
+	if c.json {
+		return c.printJSON(e)
 	}
-	c.print(e, target)
+	c.printExplanation(e, target)
 	if note != "" {
 		fmt.Fprintln(c.stderr, note)
 	}
@@ -98,7 +96,7 @@ func (c *command) tables(ctx context.Context) (tables []coherence.Table, note st
 	return tables, fmt.Sprintf("note: the database was not asked, so types were not checked: %v", err), nil
 }
 
-func (c *command) print(e *proxycache.Explanation, target string) {
+func (c *command) printExplanation(e *proxycache.Explanation, target string) {
 	line := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(c.stdout, "%-12s %s\n", name, value)

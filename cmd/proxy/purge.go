@@ -26,6 +26,9 @@ func purge(ctx context.Context, c *command) error {
 	if err != nil {
 		return err
 	}
+	if c.json {
+		return c.printJSON(map[string]any{"groups": c.args, "position": lsn.String()})
+	}
 	fmt.Fprintf(c.stdout, "purged at %s\n", lsn)
 	return nil
 }

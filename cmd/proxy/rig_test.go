@@ -43,6 +43,7 @@ type rig struct {
 	options  rigOptions
 	mark     atomic.Uint64 // a watermark that the proxy has reported
 	dead     atomic.Bool   // the process has been killed
+	logged   *lines        // by the proxy
 }
 
 // rigRoutes declares what the listings service's responses are computed from.
@@ -175,6 +176,8 @@ func (r *rig) start(wait bool) {
 		ended <- err
 	}()
 	addresses := make(chan [2]string, 1)
+	kept := &lines{}
+	r.logged = kept
 	go func() {
 		var found [2]string
 		lines := bufio.NewScanner(logs)
@@ -184,6 +187,7 @@ func (r *rig) start(wait bool) {
 			if os.Getenv("RIG_LOG") != "" {
 				fmt.Fprintln(os.Stderr, line)
 			}
+			kept.add(line)
 			if strings.Contains(line, "msg=listening") {
 				found[0], found[1] = logValue(line, "addr"), logValue(line, "admin")
 				addresses <- found

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"os"
+	"os/signal"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -23,7 +25,9 @@ func TestMain(m *testing.M) {
 		}()
 		os.Exit(report(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
 	default:
-		os.Exit(report(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		defer stop()
+		os.Exit(report(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
 	}
 	testbed.Main(m)
 }
@@ -40,6 +44,7 @@ func TestCommandLine(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DATABASE_URL", testbed.Database(e.T().(testing.TB)))
 			e.Setenv("WALPURGE_PROXY", "1")
+			e.Setenv("PROXY", exe)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -49,6 +54,19 @@ func TestCommandLine(t *testing.T) {
 					ts.Fatalf("proxy failed: %v", err)
 				case err == nil && neg:
 					ts.Fatalf("proxy succeeded")
+				}
+			},
+			// eventually runs a command until it succeeds.
+			"eventually": func(ts *testscript.TestScript, _ bool, args []string) {
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				deadline := time.After(30 * time.Second)
+				for args[0] = exe; ts.Exec(exe, args[1:]...) != nil; {
+					select {
+					case <-tick.C:
+					case <-deadline:
+						ts.Fatalf("waited 30 s in vain: %v", args[1:])
+					}
 				}
 			},
 		},

@@ -8,6 +8,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -28,9 +31,13 @@ func serve(ctx context.Context, c *command) error {
 	if err := c.noArguments(); err != nil {
 		return err
 	}
+	// Asked early, a reload waits; otherwise it would end the program.
+	reload := make(chan os.Signal, 1)
+	signal.Notify(reload, syscall.SIGHUP)
+	defer signal.Stop(reload)
 	log := logger(c.config, c.stderr)
 	began := time.Now()
-	s := &sidecar{config: c.config, log: log, now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }}
+	s := &sidecar{file: c.file, config: c.config, log: log, now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }}
 	defer s.close()
 
 	// The catalogue first: without the columns' types nothing can be compared,
@@ -46,11 +53,12 @@ func serve(ctx context.Context, c *command) error {
 		return err
 	}
 	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", c.config.Origin.Redacted())
-	return s.run(ctx)
+	return s.run(ctx, reload)
 }
 
 // sidecar is the running program.
 type sidecar struct {
+	file   string
 	config *config.Config
 	log    *slog.Logger
 	now    func() coherence.Nanos
@@ -129,7 +137,7 @@ func (s *sidecar) openProxy() error {
 			s.database.Relay = &cdc.Relay{Client: s.relay, Namespace: c.Redis.Namespace}
 		}
 		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
-		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, tables})
+		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy})
 		metrics.Watch(s.proxy.Registry(), s.listener)
 	}
 	return nil
@@ -165,7 +173,7 @@ func placeable(c *config.Config, key string, err error) error {
 }
 
 // run serves until ctx ends or a part fails.
-func (s *sidecar) run(ctx context.Context) error {
+func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
 	g, ctx := errgroup.WithContext(ctx)
 	// The listener outlives the requests: what is still served on the way out is
 	// proven fresh too.
@@ -177,6 +185,7 @@ func (s *sidecar) run(ctx context.Context) error {
 		})
 	}
 	g.Go(s.proxy.Serve)
+	g.Go(func() error { return s.reloads(ctx, reload) })
 	g.Go(func() error {
 		if err := s.admin.Serve(s.adminPort); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve administrators: %w", err)
@@ -193,7 +202,6 @@ func (s *sidecar) run(ctx context.Context) error {
 		if err != nil {
 			s.log.Warn("requests were cut off at the end", "error", err)
 		}
-		s.proxy = nil
 		// Nobody's page on the admin port makes stopping a failure.
 		if err := s.admin.Shutdown(drain); err != nil {
 			s.log.Warn("admin requests were cut off at the end", "error", err)
@@ -202,6 +210,7 @@ func (s *sidecar) run(ctx context.Context) error {
 		return nil
 	})
 	err := g.Wait()
+	s.proxy = nil // closed
 	s.log.Info("stopped")
 	return err
 }
@@ -228,8 +237,7 @@ func (s *sidecar) close() {
 // changes counts what is applied and shows the last of it on the dashboard.
 type changes struct {
 	*cdc.Metrics
-	proxy  *proxycache.Proxy
-	tables []coherence.Table
+	proxy *proxycache.Proxy
 }
 
 // Applied implements cdc.Observer.
@@ -239,7 +247,7 @@ func (c changes) Applied(tx *coherence.Transaction, p *coherence.Purge, took tim
 		purged := p.Tables[t] // known of the table, shown with its first operation
 		for op, rows := range ops {
 			if rows > 0 {
-				c.proxy.Changed(c.tables[t].Name, coherence.Op(op).String(), rows, purged, took)
+				c.proxy.Changed(tx.Tables()[t].Name, coherence.Op(op).String(), rows, purged, took)
 				purged = 0
 			}
 		}

@@ -10,7 +10,6 @@ import (
 
 // setup prepares the database, or prints what it would do.
 func setup(ctx context.Context, c *command) error {
-	show := c.Bool("print", false, "print the SQL and change nothing")
 	if err := c.load(); err != nil {
 		return err
 	}
@@ -21,7 +20,7 @@ func setup(ctx context.Context, c *command) error {
 	if db == nil {
 		return usageError{errors.New("nothing to set up: no route has depends_on")}
 	}
-	statements, err := cdc.Setup(ctx, *db, *show)
+	statements, err := cdc.Setup(ctx, *db, c.print)
 	if err != nil {
 		if unreachable(err) {
 			return err
@@ -34,7 +33,7 @@ func setup(ctx context.Context, c *command) error {
 	switch {
 	case len(statements) == 0:
 		fmt.Fprintln(c.stdout, "the database is ready; nothing to do")
-	case !*show:
+	case !c.print:
 		fmt.Fprintln(c.stdout, "done")
 	}
 	return nil

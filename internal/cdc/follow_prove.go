@@ -13,7 +13,7 @@ import (
 // the primary itself, and the relay has to bring everything up to the answer.
 // No clock of another machine is involved.
 func (f *follower) prove(ctx context.Context) error {
-	tick := time.NewTicker(f.l.cfg.probeInterval())
+	tick := time.NewTicker(f.l.probeInterval())
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		f.mu.Lock()
@@ -26,14 +26,14 @@ func (f *follower) prove(ctx context.Context) error {
 			}
 			continue
 		}
-		f.proveTerm(ctx, tick.C)
+		f.proveTerm(ctx, tick)
 	}
 	return nil
 }
 
 // proveTerm proves until the leader's server, the epoch or the right to prove
 // change.
-func (f *follower) proveTerm(ctx context.Context, tick <-chan time.Time) {
+func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	f.mu.Lock()
 	term, ok, changed := f.mu.term, f.mu.proving, f.mu.changed
 	var expect server
@@ -71,10 +71,11 @@ func (f *follower) proveTerm(ctx context.Context, tick <-chan time.Time) {
 		case <-ctx.Done():
 		case <-changed:
 			return
-		case <-tick:
+		case <-tick.C:
 		case <-wake:
 		case <-stuck.again(f.l.guard.Applied()):
 		}
+		tick.Reset(f.l.probeInterval())
 	}
 }
 

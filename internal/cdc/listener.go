@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -47,8 +48,11 @@ type Listener struct {
 
 	mu struct {
 		sync.Mutex
-		status Status
+		status    Status
+		rewatch   *rewatch           // asked for, and not done yet
+		interrupt context.CancelFunc // ends the session, or the wait for one
 	}
+	pace atomic.Int64 // time between two proofs of freshness
 }
 
 // history is what a session must continue to stay in the epoch.
@@ -66,6 +70,7 @@ func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, obser
 		observer = deaf{}
 	}
 	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.logger()}
+	l.SetMaxLag(cfg.MaxLag)
 	if cfg.Relay != nil {
 		l.follower = newFollower(l, *cfg.Relay, catalogue.Database)
 	}
@@ -103,15 +108,25 @@ func (l *Listener) Run(ctx context.Context) error {
 		defer stop()
 	}
 	for {
-		if !l.follow(ctx) {
+		term, end := l.term(ctx)
+		if !l.follow(ctx, term) {
+			end()
+			if ctx.Err() == nil {
+				continue
+			}
 			l.setState("stopped", nil)
 			return nil
 		}
 		began := time.Now()
-		err := l.session(ctx)
+		err := l.session(term)
+		interrupted := term.Err() != nil
+		end()
 		if ctx.Err() != nil {
 			l.setState("stopped", nil)
 			return nil
+		}
+		if interrupted {
+			continue
 		}
 		var refused *RefusalError
 		if errors.As(err, &refused) && !l.history.begun {
@@ -173,13 +188,13 @@ func (d *doubt) Error() string { return d.err.Error() }
 func (d *doubt) Unwrap() error { return d.err }
 
 // follow follows the process that leads, if there is a relay, until the slot
-// may be asked for. It tells whether ctx goes on.
-func (l *Listener) follow(ctx context.Context) bool {
+// may be asked for. It tells whether term goes on.
+func (l *Listener) follow(ctx, term context.Context) bool {
 	if l.follower == nil {
 		return true
 	}
 	l.follower.begin(ctx)
-	return l.follower.awaitVacancy(ctx)
+	return l.follower.awaitVacancy(term)
 }
 
 // receive is where every transaction from the slot goes through.

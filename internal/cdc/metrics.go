@@ -11,7 +11,6 @@ import (
 
 // Metrics is the Observer that counts for Prometheus.
 type Metrics struct {
-	tables  []coherence.Table
 	changes *prometheus.CounterVec
 	purged  *prometheus.CounterVec
 	toPurge prometheus.Histogram
@@ -26,7 +25,6 @@ var lagBuckets = []float64{1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2,
 // exists from the start, so that a rate over it sees its first event.
 func NewMetrics(registry prometheus.Registerer, tables []coherence.Table) *Metrics {
 	m := &Metrics{
-		tables: tables,
 		changes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "walpurge_changes_total", Help: "Changed rows of watched tables by table and operation.",
 		}, []string{"table", "op"}),
@@ -105,11 +103,11 @@ func (m *Metrics) Applied(tx *coherence.Transaction, p *coherence.Purge, _ time.
 	for t, ops := range tx.Rows {
 		for op, n := range ops {
 			if n > 0 {
-				m.changes.WithLabelValues(m.tables[t].Name, coherence.Op(op).String()).Add(float64(n))
+				m.changes.WithLabelValues(tx.Tables()[t].Name, coherence.Op(op).String()).Add(float64(n))
 			}
 		}
 		if n := p.Tables[t]; n > 0 {
-			m.purged.WithLabelValues(m.tables[t].Name).Add(float64(n))
+			m.purged.WithLabelValues(tx.Tables()[t].Name).Add(float64(n))
 		}
 	}
 	m.toPurge.Observe(max(time.Since(tx.CommittedAt), 0).Seconds())

@@ -65,7 +65,7 @@ func (g *Guard) Apply(tx *Transaction) *Purge {
 // touch fences every tag of tx with its end (R1), then evicts by the index.
 // REQUIRES: g.mu held.
 func (g *Guard) touch(tx *Transaction) {
-	a := &g.scratch
+	a, tables := &g.scratch, g.Tables()
 	for _, name := range tx.Groups {
 		d := g.Group(name)
 		g.fences.raise(g.groups, d.sum, tx.End)
@@ -80,7 +80,7 @@ func (g *Guard) touch(tx *Transaction) {
 	}
 	for i := range tx.Changes {
 		c := &tx.Changes[i]
-		table := &g.tables[c.Table]
+		table := &tables[c.Table]
 		a.old.reset(table, tx, c.old)
 		a.new.reset(table, tx, c.new)
 		for _, s := range g.shapes[c.Table] {
@@ -121,7 +121,7 @@ func (g *Guard) touchRow(s *shape, t TableID, r *row, end LSN) {
 // touchWhole fences and evicts every response in s.
 func (g *Guard) touchWhole(s *shape, t TableID, end LSN) {
 	s.fence = end
-	g.sweep(s, func(*node) bool { return true }, t, Cause{Reason: "change", Table: g.tables[t].Name, LSN: end})
+	g.sweep(s, func(*node) bool { return true }, t, Cause{Reason: "change", Table: g.Tables()[t].Name, LSN: end})
 }
 
 // sweep evicts those of a shape's responses that match. An eviction may

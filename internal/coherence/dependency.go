@@ -59,7 +59,7 @@ const (
 // Bind gives t the values of one request: equal has one operand for each of
 // t.Equal, ranges one for each of t.Ranges. The result is never empty.
 func (g *Guard) Bind(t *Template, equal []Operand, ranges []Bounds) []Dependency {
-	table := &g.tables[t.Table]
+	table := &g.Tables()[t.Table]
 	type condition struct {
 		Equal
 		sums []uint64

@@ -1,7 +1,6 @@
 package coherence
 
 import (
-	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -12,8 +11,7 @@ import (
 //
 // INVARIANT: watermark ≤ applied; both only rise inside an epoch.
 type Guard struct {
-	tables []Table
-	byName map[string]TableID
+	known atomic.Pointer[known] // replaced by Watch
 
 	// Read without the lock.
 	epochNow   atomic.Uint64
@@ -52,30 +50,29 @@ func New(c Config) (*Guard, error) {
 		c.FenceBits = 18
 	}
 	g := &Guard{
-		tables: c.Tables,
-		byName: make(map[string]TableID, len(c.Tables)),
 		byKey:  make(map[shapeKey]*shape),
-		shapes: make([][]*shape, len(c.Tables)),
 		fences: newFences(c.FenceBits),
 	}
-	for i, t := range c.Tables {
-		if _, dup := g.byName[t.Name]; dup {
-			return nil, fmt.Errorf("table %s is listed twice", t.Name)
-		}
-		g.byName[t.Name] = TableID(i)
-		g.shape(TableID(i), nil, 0)
+	g.known.Store(&known{})
+	if err := g.Watch(c.Tables); err != nil {
+		return nil, err
 	}
 	g.groups = &shape{id: 1 << 63, buckets: make(map[uint64]*node)}
-	g.scratch.init(c.Tables)
 	return g, nil
 }
 
-// Tables are the tables that the guard was made with.
-func (g *Guard) Tables() []Table { return g.tables }
+// known is the tables that a guard watches. It is immutable.
+type known struct {
+	tables []Table
+	byName map[string]TableID
+}
+
+// Tables are the tables that the guard watches.
+func (g *Guard) Tables() []Table { return g.known.Load().tables }
 
 // Table finds a table by its qualified name.
 func (g *Guard) Table(name string) (TableID, bool) {
-	id, ok := g.byName[name]
+	id, ok := g.known.Load().byName[name]
 	return id, ok
 }
 

@@ -90,6 +90,10 @@ func NewTransaction(tables []Table, bulk int) *Transaction {
 	return &Transaction{bulk: max(bulk, 1), tables: tables, Rows: make([][opCount]int, len(tables))}
 }
 
+// Tables are those that the transaction was made over. What Changes and Rows
+// say is in their terms.
+func (tx *Transaction) Tables() []Table { return tx.tables }
+
 // maxArena bounds the bytes of values that one transaction keeps. A
 // transaction with few but huge values turns into whole tables too.
 const maxArena = 64 << 20

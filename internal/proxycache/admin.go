@@ -112,8 +112,9 @@ func (p *Proxy) status() map[string]any {
 		}
 		s["guard"] = guard
 	}
-	routes := make([]string, len(p.routes))
-	for i, rt := range p.routes {
+	declared := p.routing.Load().routes
+	routes := make([]string, len(declared))
+	for i, rt := range declared {
 		routes[i] = rt.Pattern
 	}
 	s["routes"] = routes

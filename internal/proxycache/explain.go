@@ -55,7 +55,7 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 	x := &exchange{Exchange: &http1.Exchange{Request: req}, p: p, route: p.plain}
 	x.path, x.query, x.hasQuery = splitTarget(req)
 	if x.clean = cleanPath(x.path); x.clean {
-		if m := p.router.match(x.path, &x.places); m != nil {
+		if m := p.routing.Load().router.match(x.path, &x.places); m != nil {
 			x.route = m
 		}
 	}
@@ -90,7 +90,7 @@ func (x *exchange) why() (bool, string) {
 		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."
 	case x.Has(http1.Of(http1.Upgrade)):
 		return false, "The request asks for another protocol; it goes to the origin."
-	case !x.clean && x.p.guarded:
+	case !x.clean && x.p.routing.Load().guarded:
 		return false, "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin."
 	case rt.TTL != nil && *rt.TTL <= 0:
 		return false, "The route keeps nothing (ttl is 0)."

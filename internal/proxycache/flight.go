@@ -149,15 +149,15 @@ type flights struct {
 
 // join finds a flight that a reader that arrives now may share, other than
 // the one it has waited for in vain.
-func (t *flights) join(key string, not *flight) *flight {
+func (t *flights) join(key string, rt *route, not *flight) *flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.find(key, not)
+	return t.find(key, rt, not)
 }
 
-func (t *flights) find(key string, not *flight) *flight {
+func (t *flights) find(key string, rt *route, not *flight) *flight {
 	f := t.byKey[key]
-	if f == nil || f == not || !f.joinable() {
+	if f == nil || f == not || f.route != rt || !f.joinable() {
 		return nil
 	}
 	f.joined++
@@ -176,7 +176,7 @@ func (t *flights) start(f *flight, not *flight, stored func() bool) *flight {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other := t.find(f.key, not); other != nil {
+	if other := t.find(f.key, f.route, not); other != nil {
 		return other
 	}
 	if stored() {

@@ -50,7 +50,7 @@ func (p *Proxy) serve(ex *http1.Exchange) {
 		x.pass(pass, cacheStatus{fwd: fwdMethod})
 	case ex.Body != nil:
 		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: RequestBody})
-	case !x.clean && p.guarded:
+	case !x.clean && p.routing.Load().guarded:
 		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: UncleanPath})
 	case ex.Has(preconditions):
 		x.pass(pass, cacheStatus{fwd: fwdRequest})
@@ -68,7 +68,7 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos) *exchange {
 	x.path, x.query, x.hasQuery = splitTarget(ex.Request)
 	x.clean = cleanPath(x.path)
 	if x.clean {
-		if m := p.router.match(x.path, &x.places); m != nil {
+		if m := p.routing.Load().router.match(x.path, &x.places); m != nil {
 			x.route = m
 		}
 	}
@@ -184,6 +184,9 @@ func (x *exchange) find() (e *entry, key string) {
 		key = string(appendVariant([]byte(x.key), e.variants.names, x.Request))
 		e = x.p.memory.get([]byte(key))
 	}
+	if e != nil && e.route != x.route { // kept by a declaration that is no more
+		return nil, key
+	}
 	return e, key
 }
 
@@ -231,7 +234,7 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
 	alone := x.authorized || x.route.Strict || x.wish.noCache
 	if !alone {
-		if f = x.p.flights.join(key, waited); f != nil {
+		if f = x.p.flights.join(key, x.route, waited); f != nil {
 			return f, false
 		}
 	}
@@ -251,7 +254,7 @@ func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence
 
 // refresh starts a fill in the background, unless one is on its way.
 func (x *exchange) refresh(e *entry, key string) {
-	if f := x.p.flights.join(key, nil); f != nil {
+	if f := x.p.flights.join(key, x.route, nil); f != nil {
 		return
 	}
 	own := x.newFlight(key, e)

@@ -20,12 +20,13 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos) bool {
 	}
 	path, query, hasQuery := splitTarget(ex.Request)
 	rt := p.plain
-	if p.routed {
+	routing := p.routing.Load()
+	if len(routing.routes) > 0 {
 		if !cleanPath(path) {
 			return false
 		}
 		var found places
-		if m := p.router.match(path, &found); m != nil {
+		if m := routing.router.match(path, &found); m != nil {
 			rt = m
 		}
 	}
@@ -42,7 +43,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos) bool {
 	}
 	*scratch = key[:0]
 	p.scratch.Put(scratch)
-	if e == nil || now >= e.fresh {
+	if e == nil || e.route != rt || now >= e.fresh {
 		return false
 	}
 	var proven coherence.Nanos

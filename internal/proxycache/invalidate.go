@@ -49,7 +49,7 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 	rt := x.p.plain
 	if cleanPath(path) {
 		var found places
-		if m := x.p.router.match(path, &found); m != nil {
+		if m := x.p.routing.Load().router.match(path, &found); m != nil {
 			rt = m
 		}
 	}

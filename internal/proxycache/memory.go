@@ -85,6 +85,18 @@ func (m *memory) remove(key string) {
 	}
 }
 
+// removeAll takes out the entries that which is true of, and counts them.
+func (m *memory) removeAll(which func(*entry) bool) int {
+	n := 0
+	for _, e := range m.cache.All() {
+		if which(e) {
+			m.removeEntry(e)
+			n++
+		}
+	}
+	return n
+}
+
 // marker makes key lead to its variants. One that names the same fields stays.
 func (m *memory) marker(key string, names []string) *variants {
 	e, _ := m.cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {

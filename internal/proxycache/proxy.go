@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,11 +72,8 @@ type Proxy struct {
 	opt       Options
 	log       *slog.Logger
 	server    *http1.Server
-	router    router
-	routes    []*route
-	plain     *route // of requests without a declared route
-	routed    bool   // there are declared routes
-	guarded   bool   // there are routes with dependencies
+	routing   atomic.Pointer[routing] // replaced by Reroute
+	plain     *route                  // of requests without a declared route
 	memory    *memory
 	redis     *redisTier
 	upstream  *upstream
@@ -108,20 +106,11 @@ func New(o Options) (*Proxy, error) {
 	p.flights.byKey = make(map[string]*flight)
 	p.plain = &route{label: "other"}
 	p.plain.counters = p.metrics.outcomes(p.plain.label)
-	for _, r := range o.Routes {
-		rt, err := newRoute(r, o.Guard)
-		if err == nil {
-			err = p.router.add(rt)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("route %s: %w", r.Pattern, err)
-		}
-		rt.counters = p.metrics.outcomes(rt.label)
-		p.routes = append(p.routes, rt)
-		p.routed = true
-		p.guarded = p.guarded || rt.guarded
+	declared, err := p.newRouting(o.Routes)
+	if err != nil {
+		return nil, err
 	}
-	var err error
+	p.routing.Store(declared)
 	if p.memory, err = newMemory(o.Memory, o.Guard, p.log); err != nil {
 		return nil, fmt.Errorf("make the memory tier: %w", err)
 	}

@@ -224,6 +224,25 @@ func (t *router) add(rt *route) error {
 	return nil
 }
 
+// replace puts another route of the same pattern in the place of rt.
+func (t *router) replace(rt, by *route) { t.root.replace(rt, by) }
+
+func (s *segment) replace(rt, by *route) {
+	if s == nil {
+		return
+	}
+	if s.end == rt {
+		s.end = by
+	}
+	if s.rest == rt {
+		s.rest = by
+	}
+	s.param.replace(rt, by)
+	for _, next := range s.literals {
+		next.replace(rt, by)
+	}
+}
+
 // places collects where the parameters of a match stand.
 type places struct {
 	at [maxParams]span
