@@ -122,6 +122,7 @@ func (d *decoder) check() {
 		}
 		shapes[shape] = r
 	}
+	d.checkPosition()
 }
 
 // reported reports whether there is a problem at pos already.
