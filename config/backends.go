@@ -131,23 +131,85 @@ func (d *decoder) redis(n *node) {
 	}
 }
 
+// redisForms are the schemes of redis.url, by which one server, one behind Sentinel and a cluster are told apart.
+var redisForms = map[string]string{
+	"redis": "", "rediss": "", "unix": "",
+	"redis+sentinel": "sentinel", "rediss+sentinel": "sentinel", "redis+cluster": "cluster", "rediss+cluster": "cluster",
+}
+
+// The URL is never part of a message, as that of postgres.
 func (d *decoder) redisURL(n *node, r *Redis) {
 	text, ok := d.text(n, "redis.url")
 	if !ok {
 		return
 	}
 	d.notePassword(n)
-	u, err := url.Parse(text)
+	scheme, _, _ := strings.Cut(text, "://")
+	form, known := redisForms[scheme]
+	u, err := url.Parse(firstHost(text))
 	switch {
+	case !strings.Contains(text, "://") || !known:
+		d.fail(n.pos, "redis.url has no scheme that is known; write redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://")
 	case err != nil || strings.IndexFunc(text, unicode.IsSpace) >= 0:
 		d.fail(n.pos, "redis.url is not a valid URL; percent-encode special characters in the user and password")
-	case u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix":
-		d.fail(n.pos, "redis.url has no scheme that is known; write redis://, rediss:// (TLS) or unix://")
 	case u.Scheme == "unix" && u.Path == "":
 		d.fail(n.pos, "redis.url names no socket; write unix:///run/redis.sock")
-	case u.Scheme != "unix" && u.Hostname() == "":
-		d.fail(n.pos, "redis.url names no host; write redis://127.0.0.1:6379/0")
+	case u.Scheme == "unix":
+		r.URL = Secret(text)
+	case form == "" && strings.Contains(hostList(text), ","):
+		d.fail(n.pos, "redis.url names several servers; write redis+sentinel://HOST,HOST/MASTER for Sentinel or redis+cluster://HOST,HOST for a cluster")
+	case !validHosts(hostList(text)):
+		d.fail(n.pos, "redis.url has an address that is not HOST:PORT; write %s", exampleRedis(form))
+	case form == "cluster" && (strings.Trim(u.Path, "/") != "" || u.RawQuery != ""):
+		d.fail(n.pos, "redis.url names a database or a parameter, which a cluster doesn't have; write %s", exampleRedis(form))
+	case form == "sentinel":
+		d.sentinelURL(n, r, u)
 	default:
 		r.URL = Secret(text)
 	}
+}
+
+var masterPath = regexp.MustCompile(`^/[^/]+(/[0-9]{0,4})?$`)
+
+func (d *decoder) sentinelURL(n *node, r *Redis, u *url.URL) {
+	if !masterPath.MatchString(u.Path) {
+		d.fail(n.pos, "redis.url names no master after the sentinels' addresses, or something behind it that is no database; write %s", exampleRedis("sentinel"))
+		return
+	}
+	for name := range u.Query() {
+		if name != "sentinel_username" && name != "sentinel_password" {
+			d.fail(n.pos, "redis.url has a parameter that is not known; there is sentinel_username and sentinel_password")
+			return
+		}
+	}
+	r.URL = Secret(n.text)
+}
+
+func exampleRedis(form string) string {
+	switch form {
+	case "sentinel":
+		return "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster/0"
+	case "cluster":
+		return "redis+cluster://10.0.0.1:6379,10.0.0.2:6379"
+	}
+	return "redis://127.0.0.1:6379/0"
+}
+
+// hostList returns what stands between the credentials and the path.
+func hostList(text string) string {
+	_, rest, _ := strings.Cut(text, "://")
+	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
+		rest = rest[:end]
+	}
+	return rest[strings.LastIndexByte(rest, '@')+1:]
+}
+
+func validHosts(list string) bool {
+	for host := range strings.SplitSeq(list, ",") {
+		u, err := url.Parse("redis://" + host)
+		if err != nil || u.Hostname() == "" || !validPort(u) {
+			return false
+		}
+	}
+	return true
 }

@@ -125,6 +125,7 @@ func (d *decoder) check() {
 		}
 		shapes[shape] = r
 	}
+	d.checkPosition()
 }
 
 // watches reports whether any table is watched.

@@ -24,9 +24,11 @@ type Config struct {
 	OriginTimeout     time.Duration  `yaml:"origin_timeout"`     // until the first byte of the origin's answer
 	FillTimeout       time.Duration  `yaml:"fill_timeout"`       // for a whole fill
 	OriginConcurrency int            `yaml:"origin_concurrency"` // fills under way to the origin at one time; 0 is no limit
+	OriginWait        time.Duration  `yaml:"origin_wait"`        // how long a request waits for its turn among them
 	StrictWait        time.Duration  `yaml:"strict_wait"`        // how long a strict read waits for the proof of freshness
-	Audit             float64        `yaml:"audit"`              // share of hits compared with the origin, 0 to 1
-	TrustedProxies    []netip.Prefix `yaml:"trusted_proxies"`    // whose Forwarded and X-Forwarded-* are believed
+	Position          Position       `yaml:"position"`
+	Audit             float64        `yaml:"audit"`           // share of hits compared with the origin, 0 to 1
+	TrustedProxies    []netip.Prefix `yaml:"trusted_proxies"` // whose Forwarded and X-Forwarded-* are believed
 	Log               Log            `yaml:"log"`
 	ShutdownTimeout   time.Duration  `yaml:"shutdown_timeout"` // how long requests may take to finish on stop
 	MaxHeader         Size           `yaml:"max_header"`       // of a request's header section, 1KiB to 16MiB
@@ -47,7 +49,7 @@ type Postgres struct {
 
 // Redis names the second tier.
 type Redis struct {
-	URL       Secret `yaml:"url"`       // redis://, rediss:// or unix://
+	URL       Secret `yaml:"url"`       // redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://
 	Namespace string `yaml:"namespace"` // prefix of every key
 }
 
@@ -91,6 +93,7 @@ func defaults() Config {
 		OriginTimeout:     30 * time.Second,
 		FillTimeout:       60 * time.Second,
 		OriginConcurrency: 256,
+		OriginWait:        10 * time.Second,
 		StrictWait:        100 * time.Millisecond,
 		Log:               Log{Level: slog.LevelInfo, Format: Text},
 		ShutdownTimeout:   10 * time.Second,

@@ -56,7 +56,7 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 		if i < 0 {
 			d.fail(e.pos, "unknown key %q in %s; %s", e.key, whole(path), elsewhere(e.key, path, known))
 			meant := nearest(e.key, known)
-			if given[meant] = e.pos; meant == "admin_token" { // given, if misspelled: not missing, and not to be shown
+			if given[meant] = e.pos; meant == "admin_token" || meant == "secret" { // given, if misspelled: not missing, and not to be shown
 				d.noteSecret(e.value.raw)
 			}
 			continue
@@ -97,12 +97,13 @@ func join(path, key string) string {
 var sections = map[string][]string{
 	"the configuration": {
 		"listen", "admin", "admin_token", "origin", "postgres", "redis", "memory", "max_object", "bulk_rows",
-		"origin_timeout", "fill_timeout", "origin_concurrency", "strict_wait", "audit", "trusted_proxies", "log",
+		"origin_timeout", "fill_timeout", "origin_concurrency", "origin_wait", "strict_wait", "position", "audit", "trusted_proxies", "log",
 		"shutdown_timeout", "max_header", "routes",
 	},
 	"postgres": {"slot", "publication", "watch"},
 	"redis":    {"namespace"},
 	"log":      {"level", "format"},
+	"position": {"cookie", "secret", "max_age"},
 	"a route":  {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error"},
 	"an entry of depends_on": {
 		"table", "where", "columns",

@@ -29,6 +29,12 @@ func (c Config) settings() []setting {
 	if c.Redis != nil {
 		s = append(s, setting{"redis.url", RedactURL(string(c.Redis.URL))}, setting{"redis.namespace", c.Redis.Namespace})
 	}
+	if c.Position.Cookie != "" {
+		s = append(s, setting{"position.cookie", c.Position.Cookie})
+	}
+	if c.Position.Secret != "" {
+		s = append(s, setting{"position.secret", c.Position.Secret.String()})
+	}
 	proxies := make([]string, len(c.TrustedProxies))
 	for i, p := range c.TrustedProxies {
 		proxies[i] = p.String()
@@ -41,7 +47,9 @@ func (c Config) settings() []setting {
 		setting{"origin_timeout", c.OriginTimeout.String()},
 		setting{"fill_timeout", c.FillTimeout.String()},
 		setting{"origin_concurrency", strconv.Itoa(c.OriginConcurrency)},
+		setting{"origin_wait", c.OriginWait.String()},
 		setting{"strict_wait", c.StrictWait.String()},
+		setting{"position.max_age", c.Position.MaxAge.String()},
 		setting{"audit", strconv.FormatFloat(c.Audit, 'g', -1, 64)},
 		setting{"trusted_proxies", "[" + strings.Join(proxies, ", ") + "]"},
 		setting{"log.level", strings.ToLower(c.Log.Level.String())},

@@ -97,6 +97,7 @@ func TestMisplacedKeysAreSentToWhereTheyBelong(t *testing.T) {
 		"postgres":               reflect.TypeFor[Postgres](),
 		"redis":                  reflect.TypeFor[Redis](),
 		"log":                    reflect.TypeFor[Log](),
+		"position":               reflect.TypeFor[Position](),
 		"a route":                reflect.TypeFor[Route](),
 		"an entry of depends_on": reflect.TypeFor[Dependency](),
 	}

@@ -31,7 +31,7 @@ const mask = "xxxxx"
 var (
 	urlPassword = regexp.MustCompile(`://[^:/@\s]*:(.*)@`)
 	dsnPassword = regexp.MustCompile(`(?i)(?:password|passwd)\s*(?:=|%3d)\s*('(?:[^'\\]|\\.)*'?|[^\s&'"]+)`)
-	adminToken  = regexp.MustCompile(`admin_token["']?\s*:\s*(.*)$`)
+	secretKey   = regexp.MustCompile(`(?:admin_token|\bsecret)["']?\s*:\s*(.*)$`)
 	plainEnv    = regexp.MustCompile(`^["']?\$\{[A-Za-z_][A-Za-z0-9_]*\}["']?\s*(?:#.*)?$`)
 )
 
@@ -54,7 +54,7 @@ func passwordSpans(s string) [][2]int {
 // maskLine hides the secrets in a line of the file and moves the caret along with the text it points at.
 func maskLine(line string, secrets []string, caret int) (string, int) {
 	spans := passwordSpans(line)
-	if m := adminToken.FindStringSubmatchIndex(line); m != nil && !plainEnv.MatchString(line[m[2]:m[3]]) {
+	if m := secretKey.FindStringSubmatchIndex(line); m != nil && !plainEnv.MatchString(line[m[2]:m[3]]) {
 		spans = append(spans, [2]int{m[2], m[3]})
 	}
 	for _, secret := range secrets {

@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"walpurge/internal/redisclient"
 )
 
 // Relay is the Redis stream through which the process that holds the slot,
@@ -27,20 +28,12 @@ func (r *Relay) key(database, slot string) string {
 	return r.Namespace + ":relay:" + database + ":" + slot
 }
 
-// RelayClient makes the client of a Relay from a URL (redis, rediss or unix).
-// It tries nothing twice on its own: what was sent and not answered may have
-// been done, and the relay finds that out.
+// RelayClient makes the client of a Relay from a URL, of which package
+// redisclient knows the forms. It tries nothing twice on its own, save in a
+// cluster: what was sent and not answered may have been done, and the relay
+// finds that out.
 func RelayClient(url string) (redis.UniversalClient, error) {
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("parse Redis URL: %w", err)
-	}
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = relayWait, relayWait, relayWait, relayWait
-	o.MaxRetries, o.DialerRetries = -1, 1
-	o.PoolSize, o.MinIdleConns = 4, 0
-	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(o), nil
+	return redisclient.New(url, redisclient.Limits{Wait: relayWait, PoolSize: 4})
 }
 
 // Bounds of the relay.

@@ -58,8 +58,11 @@ const browser = "GET /api/listings?city=Lagos&min_price=100 HTTP/1.1\r\nHost: sh
 
 const plainRequest = "GET /api/listings/1 HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 
+// afterWrite is the same with a signed position beside the browser's cookies.
+var afterWrite = strings.Replace(browser, "abcdef\r\n", "abcdef; at="+newSeal(testSecret).sign("0000000000000007.0/1")+"\r\n", 1)
+
 func benchHit(b *testing.B, request string) {
-	r := newRig(b, nil)
+	r := newRig(b, func(_ *rig, o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
 	r.say(strings.Repeat("x", 2048), "Content-Type: application/json", `Etag: "1"`)
 	c := r.dial()
 	for range 2 {
@@ -89,13 +92,14 @@ func benchHit(b *testing.B, request string) {
 func BenchmarkHit(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { benchHit(b, plainRequest) })
 	b.Run("browser", func(b *testing.B) { benchHit(b, browser) })
+	b.Run("position", func(b *testing.B) { benchHit(b, afterWrite) })
 }
 
 func TestHitAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector allocates: only the benchmark's correctness is checked")
 	}
-	for _, request := range []string{plainRequest, browser} {
+	for _, request := range []string{plainRequest, browser, afterWrite} {
 		result := testing.Benchmark(func(b *testing.B) { benchHit(b, request) })
 		if n := result.AllocsPerOp(); n > 0 && !raceEnabled {
 			t.Errorf("%d allocations for a hit", n)

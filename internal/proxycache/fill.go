@@ -86,6 +86,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	}
 	targeted := a.header[ownTarget]
 	passFields(a.header)
+	p.positions.dropForeign(a.header)
 	if v.store {
 		delete(a.header, "Age") // computed anew on every use
 	}
@@ -330,6 +331,7 @@ func (f *flight) validated(a *answer) {
 	v := judge(&f.query, stored)
 	f.entry.targeted = merged[ownTarget]
 	passFields(merged)
+	f.proxy.positions.dropForeign(merged)
 	via := merged["Via"]
 	delete(merged, "Age")
 	finishHeader(merged, a.received)

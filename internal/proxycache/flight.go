@@ -147,17 +147,17 @@ type flights struct {
 	byKey map[string]*flight
 }
 
-// join finds a flight that a reader that arrives now may share, other than
-// the one it has waited for in vain.
-func (t *flights) join(key string, rt *route, not *flight) *flight {
+// join finds a flight that a reader of the route that arrives now and demands
+// this much may share (R7), other than the one it has waited for in vain.
+func (t *flights) join(key string, rt *route, not *flight, d demand) *flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.find(key, rt, not)
+	return t.find(key, rt, not, d)
 }
 
-func (t *flights) find(key string, rt *route, not *flight) *flight {
+func (t *flights) find(key string, rt *route, not *flight, d demand) *flight {
 	f := t.byKey[key]
-	if f == nil || f == not || f.route != rt || !f.joinable() {
+	if f == nil || f == not || f.route != rt || !f.joinable() || !d.served(f) {
 		return nil
 	}
 	f.joined++
@@ -169,14 +169,14 @@ func (t *flights) find(key string, rt *route, not *flight) *flight {
 // stored tells that a response has been stored since the caller looked, it
 // returns nil. A flight stores before it leaves the table, so that under the
 // table's lock one of the two shows.
-func (t *flights) start(f *flight, not *flight, stored func() bool) *flight {
+func (t *flights) start(f *flight, not *flight, d demand, stored func() bool) *flight {
 	if f.strict {
 		f.open()
 		return f
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other := t.find(f.key, f.route, not); other != nil {
+	if other := t.find(f.key, f.route, not, d); other != nil {
 		return other
 	}
 	if stored() {

@@ -66,6 +66,9 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 	h := make(http.Header, len(ex.Fields)+6)
 	named := connectionOptions(ex)
 	drop |= hopByHop
+	if p.positions.guard != nil {
+		drop |= http1.Of(http1.WalpurgePosition) // it is for this proxy
+	}
 	for i := range ex.Fields {
 		f := &ex.Fields[i]
 		if f.ID != http1.Other && drop&(1<<f.ID) != 0 {

@@ -26,6 +26,7 @@ type exchange struct {
 	target      string // as the origin gets it
 
 	wish       wish
+	demand     demand // the positions that it carries
 	authorized bool
 	head       bool
 }
@@ -34,13 +35,15 @@ type exchange struct {
 // fits counts.
 func (p *Proxy) serve(ex *http1.Exchange) {
 	now := p.opt.Now()
-	if p.fastHit(ex, now) {
+	asked := p.positions.take(ex.Request)
+	if p.fastHit(ex, now, asked) {
 		return
 	}
 	if ex.Flush() != nil { // what follows may wait
 		return
 	}
 	x := p.newExchange(ex, now)
+	x.demand = asked
 	switch {
 	case string(ex.Method) == "CONNECT":
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
@@ -155,7 +158,7 @@ func (x *exchange) lookup() {
 // needs (G2, G4), or why there is none.
 func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 	g := x.p.opt.Guard
-	if x.route.Strict || !x.covered() {
+	if x.route.Strict || !x.p.positions.covered(x.demand) {
 		if x.p.opt.Prove == nil {
 			return 0, StrictRead
 		}
@@ -232,15 +235,15 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 // flight joins the flight of key or starts one. It returns nil if a response
 // has been stored since the caller found e.
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
-	alone := x.authorized || x.route.Strict || x.wish.noCache
+	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache // R7
 	if !alone {
-		if f = x.p.flights.join(key, x.route, waited); f != nil {
+		if f = x.p.flights.join(key, x.route, waited, x.demand); f != nil {
 			return f, false
 		}
 	}
 	own := x.newFlight(key, e)
 	own.strict = alone
-	f = x.p.flights.start(own, waited, func() bool {
+	f = x.p.flights.start(own, waited, x.demand, func() bool {
 		newer, _ := x.find()
 		return newer != nil && newer != e && newer.usable(x.p.opt.Now(), proven)
 	})
@@ -254,12 +257,12 @@ func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence
 
 // refresh starts a fill in the background, unless one is on its way.
 func (x *exchange) refresh(e *entry, key string) {
-	if f := x.p.flights.join(key, x.route, nil); f != nil {
+	if f := x.p.flights.join(key, x.route, nil, demand{}); f != nil {
 		return
 	}
 	own := x.newFlight(key, e)
 	own.left = true
-	if x.p.flights.start(own, nil, func() bool { return false }) == own {
+	if x.p.flights.start(own, nil, demand{}, func() bool { return false }) == own {
 		x.p.launch(own)
 		return
 	}

@@ -10,11 +10,14 @@ import (
 // special are the fields with which a request may want something else than
 // the stored response as it is.
 var special = conditions | preconditions | http1.Of(http1.Authorization, http1.CacheControl, http1.Pragma,
-	http1.Range, http1.Upgrade, http1.WalpurgePosition)
+	http1.Range, http1.Upgrade)
 
 // fastHit answers a plain GET or HEAD from the memory tier. It allocates
 // nothing and takes no lock; whatever isn't plain is left to decide.
-func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos) bool {
+func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) bool {
+	if !p.positions.covered(asked) { // before the handle, as C1
+		return false
+	}
 	if ex.Has(special) || ex.Body != nil || !isRead(ex.Method) || ex.Target[0] != '/' {
 		return false
 	}

@@ -69,6 +69,7 @@ func (x *exchange) passBack(resp *http.Response, cs cacheStatus) {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	length := silentLength(resp, resp.ContentLength)
 	passFields(resp.Header)
+	x.p.positions.dropForeign(resp.Header)
 	finishHeader(resp.Header, x.p.wall())
 	cs.fwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)

@@ -1,11 +1,15 @@
 package proxycache
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
+	"time"
+	"unsafe"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
@@ -23,7 +27,7 @@ type Position struct {
 // positionField is the header field that carries a position, both ways.
 const positionField = "Walpurge-Position"
 
-// String is the form that the field carries: EPOCH.LSN.
+// String is the form that the field carries without a secret: EPOCH.LSN.
 func (p Position) String() string { return p.Epoch.String() + "." + p.LSN.String() }
 
 // errPosition is all there is to say of text that is no position.
@@ -46,30 +50,89 @@ func ParsePosition(s string) (Position, error) {
 	return Position{coherence.Epoch(e), lsn}, nil
 }
 
-// covered tells whether everything that the request's positions ask for has
-// been applied. A position of another epoch, one that isn't reached yet, and
-// text that is none ask for more than is known: the request becomes a strict
-// read, which covers whatever had been written before it came.
-func (x *exchange) covered() bool {
-	if !x.Has(http1.Of(http1.WalpurgePosition)) {
-		return true
+// positions is how positions go to clients and come back.
+type positions struct {
+	guard  *coherence.Guard // nil: they mean nothing here and pass through
+	cookie string           // the name of the one that carries them beside the field; empty: none
+	life   time.Duration    // of the cookie
+	seal   *seal            // nil: they are not signed
+}
+
+// demand is how new a response must be for the positions that its request
+// carries. The zero value asks for nothing.
+type demand struct {
+	epoch  coherence.Epoch // that lsn counts in
+	lsn    coherence.LSN   // the highest of this epoch; 0: none
+	strict bool            // there is one that can't be compared with what is applied
+}
+
+// take reads the positions that a request carries. The cookie ends here: it
+// reaches neither a key nor the origin.
+func (s *positions) take(req *http1.Request) (d demand) {
+	if s.guard == nil {
+		return d
 	}
-	for _, line := range texts(x.Request, http1.WalpurgePosition) {
-		for text := range strings.SplitSeq(line, ",") {
-			p, err := ParsePosition(strings.TrimSpace(text))
-			if err != nil || p.Epoch != x.p.opt.Guard.Epoch() || p.LSN > x.p.opt.Guard.Applied() {
-				return false
+	d.epoch = s.guard.Epoch()
+	if req.Has(http1.Of(http1.WalpurgePosition)) {
+		for i := range req.Fields {
+			if req.Fields[i].ID != http1.WalpurgePosition {
+				continue
+			}
+			for text := range bytes.SplitSeq(req.Fields[i].Value, []byte{','}) {
+				s.add(&d, bytes.TrimSpace(text))
 			}
 		}
 	}
-	return true
+	if s.cookie != "" {
+		req.TakeCookie(s.cookie, func(value []byte) { s.add(&d, value) })
+	}
+	return d
+}
+
+// add merges one position by maximum. One of another epoch, one that isn't
+// signed as it should be, and text that is none ask for more than is known:
+// the request becomes a strict read, which covers whatever had been written
+// before it came.
+func (s *positions) add(d *demand, text []byte) {
+	text, ok := s.seal.open(text)
+	if !ok {
+		d.strict = true
+		return
+	}
+	p, err := ParsePosition(unsafe.String(unsafe.SliceData(text), len(text)))
+	if err != nil || p.Epoch == 0 || p.Epoch != d.epoch {
+		d.strict = true
+		return
+	}
+	d.lsn = max(d.lsn, p.LSN)
+}
+
+// covered tells whether everything that is asked for has been applied. A
+// position that isn't reached yet, or lies beyond the log's end, is not waited
+// for: it takes a strict read as well.
+func (s *positions) covered(d demand) bool {
+	if d.strict || d.lsn == 0 {
+		return !d.strict
+	}
+	return d.epoch == s.guard.Epoch() && d.lsn <= s.guard.Applied()
+}
+
+// served tells whether the response of a flight is new enough (R7). A flight
+// that left while a commit was decoded and not yet visible may have read what
+// was before it, although the commit had been applied.
+func (d demand) served(f *flight) bool {
+	if d.strict || d.lsn == 0 {
+		return !d.strict
+	}
+	return !f.guarded() || f.entry.handle.Epoch() == d.epoch && f.entry.handle.Asof() >= d.lsn
 }
 
 // tellPosition adds the position of a write to the head of its response. The
 // commit had returned before the origin answered, so the position asked for
-// now is at or after it. Without an answer the client gets none: the response
-// itself is worth more.
+// now is at or after it. Without an answer the client gets one of no epoch,
+// with which it reads strictly.
 func (x *exchange) tellPosition(head []byte) []byte {
+	s := &x.p.positions
 	if safe(x.Method) || x.p.opt.Position == nil {
 		return head
 	}
@@ -77,7 +140,31 @@ func (x *exchange) tellPosition(head []byte) []byte {
 	defer cancel()
 	at, err := x.p.opt.Position(ctx)
 	if err != nil {
+		at = Position{}
+	} else if at.Epoch == x.demand.epoch {
+		at.LSN = max(at.LSN, x.demand.lsn)
+	}
+	text := s.seal.sign(at.String())
+	head = appendField(head, positionField, text)
+	if s.cookie == "" {
 		return head
 	}
-	return appendField(head, positionField, at.String())
+	https, _ := x.p.outside(x.Exchange)
+	return appendField(head, "Set-Cookie", s.setCookie(text, https))
+}
+
+// dropForeign takes out of an origin's response what only this proxy says.
+func (s *positions) dropForeign(h http.Header) {
+	if s.guard != nil {
+		delete(h, positionField)
+	}
+}
+
+// setCookie is the cookie that carries a position (RFC 6265 section 4.1).
+func (s *positions) setCookie(text string, https bool) string {
+	c := s.cookie + "=" + text + "; Path=/; Max-Age=" + strconv.FormatInt(int64(s.life/time.Second), 10) + "; HttpOnly; SameSite=Lax"
+	if https {
+		c += "; Secure"
+	}
+	return c
 }

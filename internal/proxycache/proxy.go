@@ -39,14 +39,15 @@ type Options struct {
 	OriginTimeout time.Duration // until the head of the origin's response; 30 s
 	FillTimeout   time.Duration // for a whole fill; 60 s
 	JoinTimeout   time.Duration // how long a request waits for another's fill; 5 s
-	StrictWait    time.Duration // how long a strict read, or one with a position, waits for its proof; 1 s
+	StrictWait    time.Duration // how long a strict read, or one with a position, waits for its proof; 100 ms
 	IdleTimeout   time.Duration // of client connections between requests; 75 s
 	HeaderTimeout time.Duration // for a client to send a head; 10 s
 	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
 	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
 
-	Audit             float64 // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Position
-	OriginConcurrency int     // fills at one time, from sending to the end of the response; 0: no limit
+	Audit             float64       // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Position
+	OriginConcurrency int           // fills at one time, from sending to the end of the response; 0: no limit
+	OriginWait        time.Duration // how long a fill waits for its turn; 10 s
 
 	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-* are believed
 	Logger         *slog.Logger   // nil: nothing is logged
@@ -59,6 +60,10 @@ type Options struct {
 	// epoch it counts in: what a client that has just written must be able to
 	// read. nil: clients are told no position.
 	Position func(ctx context.Context) (Position, error)
+
+	PositionCookie string        // the name of a cookie that carries a position beside the header field; empty: none
+	PositionSecret string        // signs positions, the same in every proxy; empty: they are believed as they are
+	PositionLife   time.Duration // of the cookie; longer than the longest MaxLag of the routes; 1 min
 
 	Purger     Purger // nil: purges are refused
 	AdminToken string // bearer token for what changes state; empty: none is asked for
@@ -80,6 +85,7 @@ type Proxy struct {
 	flights   flights
 	fills     sync.WaitGroup
 	memo      *memo
+	positions positions
 	metrics   *metrics
 	dashboard *dashboard
 	audit     *auditor // nil: no hit is audited
@@ -103,6 +109,7 @@ func New(o Options) (*Proxy, error) {
 	p := &Proxy{opt: o, log: o.Logger, memo: newMemo(), metrics: newMetrics(), started: time.Now()}
 	p.scratch.New = func() any { b := make([]byte, 0, 512); return &b }
 	p.pieces.New = func() any { b := make([]byte, 32<<10); return &b }
+	p.positions = positions{guard: o.Guard, cookie: o.PositionCookie, life: o.PositionLife, seal: newSeal(o.PositionSecret)}
 	p.flights.byKey = make(map[string]*flight)
 	p.plain = &route{label: "other"}
 	p.plain.counters = p.metrics.outcomes(p.plain.label)
@@ -145,7 +152,9 @@ func (o *Options) setDefaults() {
 	span(&o.OriginTimeout, 30*time.Second)
 	span(&o.FillTimeout, time.Minute)
 	span(&o.JoinTimeout, 5*time.Second)
-	span(&o.StrictWait, time.Second)
+	span(&o.StrictWait, 100*time.Millisecond)
+	span(&o.OriginWait, 10*time.Second)
+	span(&o.PositionLife, time.Minute)
 	if o.Namespace == "" {
 		o.Namespace = "walpurge"
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -14,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/redisclient"
 )
 
 // redisTier keeps responses in Redis. A request waits for it for a moment at
@@ -66,19 +66,11 @@ func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 	return t
 }
 
-// RedisClient makes a client for the Redis tier from a URL (redis, rediss or
-// unix): one that gives up early, since a cache that is slower than its
-// origin is none.
+// RedisClient makes a client for the Redis tier from a URL, of which package
+// redisclient knows the forms: one that gives up early, since a cache that is
+// slower than its origin is none.
 func RedisClient(url string) (redis.UniversalClient, error) {
-	o, err := redis.ParseURL(url)
-	if err != nil {
-		return nil, fmt.Errorf("parse Redis URL: %w", err)
-	}
-	o.ContextTimeoutEnabled = true
-	o.DialTimeout = redisWait
-	o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = redisWait, redisWait, redisWait
-	o.MaxRetries = 1
-	return redis.NewClient(o), nil
+	return redisclient.New(url, redisclient.Limits{Wait: redisWait, Retries: 1})
 }
 
 // name is the key's name in Redis. The braces make a cluster hash on the key
