@@ -36,11 +36,20 @@ type entry struct {
 	head []byte // status line and fields with Content-Length, each with CRLF
 	body []byte
 
+	part     *part    // of a 206: where in the representation the body lies
 	targeted []string // Walpurge-Cache-Control, which isn't part of the head
 	etag     string
 	modified string // Last-Modified
 
 	variants *variants // of a marker: the response varies, the entries are elsewhere
+}
+
+// withHead is e with another head, for one who gets fields that aren't stored.
+func (e *entry) withHead(block []byte) *entry {
+	return &entry{
+		status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body, etag: e.etag, modified: e.modified,
+		head: finishHead(block, e.status, len(e.body)),
+	}
 }
 
 // Evicted takes the entry out of the memory tier. Hits have stopped before.
@@ -56,6 +65,11 @@ func (e *entry) usable(now, proven coherence.Nanos) bool {
 // ageAt is the Age at now in whole seconds (RFC 9111 section 5.1).
 func (e *entry) ageAt(now coherence.Nanos) int64 {
 	return int64(max(0, e.age+now-e.received)) / int64(time.Second)
+}
+
+// ageSpan is the age at now.
+func (e *entry) ageSpan(now coherence.Nanos) time.Duration {
+	return time.Duration(e.age + now - e.received)
 }
 
 // ttlAt is the remaining lifetime at now in whole seconds, negative once over.

@@ -33,11 +33,15 @@ type flight struct {
 	header  map[string][]string // what goes to the origin
 	query   question
 	deps    []coherence.Dependency
-	stale   *entry // to be validated
+	stale   *entry  // to be validated
+	part    *entry  // to be completed
+	fwd     forward // why what is stored was not enough
 	noRedis bool
 	strict  bool // out of the table: nobody joins
 
 	entry    *entry // what it becomes; holds the handle
+	own      []byte // the head for the leader, if it has fields that aren't stored
+	block    []byte // then, the head to be stored
 	opened   bool   // a response may be stored: no pending commit touches it
 	cause    atomic.Pointer[coherence.Cause]
 	reusable bool        // the response is fresh on arrival: who joins may have it (RFC 9111 section 5.2.2.4)

@@ -75,8 +75,8 @@ func (f *flight) status(s *flightState, leader bool) cacheStatus {
 	if f.key != f.primary {
 		cs.fwd = fwdVaryMiss
 	}
-	if f.stale != nil {
-		cs.fwd = fwdStale
+	if f.fwd != notForwarded {
+		cs.fwd = f.fwd
 	}
 	if !s.kept {
 		cs.detail = s.reason
@@ -88,6 +88,10 @@ func (f *flight) status(s *flightState, leader bool) cacheStatus {
 func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 	now := x.p.opt.Now()
 	cs, o := f.status(s, leader), miss
+	e := s.entry
+	if leader && f.own != nil {
+		e = e.withHead(f.own)
+	}
 	switch {
 	case s.stored:
 		cs, o = cacheStatus{hit: true, ttl: s.entry.ttlAt(now), detail: "redis"}, hit
@@ -96,7 +100,7 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 	case !leader:
 		o = collapsed
 	}
-	x.p.sendEntry(x.Exchange, s.entry, now, cs)
+	x.p.sendEntry(x.Exchange, e, now, cs)
 	x.done(o, cs.detail)
 }
 
@@ -169,6 +173,10 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 			o = pass
 		}
 		defer x.done(o, cs.detail)
+		if e := (&entry{status: r.resp.StatusCode, etag: r.resp.Header.Get("Etag"), modified: r.resp.Header.Get("Last-Modified"), head: s.head}); notModified(x.Request, e) {
+			_ = x.Send(cs.append(append304(x.Buffer(), s.head)), nil)
+			return
+		}
 		head := announceTrailer(append([]byte(nil), s.head...), r.resp)
 		if err := x.Start(r.resp.StatusCode, cs.append(head), silentLength(r.resp, s.length)); err != nil {
 			return
@@ -194,6 +202,12 @@ func (x *exchange) copyBody(resp *http.Response) {
 	for {
 		n, err := resp.Body.Read(*piece)
 		if n > 0 {
+			x.keeper.write((*piece)[:n])
+		}
+		if err == io.EOF {
+			x.keeper.end() // before the client has it whole
+		}
+		if n > 0 {
 			if _, err := x.Write((*piece)[:n]); err != nil {
 				return
 			}
@@ -213,7 +227,7 @@ func (x *exchange) copyBody(resp *http.Response) {
 // 5861 allows it, else with a problem document.
 func (x *exchange) sendFault(f *flight, s *flightState) {
 	now := x.p.opt.Now()
-	if e := f.stale; e != nil && now < e.fresh+e.sie && x.mayUseStale(e, now) {
+	if e := f.stale; e != nil && (now < e.fresh+e.sie && x.mayUseStale(e, now) || !x.wish.noCache && e.bridges(now)) {
 		cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -27,6 +28,9 @@ type exchange struct {
 	wish       wish
 	authorized bool
 	head       bool
+
+	stale  *entry  // of a HEAD request: what its answer may update
+	keeper *keeper // of a passed request: what keeps its response
 }
 
 // serve answers one request. It is a decision table: the first line that
@@ -45,6 +49,8 @@ func (p *Proxy) serve(ex *http1.Exchange) {
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
 	case x.wantsUpgrade():
 		x.upgrade()
+	case string(ex.Method) == "POST":
+		x.passAndKeep(pass, cacheStatus{fwd: fwdMethod})
 	case !isRead(ex.Method):
 		x.pass(pass, cacheStatus{fwd: fwdMethod})
 	case ex.Body != nil:
@@ -181,7 +187,10 @@ func (x *exchange) find() (e *entry, key string) {
 	e, key = x.p.memory.get([]byte(x.key)), x.key
 	if e != nil && e.variants != nil {
 		key = string(appendVariant([]byte(x.key), e.variants.names, x.Request))
-		e = x.p.memory.get([]byte(key))
+		v := e.variants
+		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
+			e, key = x.inLanguage(v, key)
+		}
 	}
 	return e, key
 }
@@ -211,12 +220,16 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 // withoutFlight handles what never makes a flight.
 func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool {
 	switch {
+	case e == nil && x.Has(http1.Of(http1.Range)) && x.fromPart(now):
 	case x.wish.onlyIfCached:
 		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
 		x.pass(pass, cacheStatus{fwd: fwdURIMiss, detail: Uncacheable})
 	case e == nil && x.Has(http1.Of(http1.Range)):
-		x.pass(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
+		x.passAndKeep(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
+	case x.head && e != nil:
+		x.stale = e
+		x.pass(miss, cacheStatus{fwd: fwdStale})
 	case x.head:
 		x.pass(miss, cacheStatus{fwd: fwdURIMiss})
 	default:
@@ -266,7 +279,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	p, rt := x.p, x.route
 	f := &flight{
 		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, key: key, target: x.target,
-		query:   question{authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, heuristics: rt == p.plain && !x.Has(http1.Of(http1.Cookie)), swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError},
+		query:   *x.question(),
 		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
@@ -279,7 +292,14 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	if x.Has(http1.Of(http1.AcceptEncoding)) {
 		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
 	}
-	if e != nil && (e.validatable() || e.sie > 0) {
+	if e != nil {
+		if f.fwd = fwdStale; e.fresh > p.opt.Now() {
+			f.fwd = fwdRequest // RFC 9211 section 2.2
+		}
+	}
+	if e == nil {
+		f.beginAtPart(x)
+	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) {
 		f.stale = e
 		if e.etag != "" {
 			f.header["If-None-Match"] = []string{e.etag}
@@ -293,6 +313,15 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
 	return f
+}
+
+// question is what the policy has to know of the request.
+func (x *exchange) question() *question {
+	rt := x.route
+	return &question{
+		authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError,
+		heuristics: rt == x.p.plain && !x.Has(http1.Of(http1.Cookie)),
+	}
 }
 
 // launch starts the flight's goroutine.

@@ -88,12 +88,10 @@ func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs 
 		b, body = append304(b, e.head), nil
 	} else if string(ex.Method) != "GET" {
 		b = append(b, e.head...)
-	} else if r, ok, satisfiable := wantedRange(ex.Request, e, size); !ok {
+	} else if ranges, ok := wantedRanges(ex.Request, e, size); !ok {
 		b = append(b, e.head...)
-	} else if satisfiable {
-		b, body = append206(b, e, r, size), body[r.from:r.to]
 	} else {
-		b, body = append416(b, e, size), nil
+		b, body = appendRanges(b, e, ranges, 0, size)
 	}
 	if age := e.ageAt(now); cs.hit || age > 0 {
 		b = appendAge(b, age)

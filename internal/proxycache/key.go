@@ -145,6 +145,11 @@ func appendVaried(dst []byte, name string, req *http1.Request, combine bool) []b
 		}
 		return dst
 	}
+	if name == "accept-language" && combine && has(req, name) {
+		if with, ok := appendLanguages(dst, req); ok {
+			return with
+		}
+	}
 	sep := byte('=')
 	for i := range req.Fields {
 		f := &req.Fields[i]
@@ -165,6 +170,16 @@ func appendVaried(dst []byte, name string, req *http1.Request, combine bool) []b
 		}
 	}
 	return dst
+}
+
+// has tells whether the request has a field, given in lower case.
+func has(req *http1.Request, name string) bool {
+	for i := range req.Fields {
+		if http1.EqualFold(req.Fields[i].Name, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendList appends v without the white space around its commas, which means

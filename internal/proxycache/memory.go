@@ -65,6 +65,17 @@ func (m *memory) put(e *entry) bool {
 	return true
 }
 
+// replace puts n, which has no dependencies, in e's place if e is still there.
+func (m *memory) replace(e, n *entry) bool {
+	found, ok := m.cache.ComputeIfPresent(e.key, func(old *entry) (*entry, otter.ComputeOp) {
+		if old != e {
+			return old, otter.CancelOp
+		}
+		return n, otter.WriteOp
+	})
+	return ok && found == n
+}
+
 // removeEntry takes e out if it is still what its key leads to.
 func (m *memory) removeEntry(e *entry) {
 	m.cache.ComputeIfPresent(e.key, func(old *entry) (*entry, otter.ComputeOp) {
@@ -75,8 +86,9 @@ func (m *memory) removeEntry(e *entry) {
 	})
 }
 
-// remove takes out whatever key leads to, with its variants.
+// remove takes out whatever key leads to, with its variants and parts.
 func (m *memory) remove(key string) {
+	m.cache.Invalidate(key + partSuffix)
 	e, ok := m.cache.Invalidate(key)
 	if ok && e.variants != nil {
 		for _, k := range e.variants.list() {
