@@ -15,29 +15,39 @@ var conditions = http1.Of(http1.IfNoneMatch, http1.IfModifiedSince)
 var preconditions = http1.Of(http1.IfMatch, http1.IfUnmodifiedSince)
 
 // notModified tells whether what the client has is what e is (RFC 9110
-// section 13.2.2). If-None-Match takes the place of If-Modified-Since.
-func notModified(req *http1.Request, e *entry) bool {
+// section 13.2.2), and by which tag. If-None-Match takes the place of
+// If-Modified-Since. tag is e's; one with the name of a coding behind it is
+// that of the same response in that coding.
+func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool) {
 	if !req.Has(conditions) || e.status != 200 {
-		return false
+		return "", false
 	}
 	if req.Has(http1.Of(http1.IfNoneMatch)) {
 		for i := range req.Fields {
-			if req.Fields[i].ID == http1.IfNoneMatch && matchesAny(req.Fields[i].Value, e.etag) {
-				return true
+			if req.Fields[i].ID != http1.IfNoneMatch {
+				continue
+			}
+			for c := range codingCount {
+				if had := codedTag(tag, c); matchesAny(req.Fields[i].Value, had) {
+					return had, true
+				}
+				if !e.forms.codable {
+					break
+				}
 			}
 		}
-		return false
+		return "", false
 	}
 	since, ok := parseDate(string(req.Get(http1.IfModifiedSince)))
 	if !ok {
-		return false
+		return "", false
 	}
 	said := e.modified
 	if said == "" {
 		said = e.date() // RFC 9111 section 4.3.2
 	}
 	modified, ok := parseDate(said)
-	return ok && !modified.After(since)
+	return tag, ok && !modified.After(since)
 }
 
 // validatable tells whether the origin can be asked if the response has changed.
@@ -87,12 +97,14 @@ func matchesAny(list []byte, etag string) bool {
 }
 
 // append304 appends the head of a 304 for e: of its fields those that tell
-// the client about what it has (RFC 9110 section 15.4.5).
-func append304(dst, head []byte) []byte {
+// the client about what it has (RFC 9110 section 15.4.5). tag is what it has.
+func append304(dst, head []byte, tag string) []byte {
 	dst = appendStatus(dst, 304)
 	for name, value := range fields(head) {
 		switch string(name) {
-		case "Cache-Control", "Content-Location", "Date", "Etag", "Expires", "Vary", "Last-Modified", "Via", "Cache-Status":
+		case "Etag":
+			dst = appendField(dst, "Etag", tag)
+		case "Cache-Control", "Content-Location", "Date", "Expires", "Vary", "Last-Modified", "Via", "Cache-Status":
 			dst = append(append(dst, name...), ": "...)
 			dst = append(append(dst, value...), crlf...)
 		}

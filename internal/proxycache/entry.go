@@ -36,6 +36,8 @@ type entry struct {
 	head []byte // status line and fields with Content-Length, each with CRLF
 	body []byte
 
+	forms forms // as clients get it
+
 	part     *part    // of a 206: where in the representation the body lies
 	targeted []string // Walpurge-Cache-Control, which isn't part of the head
 	etag     string
@@ -47,7 +49,7 @@ type entry struct {
 // withHead is e with another head, for one who gets fields that aren't stored.
 func (e *entry) withHead(block []byte) *entry {
 	return &entry{
-		status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body, etag: e.etag, modified: e.modified,
+		route: e.route, status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body, etag: e.etag, modified: e.modified,
 		head: finishHead(block, e.status, len(e.body)),
 	}
 }
@@ -83,7 +85,7 @@ const entryOverhead = 640
 
 // weight is the entry's share of the memory tier in bytes.
 func (e *entry) weight() uint32 {
-	n := len(e.head) + len(e.body) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
+	n := 2*len(e.head) + len(e.body) + int(e.codedRoom()) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
 	if e.variants != nil {
 		n += maxVariants * 64
 	}

@@ -261,6 +261,7 @@ func (f *flight) end(body []byte) {
 		block = f.block
 	}
 	e.head = finishHead(block, e.status, len(body))
+	f.proxy.finish(e)
 	reason := f.keep()
 	f.complete(e, func(s *flightState) {
 		s.body, s.length = body, int64(len(body))
@@ -364,6 +365,7 @@ func (f *flight) validated(a *answer) {
 	f.extend(merged)
 	e.body = f.stale.body
 	e.head = finishHead(block, e.status, len(e.body))
+	f.proxy.finish(e)
 	reason := v.reason
 	if v.store {
 		reason = f.keep()

@@ -3,6 +3,7 @@ package proxycache
 import (
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -91,6 +92,7 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 	e := s.entry
 	if leader && f.own != nil {
 		e = e.withHead(f.own)
+		x.p.finish(e)
 	}
 	switch {
 	case s.stored:
@@ -111,8 +113,8 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 		o = collapsed
 	}
 	defer x.done(o, cs.detail)
-	if notModified(x.Request, s.entry) {
-		_ = x.Send(cs.append(append304(x.Buffer(), s.head)), nil)
+	if tag, ok := notModified(x.Request, s.entry, s.entry.etag); ok {
+		_ = x.Send(cs.append(append304(x.Buffer(), x.shown(f, &s), tag)), nil)
 		return
 	}
 	if err := x.Start(s.entry.status, x.streamHead(f, &s, cs), s.length); err != nil {
@@ -150,8 +152,13 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 	}
 }
 
+// shown is the head of an arriving response as clients get it.
+func (x *exchange) shown(f *flight, s *flightState) []byte {
+	return x.p.look(f.entry.route, s.head, s.length).dress(s.head)
+}
+
 func (x *exchange) streamHead(f *flight, s *flightState, cs cacheStatus) []byte {
-	head := append(make([]byte, 0, len(s.head)+128), s.head...)
+	head := slices.Grow(slices.Clip(x.shown(f, s)), 128)
 	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
 	}
@@ -173,8 +180,9 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 			o = pass
 		}
 		defer x.done(o, cs.detail)
-		if e := (&entry{status: r.resp.StatusCode, etag: r.resp.Header.Get("Etag"), modified: r.resp.Header.Get("Last-Modified"), head: s.head}); notModified(x.Request, e) {
-			_ = x.Send(cs.append(append304(x.Buffer(), s.head)), nil)
+		e := &entry{status: r.resp.StatusCode, etag: r.resp.Header.Get("Etag"), modified: r.resp.Header.Get("Last-Modified"), head: s.head}
+		if tag, ok := notModified(x.Request, e, e.etag); ok {
+			_ = x.Send(cs.append(append304(x.Buffer(), s.head, tag)), nil)
 			return
 		}
 		head := announceTrailer(append([]byte(nil), s.head...), r.resp)

@@ -57,6 +57,9 @@ func (p *Proxy) outside(ex *http1.Exchange) (https bool, host []byte) {
 var hopByHop = http1.Of(http1.Connection, http1.KeepAlive, http1.ProxyConnection, http1.ProxyAuthorization,
 	http1.TE, http1.Trailer, http1.TransferEncoding, http1.Upgrade, http1.Host, http1.ContentLength)
 
+// tagged are the fields that name entity tags.
+var tagged = http1.Of(http1.IfMatch, http1.IfNoneMatch, http1.IfRange)
+
 // fillDrops are the fields that a fill leaves out: the response is for
 // everybody who asks for the same.
 var fillDrops = http1.Of(http1.IfMatch, http1.IfNoneMatch, http1.IfModifiedSince, http1.IfUnmodifiedSince, http1.IfRange, http1.Range, http1.Expect)
@@ -75,7 +78,11 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 		if slices.Contains(named, name) {
 			continue
 		}
-		h[name] = append(h[name], string(f.Value))
+		v := string(f.Value)
+		if !p.opt.NoCompress && f.ID != http1.Other && tagged&(1<<f.ID) != 0 {
+			v = stripCodings(v)
+		}
+		h[name] = append(h[name], v)
 	}
 	if bytes.Contains(bytes.ToLower(ex.Get(http1.TE)), []byte("trailers")) {
 		h["Te"] = []string{"trailers"}

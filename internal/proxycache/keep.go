@@ -117,6 +117,7 @@ func (k *keeper) end() {
 		return
 	}
 	e.head = finishHead(k.head, e.status, len(e.body))
+	p.finish(e)
 	p.store(k.x.key, e)
 }
 
@@ -137,6 +138,7 @@ func (p *Proxy) keepPart(primary string, e *entry, head []byte) {
 		e.key = primary
 		p.memory.cache.Invalidate(primary + partSuffix)
 	}
+	p.finish(e)
 	p.memory.put(e)
 }
 

@@ -61,7 +61,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 		}
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, ranges, e.part.from, e.part.size)
+	b, body := appendRanges(x.Buffer(), e, e.forms.by[identity].Load().head, ranges, e.part.from, e.part.size)
 	b = cs.append(appendAge(b, e.ageAt(now)))
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
@@ -128,14 +128,14 @@ func (e *entry) combined(newer *entry) *entry {
 	copy(body[newer.part.from-from:], newer.body)
 	h := e.header()
 	update(h, newer.header())
-	n := *shell(newer)
+	n := shell(newer)
 	n.body, n.part = body, &part{byteRange{from, to}, e.part.size, true}
 	n.head = appendFields(appendStatus(nil, http.StatusPartialContent), h)
 	if n.part.from == 0 && n.part.to == n.part.size {
 		n.part, n.status = nil, http.StatusOK
 		n.head = finishHead(appendFields(appendStatus(nil, http.StatusOK), h), http.StatusOK, len(body))
 	}
-	return &n
+	return n
 }
 
 // shell is a copy of an entry without dependencies, without its bytes.

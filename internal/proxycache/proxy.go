@@ -44,6 +44,8 @@ type Options struct {
 	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
 	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
 
+	NoCompress bool // responses are sent as the origin coded them
+
 	Audit             float64 // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Position
 	OriginConcurrency int     // fills at one time, from sending to the end of the response; 0: no limit
 

@@ -85,7 +85,7 @@ func ifRange(req *http1.Request, e *entry) bool {
 	case v == "":
 		return !req.Has(http1.Of(http1.IfRange))
 	case strings.HasPrefix(v, `"`):
-		return v == e.etag
+		return v == e.tag()
 	case isWeak(v) || v != e.modified:
 		return false
 	}
@@ -97,15 +97,15 @@ func ifRange(req *http1.Request, e *entry) bool {
 // appendRanges appends the head of the answer with those ranges of e, and
 // makes its body: one range as it is, several as multipart/byteranges (RFC
 // 9110 section 15.3.7). offset is where in the representation the stored body
-// begins.
-func appendRanges(dst []byte, e *entry, ranges []byteRange, offset, size int64) (head, body []byte) {
+// begins, shown its head as clients get it.
+func appendRanges(dst []byte, e *entry, shown []byte, ranges []byteRange, offset, size int64) (head, body []byte) {
 	switch len(ranges) {
 	case 0:
-		return append416(dst, e, size), nil
+		return append416(dst, shown, size), nil
 	case 1:
 		r := ranges[0]
 		dst = appendStatus(dst, http.StatusPartialContent)
-		dst = appendAllBut(dst, e.head, "Content-Length", "")
+		dst = appendAllBut(dst, shown, "Content-Length", "")
 		dst = append(appendContentRange(dst, r, size), "Content-Length: "...)
 		dst = strconv.AppendInt(dst, r.to-r.from, 10)
 		return append(dst, crlf...), e.body[r.from-offset : r.to-offset]
@@ -122,7 +122,7 @@ func appendRanges(dst []byte, e *entry, ranges []byteRange, offset, size int64) 
 	}
 	body = append(append(append(body, "\r\n--"...), boundary...), "--\r\n"...)
 	dst = appendStatus(dst, http.StatusPartialContent)
-	dst = appendAllBut(dst, e.head, "Content-Length", "Content-Type")
+	dst = appendAllBut(dst, shown, "Content-Length", "Content-Type")
 	dst = appendField(dst, "Content-Type", "multipart/byteranges; boundary="+boundary)
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
@@ -140,9 +140,9 @@ func appendContentRange(dst []byte, r byteRange, size int64) []byte {
 }
 
 // append416 appends the head of the answer to ranges beyond the end.
-func append416(dst []byte, e *entry, size int64) []byte {
+func append416(dst, shown []byte, size int64) []byte {
 	dst = appendStatus(dst, http.StatusRequestedRangeNotSatisfiable)
-	for name, value := range fields(e.head) {
+	for name, value := range fields(shown) {
 		switch string(name) {
 		case "Date", "Via", "Vary":
 			dst = append(append(dst, name...), ": "...)

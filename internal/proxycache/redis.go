@@ -190,6 +190,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	e.fresh = e.received + coherence.Nanos(lifetime)
 	h := e.header()
 	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
+	p.finish(e)
 	return e
 }
 

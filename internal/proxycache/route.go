@@ -27,6 +27,10 @@ type Route struct {
 	Query QueryRule
 	Vary  []Key // header fields and cookies that tell responses apart, beside those that expressions read
 
+	// ClientKeeps lets clients keep responses with dependencies as the origin
+	// says. Else they get no-cache and a strong ETag, and ask each time.
+	ClientKeeps bool
+
 	StaleWhileRevalidate *time.Duration // nil: what the origin says (RFC 5861)
 	StaleIfError         *time.Duration
 }

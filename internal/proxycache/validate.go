@@ -75,6 +75,7 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 	}
 	n.judged(&v, merged)
 	n.head = finishHead(appendFields(appendStatus(nil, n.status), merged), n.status, len(n.body))
+	x.p.finish(n)
 	if !x.p.memory.replace(e, n) {
 		return nil
 	}
