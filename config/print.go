@@ -26,6 +26,9 @@ func (c Config) settings() []setting {
 	if c.Redis != nil {
 		s = append(s, setting{"redis.url", RedactURL(string(c.Redis.URL))}, setting{"redis.namespace", c.Redis.Namespace})
 	}
+	if c.TLS != nil {
+		s = append(s, setting{"tls.cert", c.TLS.Cert}, setting{"tls.key", c.TLS.Key})
+	}
 	proxies := make([]string, len(c.TrustedProxies))
 	for i, p := range c.TrustedProxies {
 		proxies[i] = p.String()
@@ -40,6 +43,7 @@ func (c Config) settings() []setting {
 		setting{"origin_concurrency", strconv.Itoa(c.OriginConcurrency)},
 		setting{"strict_wait", c.StrictWait.String()},
 		setting{"audit", strconv.FormatFloat(c.Audit, 'g', -1, 64)},
+		setting{"compress", strconv.FormatBool(c.Compress)},
 		setting{"trusted_proxies", "[" + strings.Join(proxies, ", ") + "]"},
 		setting{"log.level", strings.ToLower(c.Log.Level.String())},
 		setting{"log.format", string(c.Log.Format)},
@@ -99,6 +103,12 @@ func (r Route) String() string {
 	parts = append(parts, r.Consistency.String(), "query "+r.Query.String())
 	for _, v := range r.Vary {
 		parts = append(parts, "vary "+v.String())
+	}
+	if r.OnChange > 0 {
+		parts = append(parts, "on_change serve_stale "+r.OnChange.String())
+	}
+	if r.ClientKeeps {
+		parts = append(parts, "client_cache origin")
 	}
 	return strings.Join(append(parts, "max_lag "+r.MaxLag.String()), "; ")
 }

@@ -37,7 +37,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 		t.Fatalf("only %d keys found in the types", len(all))
 	}
 	for _, key := range append(all, "include", "exclude") {
-		if !regexp.MustCompile(`(?m)^[^#\n]*\b` + key + `:`).Match(text) {
+		if !regexp.MustCompile(`(?m)^(# )?(  )?[^#\n]*\b` + key + `:`).Match(text) {
 			t.Errorf("proxy.yaml does not show %s", key)
 		}
 	}
@@ -97,6 +97,7 @@ func TestMisplacedKeysAreSentToWhereTheyBelong(t *testing.T) {
 		"postgres":               reflect.TypeFor[Postgres](),
 		"redis":                  reflect.TypeFor[Redis](),
 		"log":                    reflect.TypeFor[Log](),
+		"tls":                    reflect.TypeFor[TLS](),
 		"a route":                reflect.TypeFor[Route](),
 		"an entry of depends_on": reflect.TypeFor[Dependency](),
 	}

@@ -94,7 +94,7 @@ func (s *sidecar) openProxy() error {
 	o := proxycache.Options{
 		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
-		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit,
+		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress,
 		TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
 	}
 	if c.Redis != nil {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -30,6 +31,9 @@ type entry struct {
 	age      coherence.Nanos // then
 	fresh    coherence.Nanos // until when it may be used without validation
 	swr, sie coherence.Nanos // how much longer, while or if
+
+	changedFor coherence.Nanos // how long it may be shown after a row has changed
+	changed    atomic.Int64    // when one has, in Nanos; 0: none has
 
 	arrived time.Time // received by the wall's clock, for other processes
 
@@ -55,7 +59,14 @@ func (e *entry) withHead(block []byte) *entry {
 }
 
 // Evicted takes the entry out of the memory tier. Hits have stopped before.
-func (e *entry) Evicted(coherence.Cause) { e.memory.removeEntry(e) }
+// One that may be shown for a moment longer stays, and is marked.
+func (e *entry) Evicted(c coherence.Cause) {
+	if e.changedFor > 0 && c.Reason == "change" {
+		e.changed.CompareAndSwap(0, int64(e.memory.now()))
+		return
+	}
+	e.memory.removeEntry(e)
+}
 
 // usable tells whether the entry may be served at now as far as its
 // dependencies are concerned. proven is the guard's proof of freshness, read

@@ -126,6 +126,9 @@ func (x *exchange) lookup() {
 			}
 		}
 		e, key := x.find()
+		if e != nil && x.fromChanged(e, key, now) {
+			return
+		}
 		if e != nil && (!e.usable(now, proven) || x.authorized && !e.shared) {
 			e = nil
 		}
@@ -217,6 +220,29 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 	return false
 }
 
+// fromChanged answers with a response that a row has changed under, if the
+// route allows that for so long. It is no answer for whoever carries a
+// position or wants anything but what is there: they must not get what is older
+// than their own write (G3). The proof of freshness bounds how late the change
+// was heard of.
+func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
+	at := coherence.Nanos(e.changed.Load())
+	if at == 0 {
+		return false
+	}
+	if now-at >= e.changedFor || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
+		x.p.memory.removeEntry(e)
+		return false
+	}
+	if now >= e.fresh || x.wish != (wish{}) || x.authorized || x.Has(http1.Of(http1.WalpurgePosition)) {
+		return false
+	}
+	x.refresh(e, key)
+	x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: min(-1, -int64(now-at)/int64(time.Second)), detail: Changed})
+	x.done(stale, Changed)
+	return true
+}
+
 // withoutFlight handles what never makes a flight.
 func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool {
 	switch {
@@ -283,7 +309,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag)},
+		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag), changedFor: coherence.Nanos(rt.StaleOnChange)},
 	}
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {

@@ -15,10 +15,11 @@ import (
 type memory struct {
 	cache *otter.Cache[string, *entry]
 	guard *coherence.Guard
+	now   func() coherence.Nanos
 }
 
-func newMemory(size int64, guard *coherence.Guard, log *slog.Logger) (*memory, error) {
-	m := &memory{guard: guard}
+func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, log *slog.Logger) (*memory, error) {
+	m := &memory{guard: guard, now: now}
 	var err error
 	m.cache, err = otter.New(&otter.Options[string, *entry]{
 		MaximumWeight:    uint64(size),
@@ -59,7 +60,7 @@ func (m *memory) peek(key string) *entry {
 func (m *memory) put(e *entry) bool {
 	m.cache.Set(e.key, e)
 	if e.guarded && !e.handle.Live() {
-		m.removeEntry(e)
+		m.removeEntry(e) // also what may be shown after a change: it was never shown before
 		return false
 	}
 	return true

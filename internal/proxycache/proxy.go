@@ -124,7 +124,7 @@ func New(o Options) (*Proxy, error) {
 		p.guarded = p.guarded || rt.guarded
 	}
 	var err error
-	if p.memory, err = newMemory(o.Memory, o.Guard, p.log); err != nil {
+	if p.memory, err = newMemory(o.Memory, o.Guard, o.Now, p.log); err != nil {
 		return nil, fmt.Errorf("make the memory tier: %w", err)
 	}
 	if o.Redis != nil {

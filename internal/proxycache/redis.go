@@ -178,7 +178,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
 		memory: p.memory, key: s.key, route: f.route, guarded: s.guarded, shared: s.shared, status: s.status,
-		maxLag:   f.entry.maxLag,
+		maxLag: f.entry.maxLag, changedFor: f.entry.changedFor,
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived,
 		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
 		head: s.head, body: s.body,
