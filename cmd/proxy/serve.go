@@ -97,6 +97,13 @@ func (s *sidecar) openProxy() error {
 		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress,
 		TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
 	}
+	if c.TLS != nil {
+		certificate, err := proxycache.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
+		if err != nil {
+			return config.NewErrors(c.Problem(c.Pos("tls.cert"), "%v; name a PEM certificate and its key", err))
+		}
+		o.TLS = certificate.Config()
+	}
 	if c.Redis != nil {
 		redis.SetLogger(redisLog{s.log}) // there is one for the whole process
 		client, err := proxycache.RedisClient(string(c.Redis.URL))
