@@ -19,6 +19,14 @@ func (d *decoder) checkRoute(r *Route, given map[string]Pos, declares bool) {
 			d.fail(given["stale_if_error"], "a strict route never serves what is stale; delete this line or use consistency: bounded")
 		}
 	}
+	if r.OnChange > 0 {
+		switch {
+		case !declares:
+			d.fail(given["on_change"], "on_change needs depends_on, without which no change is ever seen; declare the tables or delete this line")
+		case r.Consistency == Strict:
+			d.fail(given["on_change"], "a strict route never serves what is stale; write on_change: refetch or use consistency: bounded")
+		}
+	}
 	for i := range r.DependsOn {
 		d.checkConditions(r.DependsOn[i].Where)
 	}

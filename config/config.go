@@ -28,6 +28,8 @@ type Config struct {
 	StrictWait        time.Duration  `yaml:"strict_wait"`        // how long a strict read waits for the proof of freshness
 	Position          Position       `yaml:"position"`
 	Audit             float64        `yaml:"audit"`           // share of hits compared with the origin, 0 to 1
+	Compress          bool           `yaml:"compress"`        // stored text goes out in gzip, zstd or br to clients that take them
+	TLS               *TLS           `yaml:"tls"`             // nil: clients connect in clear text
 	TrustedProxies    []netip.Prefix `yaml:"trusted_proxies"` // whose Forwarded and X-Forwarded-* are believed
 	Log               Log            `yaml:"log"`
 	ShutdownTimeout   time.Duration  `yaml:"shutdown_timeout"` // how long requests may take to finish on stop
@@ -51,6 +53,12 @@ type Postgres struct {
 type Redis struct {
 	URL       Secret `yaml:"url"`       // redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://
 	Namespace string `yaml:"namespace"` // prefix of every key
+}
+
+// TLS names the certificate that clients see at Listen.
+type TLS struct {
+	Cert string `yaml:"cert"` // file with the certificate and its chain, PEM
+	Key  string `yaml:"key"`  // file with its private key, PEM
 }
 
 // Log says what is logged and how.
@@ -95,6 +103,7 @@ func defaults() Config {
 		OriginConcurrency: 256,
 		OriginWait:        10 * time.Second,
 		StrictWait:        100 * time.Millisecond,
+		Compress:          true,
 		Log:               Log{Level: slog.LevelInfo, Format: Text},
 		ShutdownTimeout:   10 * time.Second,
 		MaxHeader:         64 * KiB,

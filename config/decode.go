@@ -97,14 +97,15 @@ func join(path, key string) string {
 var sections = map[string][]string{
 	"the configuration": {
 		"listen", "admin", "admin_token", "origin", "postgres", "redis", "memory", "max_object", "bulk_rows",
-		"origin_timeout", "fill_timeout", "origin_concurrency", "origin_wait", "strict_wait", "position", "audit", "trusted_proxies", "log",
+		"origin_timeout", "fill_timeout", "origin_concurrency", "origin_wait", "strict_wait", "position", "audit", "compress", "tls", "trusted_proxies", "log",
 		"shutdown_timeout", "max_header", "routes",
 	},
+	"tls":      {"cert", "key"},
 	"postgres": {"slot", "publication", "watch"},
 	"redis":    {"namespace"},
 	"log":      {"level", "format"},
 	"position": {"cookie", "secret", "max_age"},
-	"a route":  {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error"},
+	"a route":  {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error", "on_change", "client_cache"},
 	"an entry of depends_on": {
 		"table", "where", "columns",
 	},

@@ -48,6 +48,8 @@ func (d *decoder) route(n *node) (Route, bool) {
 		{"vary", func(n *node) { d.vary(n, &r) }},
 		{"stale_while_revalidate", func(n *node) { r.StaleWhileRevalidate = d.age(n, "stale_while_revalidate") }},
 		{"stale_if_error", func(n *node) { r.StaleIfError = d.age(n, "stale_if_error") }},
+		{"on_change", func(n *node) { d.onChange(n, &r) }},
+		{"client_cache", func(n *node) { r.ClientKeeps = d.choice(n, "client_cache", "revalidate", "origin") == 1 }},
 		{"max_lag", func(n *node) { d.duration(n, "max_lag", &r.MaxLag, minLag, maxLag) }},
 	})
 	if _, ok := given["path"]; !ok && n.kind == mapping {
@@ -56,6 +58,25 @@ func (d *decoder) route(n *node) (Route, bool) {
 	d.checkRoute(&r, given, declares)
 	return r, pathOK
 }
+
+// onChange reads refetch, or a mapping with serve_stale.
+func (d *decoder) onChange(n *node, r *Route) {
+	if n.kind == scalar {
+		if text, ok := d.text(n, "on_change"); ok && text != "refetch" {
+			d.fail(n.pos, "on_change: %s is not a choice; write refetch, or serve_stale: 2s in a line below", n.show())
+		}
+		return
+	}
+	given := d.fields(n, "on_change ", []field{
+		{"serve_stale", func(n *node) { d.duration(n, "serve_stale", &r.OnChange, time.Millisecond, maxStale) }},
+	})
+	if len(given) == 0 && n.kind == mapping && len(n.entries) == 0 {
+		d.fail(n.pos, "on_change is empty; write refetch, or serve_stale: 2s")
+	}
+}
+
+// maxStale bounds how long what has changed is shown: it bridges a fetch.
+const maxStale = time.Minute
 
 func (d *decoder) path(n *node, r *Route) bool {
 	text, ok := d.text(n, "path")
@@ -102,8 +123,11 @@ func (d *decoder) query(n *node, into *Parameters) {
 		given := d.fields(n, "query ", []field{
 			{"include", func(n *node) { into.Only = true; into.Names = d.parameters(n, "include") }},
 			{"exclude", func(n *node) { into.Names = d.parameters(n, "exclude") }},
+			{"sort", func(n *node) { into.Sorted = d.choice(n, "sort", "true", "false") == 0 }},
 		})
-		if len(given) != 1 && len(given) == len(n.entries) {
+		_, includes := given["include"]
+		_, excludes := given["exclude"]
+		if (includes == excludes && (includes || !into.Sorted)) && len(given) == len(n.entries) {
 			d.fail(n.pos, "query wants either include or exclude; give one of the two, or write all")
 		}
 	}

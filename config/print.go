@@ -35,6 +35,9 @@ func (c Config) settings() []setting {
 	if c.Position.Secret != "" {
 		s = append(s, setting{"position.secret", c.Position.Secret.String()})
 	}
+	if c.TLS != nil {
+		s = append(s, setting{"tls.cert", c.TLS.Cert}, setting{"tls.key", c.TLS.Key})
+	}
 	proxies := make([]string, len(c.TrustedProxies))
 	for i, p := range c.TrustedProxies {
 		proxies[i] = p.String()
@@ -51,6 +54,7 @@ func (c Config) settings() []setting {
 		setting{"strict_wait", c.StrictWait.String()},
 		setting{"position.max_age", c.Position.MaxAge.String()},
 		setting{"audit", strconv.FormatFloat(c.Audit, 'g', -1, 64)},
+		setting{"compress", strconv.FormatBool(c.Compress)},
 		setting{"trusted_proxies", "[" + strings.Join(proxies, ", ") + "]"},
 		setting{"log.level", strings.ToLower(c.Log.Level.String())},
 		setting{"log.format", string(c.Log.Format)},
@@ -113,6 +117,12 @@ func (r Route) String() string {
 	parts = append(parts, r.Consistency.String(), "query "+r.Query.String())
 	for _, v := range r.Vary {
 		parts = append(parts, "vary "+v.String())
+	}
+	if r.OnChange > 0 {
+		parts = append(parts, "on_change serve_stale "+r.OnChange.String())
+	}
+	if r.ClientKeeps {
+		parts = append(parts, "client_cache origin")
 	}
 	return strings.Join(append(parts, "max_lag "+r.MaxLag.String()), "; ")
 }

@@ -37,7 +37,7 @@ func TestReferenceNamesEveryKey(t *testing.T) {
 		t.Fatalf("only %d keys found in the types", len(all))
 	}
 	for _, key := range append(all, "include", "exclude") {
-		if !regexp.MustCompile(`(?m)^[^#\n]*\b` + key + `:`).Match(text) {
+		if !regexp.MustCompile(`(?m)^(# )?(  )?[^#\n]*\b` + key + `:`).Match(text) {
 			t.Errorf("proxy.yaml does not show %s", key)
 		}
 	}
@@ -98,6 +98,7 @@ func TestMisplacedKeysAreSentToWhereTheyBelong(t *testing.T) {
 		"redis":                  reflect.TypeFor[Redis](),
 		"log":                    reflect.TypeFor[Log](),
 		"position":               reflect.TypeFor[Position](),
+		"tls":                    reflect.TypeFor[TLS](),
 		"a route":                reflect.TypeFor[Route](),
 		"an entry of depends_on": reflect.TypeFor[Dependency](),
 	}

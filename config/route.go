@@ -18,6 +18,8 @@ type Route struct {
 	Vary                 []Variant      `yaml:"vary"`                   // what else does; includes all that conditions read
 	StaleWhileRevalidate *time.Duration `yaml:"stale_while_revalidate"` // nil: what the origin says
 	StaleIfError         *time.Duration `yaml:"stale_if_error"`         // nil: what the origin says
+	OnChange             time.Duration  `yaml:"on_change"`              // how long a response may be shown after its rows have changed; 0: not at all
+	ClientKeeps          bool           `yaml:"client_cache"`           // clients keep responses as the origin says, even with dependencies
 	MaxLag               time.Duration  `yaml:"max_lag"`                // the route's own, or else the configuration's
 	Pos                  Pos            // of the path
 
@@ -45,6 +47,7 @@ func (c Consistency) String() string {
 type Parameters struct {
 	Only   bool        // true: those in Names count; false: all count but those in Names
 	Names  []Parameter // case-sensitive, without duplicates
+	Sorted bool        // the order of the parameters that count doesn't
 	Listed bool        // the file gives the key; otherwise it is the default, all
 }
 
@@ -65,13 +68,17 @@ func (p Parameters) String() string {
 		names[i] = n.Name
 	}
 	list := "[" + strings.Join(names, ", ") + "]"
+	sorted := ""
+	if p.Sorted {
+		sorted = ", sorted"
+	}
 	switch {
 	case p.Only:
 		return list
 	case len(names) == 0:
-		return "all"
+		return "all" + sorted
 	}
-	return "all but " + list
+	return "all but " + list + sorted
 }
 
 // Variant is a request header field or a cookie that tells responses of one URL apart.

@@ -51,6 +51,12 @@ func (d *decoder) root(n *node) {
 		{"strict_wait", func(n *node) { d.duration(n, "strict_wait", &c.StrictWait, time.Millisecond, time.Minute) }},
 		{"position", d.position},
 		{"audit", d.audit},
+		{"compress", func(n *node) {
+			if i := d.choice(n, "compress", "true", "false"); i >= 0 {
+				c.Compress = i == 0
+			}
+		}},
+		{"tls", d.tls},
 		{"trusted_proxies", d.trustedProxies},
 		{"log", d.log},
 		{"shutdown_timeout", func(n *node) { d.duration(n, "shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour) }},
@@ -166,6 +172,20 @@ func (d *decoder) audit(n *node) {
 		return
 	}
 	d.config.Audit = v
+}
+
+func (d *decoder) tls(n *node) {
+	t := &TLS{}
+	d.config.TLS = t
+	given := d.fields(n, "tls", []field{
+		{"cert", func(n *node) { t.Cert, _ = d.text(n, "tls.cert") }},
+		{"key", func(n *node) { t.Key, _ = d.text(n, "tls.key") }},
+	})
+	for _, key := range []string{"cert", "key"} {
+		if _, ok := given[key]; !ok && n.kind == mapping {
+			d.fail(n.pos, "tls.%s is missing; name the PEM file with the %s", key, map[string]string{"cert": "certificate", "key": "private key"}[key])
+		}
+	}
 }
 
 func (d *decoder) trustedProxies(n *node) {

@@ -20,7 +20,8 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 	for _, r := range c.Routes {
 		route := proxycache.Route{
 			Pattern: r.Path, TTL: r.TTL, MaxLag: r.MaxLag, Strict: r.Consistency == config.Strict,
-			Query:                proxycache.QueryRule{Only: r.Query.Only},
+			Query:         proxycache.QueryRule{Only: r.Query.Only, Sort: r.Query.Sorted},
+			StaleOnChange: r.OnChange, ClientKeeps: r.ClientKeeps,
 			StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Declared: r.Declared,
 		}
 		for _, p := range r.Query.Names {

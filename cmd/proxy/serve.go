@@ -102,9 +102,16 @@ func (s *sidecar) openProxy() error {
 	o := proxycache.Options{
 		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
-		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit,
+		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress,
 		OriginWait: c.OriginWait, TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
 		PositionCookie: c.Position.Cookie, PositionSecret: string(c.Position.Secret), PositionLife: c.Position.MaxAge,
+	}
+	if c.TLS != nil {
+		certificate, err := proxycache.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
+		if err != nil {
+			return config.NewErrors(c.Problem(c.Pos("tls.cert"), "%v; name a PEM certificate and its key", err))
+		}
+		o.TLS = certificate.Config()
 	}
 	if c.Redis != nil {
 		redis.SetLogger(redisLog{s.log}) // there is one for the whole process

@@ -1,7 +1,6 @@
 package cdc
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"

@@ -2,7 +2,6 @@ package proxycache
 
 import (
 	"bytes"
-	"strconv"
 	"strings"
 
 	"walpurge/internal/proxycache/http1"
@@ -16,38 +15,51 @@ var conditions = http1.Of(http1.IfNoneMatch, http1.IfModifiedSince)
 var preconditions = http1.Of(http1.IfMatch, http1.IfUnmodifiedSince)
 
 // notModified tells whether what the client has is what e is (RFC 9110
-// section 13.2.2). If-None-Match takes the place of If-Modified-Since.
-func notModified(req *http1.Request, e *entry) bool {
+// section 13.2.2), and by which tag. If-None-Match takes the place of
+// If-Modified-Since. tag is e's; one with the name of a coding behind it is
+// that of the same response in that coding.
+func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool) {
 	if !req.Has(conditions) || e.status != 200 {
-		return false
+		return "", false
 	}
 	if req.Has(http1.Of(http1.IfNoneMatch)) {
 		for i := range req.Fields {
-			if req.Fields[i].ID == http1.IfNoneMatch && matchesAny(req.Fields[i].Value, e.etag) {
-				return true
+			if req.Fields[i].ID != http1.IfNoneMatch {
+				continue
+			}
+			for c := range codingCount {
+				if had := codedTag(tag, c); matchesAny(req.Fields[i].Value, had) {
+					return had, true
+				}
+				if !e.forms.codable {
+					break
+				}
 			}
 		}
-		return false
+		return "", false
 	}
 	since, ok := parseDate(string(req.Get(http1.IfModifiedSince)))
 	if !ok {
-		return false
+		return "", false
 	}
 	said := e.modified
 	if said == "" {
 		said = e.date() // RFC 9111 section 4.3.2
 	}
 	modified, ok := parseDate(said)
-	return ok && !modified.After(since)
+	return tag, ok && !modified.After(since)
 }
 
 // validatable tells whether the origin can be asked if the response has changed.
 func (e *entry) validatable() bool { return e.etag != "" || e.modified != "" }
 
 // date is the response's Date.
-func (e *entry) date() string {
-	for name, value := range fields(e.head) {
-		if string(name) == "Date" {
+func (e *entry) date() string { return e.field("Date") }
+
+// field is the first value of a field of the stored head.
+func (e *entry) field(name string) string {
+	for n, value := range fields(e.head) {
+		if string(n) == name {
 			return string(value)
 		}
 	}
@@ -85,96 +97,14 @@ func matchesAny(list []byte, etag string) bool {
 }
 
 // append304 appends the head of a 304 for e: of its fields those that tell
-// the client about what it has (RFC 9110 section 15.4.5).
-func append304(dst, head []byte) []byte {
+// the client about what it has (RFC 9110 section 15.4.5). tag is what it has.
+func append304(dst, head []byte, tag string) []byte {
 	dst = appendStatus(dst, 304)
 	for name, value := range fields(head) {
 		switch string(name) {
-		case "Cache-Control", "Content-Location", "Date", "Etag", "Expires", "Vary", "Last-Modified", "Via", "Cache-Status":
-			dst = append(append(dst, name...), ": "...)
-			dst = append(append(dst, value...), crlf...)
-		}
-	}
-	return dst
-}
-
-// byteRange is a part of a body.
-type byteRange struct{ from, to int64 } // to is exclusive
-
-// wantedRange reads a Range field with one range of bytes (RFC 9110 section
-// 14.1.2). ok is false when the whole is to be sent; satisfiable is false for
-// a range beyond the end.
-func wantedRange(req *http1.Request, e *entry, size int64) (r byteRange, ok, satisfiable bool) {
-	v := req.Get(http1.Range)
-	if e.status != 200 || !bytes.HasPrefix(bytes.ToLower(v), []byte("bytes=")) || !ifRange(req, e) {
-		return r, false, false
-	}
-	v = bytes.TrimSpace(v[len("bytes="):])
-	first, last, dash := bytes.Cut(v, []byte{'-'})
-	if !dash || bytes.IndexByte(v, ',') >= 0 {
-		return r, false, false // several ranges: the whole is allowed, too
-	}
-	from, errFrom := strconv.ParseInt(string(bytes.TrimSpace(first)), 10, 63)
-	to, errTo := strconv.ParseInt(string(bytes.TrimSpace(last)), 10, 63)
-	switch {
-	case len(first) == 0 && errTo == nil: // the last so many bytes
-		return byteRange{max(0, size-to), size}, true, to > 0 && size > 0
-	case errFrom != nil || from < 0 || len(last) > 0 && (errTo != nil || to < from):
-		return r, false, false
-	case len(last) == 0 || to >= size:
-		to = size - 1
-	}
-	return byteRange{from, to + 1}, true, from < size
-}
-
-// ifRange tells whether If-Range lets the range apply (RFC 9110 section
-// 13.1.5): it names a strong tag or the very date.
-func ifRange(req *http1.Request, e *entry) bool {
-	v := string(req.Get(http1.IfRange))
-	switch {
-	case v == "":
-		return !req.Has(http1.Of(http1.IfRange))
-	case strings.HasPrefix(v, `"`):
-		return v == e.etag
-	case isWeak(v):
-		return false
-	}
-	return v == e.modified
-}
-
-// append206 appends the head of a part of e.
-func append206(dst []byte, e *entry, r byteRange, size int64) []byte {
-	dst = appendStatus(dst, 206)
-	dst = appendAllBut(dst, e.head, "Content-Length")
-	dst = append(dst, "Content-Range: bytes "...)
-	dst = strconv.AppendInt(dst, r.from, 10)
-	dst = append(dst, '-')
-	dst = strconv.AppendInt(dst, r.to-1, 10)
-	dst = append(dst, '/')
-	dst = strconv.AppendInt(dst, size, 10)
-	dst = append(dst, "\r\nContent-Length: "...)
-	dst = strconv.AppendInt(dst, r.to-r.from, 10)
-	return append(dst, crlf...)
-}
-
-// append416 appends the head of the answer to a range beyond the end.
-func append416(dst []byte, e *entry, size int64) []byte {
-	dst = appendStatus(dst, 416)
-	for name, value := range fields(e.head) {
-		switch string(name) {
-		case "Date", "Via", "Vary":
-			dst = append(append(dst, name...), ": "...)
-			dst = append(append(dst, value...), crlf...)
-		}
-	}
-	dst = append(dst, "Content-Range: bytes */"...)
-	dst = strconv.AppendInt(dst, size, 10)
-	return append(dst, "\r\nContent-Length: 0\r\n"...)
-}
-
-func appendAllBut(dst, head []byte, but string) []byte {
-	for name, value := range fields(head) {
-		if string(name) != but {
+		case "Etag":
+			dst = appendField(dst, "Etag", tag)
+		case "Cache-Control", "Content-Location", "Date", "Expires", "Vary", "Last-Modified", "Via", "Cache-Status":
 			dst = append(append(dst, name...), ": "...)
 			dst = append(append(dst, value...), crlf...)
 		}

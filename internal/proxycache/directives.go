@@ -4,12 +4,15 @@ import (
 	"math"
 	"strings"
 	"time"
+
+	"walpurge/internal/proxycache/http1"
 )
 
 // directives is what a Cache-Control field says (RFC 9111 section 5.2).
-// Unknown directives are skipped. private and no-cache with field names count
-// as if they had none, which keeps less.
+// Unknown directives are skipped.
 type directives struct {
+	withheld []string // the fields that private and no-cache name: they are not stored
+
 	noStore, noCache, private, public, mustRevalidate, proxyRevalidate, mustUnderstand, onlyIfCached bool
 
 	maxAge, sMaxAge, minFresh, maxStale, staleWhileRevalidate, staleIfError delta
@@ -61,9 +64,9 @@ func (d *directives) add(name, arg string) {
 	case "no-store":
 		d.noStore = true
 	case "no-cache":
-		d.noCache = true
+		d.noCache = !d.withhold(arg) || d.noCache
 	case "private":
-		d.private = true
+		d.private = !d.withhold(arg) || d.private
 	case "public":
 		d.public = true
 	case "must-revalidate":
@@ -94,6 +97,35 @@ func (d *directives) add(name, arg string) {
 	case "stale-if-error":
 		d.staleIfError.set(arg)
 	}
+}
+
+// needed are the fields without which a stored response can't be used.
+var needed = map[string]bool{
+	"Age": true, "Cache-Control": true, "Content-Encoding": true, "Content-Length": true, "Content-Range": true,
+	"Content-Type": true, "Date": true, "Expires": true, "Transfer-Encoding": true, "Vary": true,
+}
+
+// withhold takes the field names of the qualified form of private and no-cache
+// (RFC 9111 sections 5.2.2.4 and 5.2.2.7). It returns false for the unqualified
+// form, and for an argument that is no list of names, which counts as that.
+func (d *directives) withhold(arg string) bool {
+	names := listed(arg)
+	if len(names) == 0 {
+		return false
+	}
+	for _, name := range names {
+		if !http1.IsToken([]byte(name)) || needed[name] {
+			return false
+		}
+	}
+	d.withheld = append(d.withheld, names...)
+	return true
+}
+
+// bridged tells whether a response is of use past its lifetime (RFC 5861).
+func (d *directives) bridged() bool {
+	return !d.noCache && !d.mustRevalidate && !d.proxyRevalidate && !d.sMaxAge.given &&
+		(d.staleWhileRevalidate.seconds > 0 || d.staleIfError.seconds > 0)
 }
 
 // nextDirective cuts one directive off a list. Its argument may be quoted.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -31,11 +32,17 @@ type entry struct {
 	fresh    coherence.Nanos // until when it may be used without validation
 	swr, sie coherence.Nanos // how much longer, while or if
 
+	changedFor coherence.Nanos // how long it may be shown after a row has changed
+	changed    atomic.Int64    // when one has, in Nanos; 0: none has
+
 	arrived time.Time // received by the wall's clock, for other processes
 
 	head []byte // status line and fields with Content-Length, each with CRLF
 	body []byte
 
+	forms forms // as clients get it
+
+	part     *part    // of a 206: where in the representation the body lies
 	targeted []string // Walpurge-Cache-Control, which isn't part of the head
 	etag     string
 	modified string // Last-Modified
@@ -43,8 +50,23 @@ type entry struct {
 	variants *variants // of a marker: the response varies, the entries are elsewhere
 }
 
+// withHead is e with another head, for one who gets fields that aren't stored.
+func (e *entry) withHead(block []byte) *entry {
+	return &entry{
+		route: e.route, status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body, etag: e.etag, modified: e.modified,
+		head: finishHead(block, e.status, len(e.body)),
+	}
+}
+
 // Evicted takes the entry out of the memory tier. Hits have stopped before.
-func (e *entry) Evicted(coherence.Cause) { e.memory.removeEntry(e) }
+// One that may be shown for a moment longer stays, and is marked.
+func (e *entry) Evicted(c coherence.Cause) {
+	if e.changedFor > 0 && c.Reason == "change" {
+		e.changed.CompareAndSwap(0, int64(e.memory.now()))
+		return
+	}
+	e.memory.removeEntry(e)
+}
 
 // usable tells whether the entry may be served at now as far as its
 // dependencies are concerned. proven is the guard's proof of freshness, read
@@ -58,6 +80,11 @@ func (e *entry) ageAt(now coherence.Nanos) int64 {
 	return int64(max(0, e.age+now-e.received)) / int64(time.Second)
 }
 
+// ageSpan is the age at now.
+func (e *entry) ageSpan(now coherence.Nanos) time.Duration {
+	return time.Duration(e.age + now - e.received)
+}
+
 // ttlAt is the remaining lifetime at now in whole seconds, negative once over.
 func (e *entry) ttlAt(now coherence.Nanos) int64 {
 	return int64(e.fresh-now) / int64(time.Second)
@@ -69,7 +96,7 @@ const entryOverhead = 640
 
 // weight is the entry's share of the memory tier in bytes.
 func (e *entry) weight() uint32 {
-	n := len(e.head) + len(e.body) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
+	n := 2*len(e.head) + len(e.body) + int(e.codedRoom()) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
 	if e.variants != nil {
 		n += maxVariants * 64
 	}

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"sync"
 	"time"
-
-	"walpurge/internal/coherence"
 )
 
 // run is the flight's own goroutine: the Redis tier, then the origin.
@@ -29,21 +27,57 @@ func (f *flight) run() {
 			return
 		}
 	}
+	resp, a := f.ask()
+	if resp != nil && f.unfit(a) {
+		discard(resp.Body)
+		resp, a = f.ask()
+	}
+	switch {
+	case resp == nil:
+	case a.status == http.StatusNotModified && f.stale != nil && f.stale.validatable():
+		discard(resp.Body)
+		f.validated(a)
+	default:
+		if f.part != nil && a.status == http.StatusPartialContent {
+			f.part.complete(resp, a)
+		}
+		f.receive(resp, a)
+	}
+}
+
+// ask sends the flight's request. A request that gets no response ends the
+// flight.
+func (f *flight) ask() (*http.Response, *answer) {
+	p := f.proxy
 	req := p.upstream.request(f.ctx, http.MethodGet, f.target, string(f.req.Host), f.header)
 	sent := time.Now()
 	resp, err := p.upstream.fill(req, f.interim)
 	if err != nil {
 		f.fail(err)
-		return
+		return nil, nil
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
 	f.entry.received, f.entry.arrived = p.opt.Now(), a.received
-	if a.status == http.StatusNotModified && f.stale != nil && f.stale.validatable() {
-		discard(resp.Body)
-		f.validated(a)
-		return
+	return resp, a
+}
+
+// unfit tells whether a is an answer about something else than what is stored.
+// What is stored is given up then, and the request is made one for the whole.
+func (f *flight) unfit(a *answer) bool {
+	switch {
+	case a.status == http.StatusNotModified && f.stale != nil && !f.stale.confirmed(a.header):
+		f.proxy.forget(f.stale)
+		f.stale = nil
+	case f.part != nil && (a.status == http.StatusPartialContent && !f.part.continued(a.header) || a.status == http.StatusRequestedRangeNotSatisfiable):
+		f.proxy.forget(f.part)
+		f.part = nil
+	default:
+		return false
 	}
-	f.receive(resp, a)
+	for _, name := range []string{"If-None-Match", "If-Modified-Since", "If-Range", "Range"} {
+		delete(f.header, name)
+	}
+	return true
 }
 
 // interim passes an interim response on to the leader (RFC 9110 section 15.2).
@@ -93,6 +127,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	finishHeader(a.header, a.received)
 	names := varyNames(a.header)
 	head := appendFields(appendStatus(nil, a.status), a.header)
+	f.withhold(&v, a, head)
 	r := &rest{resp: resp, cancel: f.cancel}
 	reason := v.reason
 	if v.store && resp.ContentLength > p.opt.MaxObject {
@@ -117,7 +152,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	f.describe(&v, a, names)
 	f.extend(a.header)
 	f.entry.targeted = targeted
-	f.reusable = v.lifetime > 0
+	f.reusable = v.lifetime > 0 && f.own == nil
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
 		s.entry = &entry{etag: f.entry.etag, modified: f.entry.modified, head: head, status: a.status}
@@ -129,14 +164,23 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	f.readBody(resp, r)
 }
 
+// withhold takes the fields that aren't stored (RFC 9111 sections 5.2.2.4 and
+// 5.2.2.7) out of a response. head has them: it is for the leader alone.
+func (f *flight) withhold(v *verdict, a *answer, head []byte) {
+	if !v.store || len(v.withheld) == 0 {
+		return
+	}
+	for _, name := range v.withheld {
+		delete(a.header, name)
+	}
+	f.own, f.block = head, appendFields(appendStatus(nil, a.status), a.header)
+}
+
 // describe fills in what the entry needs to know of its response.
 func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e := f.entry
-	e.status, e.shared, e.lenient = a.status, v.shared, v.mayStale
-	e.age = coherence.Nanos(v.age)
-	e.fresh = e.received + coherence.Nanos(v.lifetime)
-	e.swr, e.sie = coherence.Nanos(v.swr), coherence.Nanos(v.sie)
-	e.etag, e.modified = a.header.Get("Etag"), a.header.Get("Last-Modified")
+	e.status = a.status
+	e.judged(v, a.header)
 	e.key = f.primary
 	if len(names) > 0 {
 		e.key = string(appendVariant([]byte(f.primary), names, f.req))
@@ -224,10 +268,14 @@ func (f *flight) end(body []byte) {
 	f.mu.Lock()
 	block := f.state.head
 	f.mu.Unlock()
+	if f.own != nil {
+		block = f.block
+	}
 	e.head = finishHead(block, e.status, len(body))
 	if f.route.late {
 		f.learn(f.lateDeps(e.header(), body))
 	}
+	f.proxy.finish(e)
 	reason := f.keep()
 	f.complete(e, func(s *flightState) {
 		s.body, s.length = body, int64(len(body))
@@ -313,19 +361,9 @@ func (p *Proxy) store(primary string, e *entry) bool {
 func (f *flight) validated(a *answer) {
 	connectionFields(a.header)
 	merged := f.stale.header()
-	for name, values := range a.header {
-		switch name {
-		case "Content-Length", "Content-Encoding", "Content-Type", "Content-Range", "Via":
-			continue
-		}
-		merged[name] = values
-	}
+	update(merged, a.header)
 	if _, said := merged[ownTarget]; !said && len(f.stale.targeted) > 0 {
 		merged[ownTarget] = f.stale.targeted
-	}
-	delete(merged, "Age")
-	if len(a.header["Age"]) > 0 {
-		merged["Age"] = a.header["Age"]
 	}
 	stored := &answer{status: f.stale.status, header: merged, sent: a.sent, received: a.received}
 	v := judge(&f.query, stored)
@@ -338,16 +376,21 @@ func (f *flight) validated(a *answer) {
 	if len(via) > 0 {
 		merged["Via"] = via // it was added when the response was stored
 	}
-	f.reusable = v.lifetime > 0
+	block := appendFields(appendStatus(nil, stored.status), merged)
+	f.withhold(&v, stored, block)
+	if f.own != nil {
+		block = f.block
+	}
+	f.reusable = v.lifetime > 0 && f.own == nil
 	f.describe(&v, stored, varyNames(merged))
 	e := f.entry
 	f.extend(merged)
 	e.body = f.stale.body
-	block := appendFields(appendStatus(nil, e.status), merged)
 	e.head = finishHead(block, e.status, len(e.body))
 	if f.route.late {
 		f.learn(f.lateDeps(merged, e.body))
 	}
+	f.proxy.finish(e)
 	reason := v.reason
 	if v.store {
 		reason = f.keep()

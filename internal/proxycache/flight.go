@@ -35,10 +35,14 @@ type flight struct {
 	deps    []coherence.Dependency
 	subject *subject // what late dependencies read of the request; nil if there are none
 	stale   *entry   // to be validated
+	part    *entry   // to be completed
+	fwd     forward  // why what is stored was not enough
 	noRedis bool
 	strict  bool // out of the table: nobody joins
 
 	entry  *entry // what it becomes; holds the handle
+	own    []byte // the head for the leader, if it has fields that aren't stored
+	block  []byte // then, the head to be stored
 	opened bool   // a response may be stored: no pending commit touches it
 
 	undeclared bool // the response doesn't say what it depends on

@@ -3,6 +3,7 @@ package proxycache
 import (
 	"io"
 	"net/http"
+	"slices"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -75,8 +76,8 @@ func (f *flight) status(s *flightState, leader bool) cacheStatus {
 	if f.key != f.primary {
 		cs.fwd = fwdVaryMiss
 	}
-	if f.stale != nil {
-		cs.fwd = fwdStale
+	if f.fwd != notForwarded {
+		cs.fwd = f.fwd
 	}
 	if !s.kept {
 		cs.detail = s.reason
@@ -88,6 +89,11 @@ func (f *flight) status(s *flightState, leader bool) cacheStatus {
 func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 	now := x.p.opt.Now()
 	cs, o := f.status(s, leader), miss
+	e := s.entry
+	if leader && f.own != nil {
+		e = e.withHead(f.own)
+		x.p.finish(e)
+	}
 	switch {
 	case s.stored:
 		cs, o = cacheStatus{hit: true, ttl: s.entry.ttlAt(now), detail: "redis"}, hit
@@ -96,7 +102,7 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 	case !leader:
 		o = collapsed
 	}
-	x.p.sendEntry(x.Exchange, s.entry, now, cs)
+	x.p.sendEntry(x.Exchange, e, now, cs)
 	x.done(o, cs.detail)
 }
 
@@ -107,8 +113,8 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 		o = collapsed
 	}
 	defer x.done(o, cs.detail)
-	if notModified(x.Request, s.entry) {
-		_ = x.Send(cs.append(append304(x.Buffer(), s.head)), nil)
+	if tag, ok := notModified(x.Request, s.entry, s.entry.etag); ok {
+		_ = x.Send(cs.append(append304(x.Buffer(), x.shown(f, &s), tag)), nil)
 		return
 	}
 	if err := x.Start(s.entry.status, x.streamHead(f, &s, cs), s.length); err != nil {
@@ -146,8 +152,13 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 	}
 }
 
+// shown is the head of an arriving response as clients get it.
+func (x *exchange) shown(f *flight, s *flightState) []byte {
+	return x.p.look(f.entry.route, s.head, s.length).dress(s.head)
+}
+
 func (x *exchange) streamHead(f *flight, s *flightState, cs cacheStatus) []byte {
-	head := append(make([]byte, 0, len(s.head)+128), s.head...)
+	head := slices.Grow(slices.Clip(x.shown(f, s)), 128)
 	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
 	}
@@ -169,6 +180,11 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 			o = pass
 		}
 		defer x.done(o, cs.detail)
+		e := &entry{status: r.resp.StatusCode, etag: r.resp.Header.Get("Etag"), modified: r.resp.Header.Get("Last-Modified"), head: s.head}
+		if tag, ok := notModified(x.Request, e, e.etag); ok {
+			_ = x.Send(cs.append(append304(x.Buffer(), s.head, tag)), nil)
+			return
+		}
 		head := announceTrailer(append([]byte(nil), s.head...), r.resp)
 		if err := x.Start(r.resp.StatusCode, cs.append(head), silentLength(r.resp, s.length)); err != nil {
 			return
@@ -194,6 +210,12 @@ func (x *exchange) copyBody(resp *http.Response) {
 	for {
 		n, err := resp.Body.Read(*piece)
 		if n > 0 {
+			x.keeper.write((*piece)[:n])
+		}
+		if err == io.EOF {
+			x.keeper.end() // before the client has it whole
+		}
+		if n > 0 {
 			if _, err := x.Write((*piece)[:n]); err != nil {
 				return
 			}
@@ -213,7 +235,7 @@ func (x *exchange) copyBody(resp *http.Response) {
 // 5861 allows it, else with a problem document.
 func (x *exchange) sendFault(f *flight, s *flightState) {
 	now := x.p.opt.Now()
-	if e := f.stale; e != nil && now < e.fresh+e.sie && x.mayUseStale(e, now) {
+	if e := f.stale; e != nil && (now < e.fresh+e.sie && x.mayUseStale(e, now) || !x.wish.noCache && e.bridges(now)) {
 		cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)

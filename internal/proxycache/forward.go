@@ -48,7 +48,10 @@ var forwarded = http1.Of(http1.XForwardedHost, http1.XForwardedProto, http1.Forw
 // client asked for. They are part of the key (C5).
 func (p *Proxy) outside(ex *http1.Exchange) (https bool, host []byte) {
 	if !ex.Has(forwarded) || len(p.opt.TrustedProxies) == 0 || !p.peer(ex).trusted {
-		return false, nil
+		return ex.Secure, nil
+	}
+	if !ex.Has(http1.Of(http1.XForwardedProto)) {
+		return ex.Secure, ex.Get(http1.XForwardedHost)
 	}
 	return http1.EqualFold(ex.Get(http1.XForwardedProto), "https"), ex.Get(http1.XForwardedHost)
 }
@@ -56,6 +59,9 @@ func (p *Proxy) outside(ex *http1.Exchange) (https bool, host []byte) {
 // hopByHop are the fields that end at the next hop (RFC 9110 section 7.6.1).
 var hopByHop = http1.Of(http1.Connection, http1.KeepAlive, http1.ProxyConnection, http1.ProxyAuthorization,
 	http1.TE, http1.Trailer, http1.TransferEncoding, http1.Upgrade, http1.Host, http1.ContentLength)
+
+// tagged are the fields that name entity tags.
+var tagged = http1.Of(http1.IfMatch, http1.IfNoneMatch, http1.IfRange)
 
 // fillDrops are the fields that a fill leaves out: the response is for
 // everybody who asks for the same.
@@ -78,7 +84,11 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 		if slices.Contains(named, name) {
 			continue
 		}
-		h[name] = append(h[name], string(f.Value))
+		v := string(f.Value)
+		if !p.opt.NoCompress && f.ID != http1.Other && tagged&(1<<f.ID) != 0 {
+			v = stripCodings(v)
+		}
+		h[name] = append(h[name], v)
 	}
 	if bytes.Contains(bytes.ToLower(ex.Get(http1.TE)), []byte("trailers")) {
 		h["Te"] = []string{"trailers"}
@@ -110,12 +120,7 @@ func (rt *route) keepKeyedCookies(h http.Header) {
 	}
 }
 
-func viaOf(ex *http1.Exchange) string {
-	if ex.Minor == 0 {
-		return "1.0 walpurge"
-	}
-	return via
-}
+func viaOf(ex *http1.Exchange) string { return ex.Protocol() + " walpurge" }
 
 // canonicalName is the name as net/http spells it.
 func canonicalName(name []byte) string {
@@ -161,18 +166,18 @@ func (p *Proxy) addForwarded(h http.Header, ex *http1.Exchange) {
 		h["X-Forwarded-Host"] = []string{string(ex.Host)}
 	}
 	if len(h["X-Forwarded-Proto"]) == 0 {
-		h["X-Forwarded-Proto"] = []string{"http"}
+		h["X-Forwarded-Proto"] = []string{scheme(ex)}
 	}
 	addr := "unknown"
 	if who.addr.IsValid() {
 		addr = who.addr.WithZone("").String()
 	}
 	h["X-Forwarded-For"] = []string{strings.Join(append(h["X-Forwarded-For"], addr), ", ")}
-	h["Forwarded"] = []string{strings.Join(append(h["Forwarded"], forwardedElement(who.addr, string(ex.Host))), ", ")}
+	h["Forwarded"] = []string{strings.Join(append(h["Forwarded"], forwardedElement(who.addr, string(ex.Host), scheme(ex))), ", ")}
 }
 
 // forwardedElement is this hop's element of Forwarded (RFC 7239 section 4).
-func forwardedElement(addr netip.Addr, host string) string {
+func forwardedElement(addr netip.Addr, host, scheme string) string {
 	node := "unknown"
 	switch {
 	case addr.Is4():
@@ -184,7 +189,15 @@ func forwardedElement(addr netip.Addr, host string) string {
 	if host != "" && !strings.ContainsAny(host, `"\`) {
 		e += `;host="` + host + `"`
 	}
-	return e + ";proto=http"
+	return e + ";proto=" + scheme
+}
+
+// scheme is what the client's URL begins with.
+func scheme(ex *http1.Exchange) string {
+	if ex.Secure {
+		return "https"
+	}
+	return "http"
 }
 
 // responseHop are the fields of a response that end here.

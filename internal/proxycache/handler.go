@@ -29,6 +29,9 @@ type exchange struct {
 	demand     demand // the positions that it carries
 	authorized bool
 	head       bool
+
+	stale  *entry  // of a HEAD request: what its answer may update
+	keeper *keeper // of a passed request: what keeps its response
 }
 
 // serve answers one request. It is a decision table: the first line that
@@ -49,6 +52,8 @@ func (p *Proxy) serve(ex *http1.Exchange) {
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
 	case x.wantsUpgrade():
 		x.upgrade()
+	case string(ex.Method) == "POST":
+		x.passAndKeep(pass, cacheStatus{fwd: fwdMethod})
 	case !isRead(ex.Method):
 		x.pass(pass, cacheStatus{fwd: fwdMethod})
 	case ex.Body != nil:
@@ -124,6 +129,9 @@ func (x *exchange) lookup() {
 			}
 		}
 		e, key := x.find()
+		if e != nil && x.fromChanged(e, key, now) {
+			return
+		}
 		if e != nil && (!e.usable(now, proven) || x.authorized && !e.shared) {
 			e = nil
 		}
@@ -185,7 +193,10 @@ func (x *exchange) find() (e *entry, key string) {
 	e, key = x.p.memory.get([]byte(x.key)), x.key
 	if e != nil && e.variants != nil {
 		key = string(appendVariant([]byte(x.key), e.variants.names, x.Request))
-		e = x.p.memory.get([]byte(key))
+		v := e.variants
+		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
+			e, key = x.inLanguage(v, key)
+		}
 	}
 	if e != nil && e.route != x.route { // kept by a declaration that is no more
 		return nil, key
@@ -215,15 +226,42 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 	return false
 }
 
+// fromChanged answers with a response that a row has changed under, if the
+// route allows that for so long. It is no answer for whoever carries a
+// position or wants anything but what is there: they must not get what is older
+// than their own write (G3). The proof of freshness bounds how late the change
+// was heard of.
+func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
+	at := coherence.Nanos(e.changed.Load())
+	if at == 0 {
+		return false
+	}
+	if now-at >= e.changedFor || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
+		x.p.memory.removeEntry(e)
+		return false
+	}
+	if now >= e.fresh || x.wish != (wish{}) || x.authorized || x.Has(http1.Of(http1.WalpurgePosition)) {
+		return false
+	}
+	x.refresh(e, key)
+	x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: min(-1, -int64(now-at)/int64(time.Second)), detail: Changed})
+	x.done(stale, Changed)
+	return true
+}
+
 // withoutFlight handles what never makes a flight.
 func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool {
 	switch {
+	case e == nil && x.Has(http1.Of(http1.Range)) && x.fromPart(now):
 	case x.wish.onlyIfCached:
 		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
 		x.pass(pass, cacheStatus{fwd: fwdURIMiss, detail: Uncacheable})
 	case e == nil && x.Has(http1.Of(http1.Range)):
-		x.pass(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
+		x.passAndKeep(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
+	case x.head && e != nil:
+		x.stale = e
+		x.pass(miss, cacheStatus{fwd: fwdStale})
 	case x.head:
 		x.pass(miss, cacheStatus{fwd: fwdURIMiss})
 	default:
@@ -273,11 +311,11 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	p, rt := x.p, x.route
 	f := &flight{
 		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, key: key, target: x.target,
-		query:   question{authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, heuristics: rt == p.plain && !x.Has(http1.Of(http1.Cookie)), swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError},
+		query:   *x.question(),
 		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag)},
+		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag), changedFor: coherence.Nanos(rt.StaleOnChange)},
 	}
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {
@@ -286,7 +324,14 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	if x.Has(http1.Of(http1.AcceptEncoding)) {
 		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
 	}
-	if e != nil && (e.validatable() || e.sie > 0) {
+	if e != nil {
+		if f.fwd = fwdStale; e.fresh > p.opt.Now() {
+			f.fwd = fwdRequest // RFC 9211 section 2.2
+		}
+	}
+	if e == nil {
+		f.beginAtPart(x)
+	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) {
 		f.stale = e
 		if e.etag != "" {
 			f.header["If-None-Match"] = []string{e.etag}
@@ -307,6 +352,15 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
 	return f
+}
+
+// question is what the policy has to know of the request.
+func (x *exchange) question() *question {
+	rt := x.route
+	return &question{
+		authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError,
+		heuristics: rt == x.p.plain && !x.Has(http1.Of(http1.Cookie)),
+	}
 }
 
 // launch starts the flight's goroutine.

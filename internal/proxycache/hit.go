@@ -70,12 +70,13 @@ func isRead(method []byte) bool {
 
 // sendHit sends e as it lies in the memory tier.
 func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
-	b := append(ex.Buffer(), e.head...)
+	f := e.form(ex.Request)
+	b := append(ex.Buffer(), f.head...)
 	b = appendAge(b, e.ageAt(now))
 	b = append(b, "Cache-Status: walpurge; hit; ttl="...)
 	b = strconv.AppendInt(b, e.ttlAt(now), 10)
 	b = append(b, '\r', '\n')
-	_ = ex.Send(b, e.body) // the client may be gone; there is nobody to tell
+	_ = ex.Send(b, f.body) // the client may be gone; there is nobody to tell
 }
 
 func appendAge(dst []byte, age int64) []byte {
@@ -86,18 +87,19 @@ func appendAge(dst []byte, age int64) []byte {
 
 // sendEntry sends a stored or a complete response, whole, in part or as 304.
 func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs cacheStatus) {
-	size := int64(len(e.body))
-	b, body := ex.Buffer(), e.body
-	if notModified(ex.Request, e) {
-		b, body = append304(b, e.head), nil
-	} else if string(ex.Method) != "GET" {
-		b = append(b, e.head...)
-	} else if r, ok, satisfiable := wantedRange(ex.Request, e, size); !ok {
-		b = append(b, e.head...)
-	} else if satisfiable {
-		b, body = append206(b, e, r, size), body[r.from:r.to]
+	plain := e.forms.by[identity].Load()
+	b, body := ex.Buffer(), []byte(nil)
+	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
+	if tag, same := notModified(ex.Request, e, plain.tag); same {
+		b = append304(b, plain.head, tag)
+	} else if ok && string(ex.Method) == "GET" {
+		b, body = appendRanges(b, e, plain.head, ranges, 0, int64(len(e.body))) // of a coded form nobody knows the ranges
 	} else {
-		b, body = append416(b, e, size), nil
+		f := plain
+		if !forbidsTransform(ex.Get(http1.CacheControl)) {
+			f = e.form(ex.Request)
+		}
+		b, body = append(b, f.head...), f.body
 	}
 	if age := e.ageAt(now); cs.hit || age > 0 {
 		b = appendAge(b, age)

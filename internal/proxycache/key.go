@@ -68,11 +68,11 @@ func appendQuery(dst []byte, rt *route, query []byte, hasQuery bool) []byte {
 	if !hasQuery {
 		return dst
 	}
-	if rt == nil || !rt.Query.Only && len(rt.Query.Names) == 0 {
+	if rt == nil || !rt.Query.Only && !rt.Query.Sort && len(rt.Query.Names) == 0 {
 		return append(append(dst, '?'), query...)
 	}
-	if rt.Query.Only {
-		return appendOnly(dst, rt.Query.Names, query)
+	if rt.Query.Only || rt.Query.Sort {
+		return appendSorted(dst, &rt.Query, query)
 	}
 	sep := byte('?')
 	for part := range bytes.SplitSeq(query, []byte{'&'}) {
@@ -84,12 +84,13 @@ func appendQuery(dst []byte, rt *route, query []byte, hasQuery bool) []byte {
 	return dst
 }
 
-// appendOnly appends the parameters that count, sorted by name; those of one
+// appendSorted appends the parameters that count, sorted by name; those of one
 // name keep their order.
-func appendOnly(dst []byte, names []string, query []byte) []byte {
-	var kept [][]byte
+func appendSorted(dst []byte, rule *QueryRule, query []byte) []byte {
+	var few [16][]byte
+	kept := few[:0]
 	for part := range bytes.SplitSeq(query, []byte{'&'}) {
-		if len(part) > 0 && named(part, names) {
+		if len(part) > 0 && named(part, rule.Names) == rule.Only {
 			kept = append(kept, part)
 		}
 	}
@@ -145,6 +146,11 @@ func appendVaried(dst []byte, name string, req *http1.Request, combine bool) []b
 		}
 		return dst
 	}
+	if name == "accept-language" && combine && has(req, name) {
+		if with, ok := appendLanguages(dst, req); ok {
+			return with
+		}
+	}
 	sep := byte('=')
 	for i := range req.Fields {
 		f := &req.Fields[i]
@@ -165,6 +171,16 @@ func appendVaried(dst []byte, name string, req *http1.Request, combine bool) []b
 		}
 	}
 	return dst
+}
+
+// has tells whether the request has a field, given in lower case.
+func has(req *http1.Request, name string) bool {
+	for i := range req.Fields {
+		if http1.EqualFold(req.Fields[i].Name, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // appendList appends v without the white space around its commas, which means

@@ -15,10 +15,11 @@ import (
 type memory struct {
 	cache *otter.Cache[string, *entry]
 	guard *coherence.Guard
+	now   func() coherence.Nanos
 }
 
-func newMemory(size int64, guard *coherence.Guard, log *slog.Logger) (*memory, error) {
-	m := &memory{guard: guard}
+func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, log *slog.Logger) (*memory, error) {
+	m := &memory{guard: guard, now: now}
 	var err error
 	m.cache, err = otter.New(&otter.Options[string, *entry]{
 		MaximumWeight:    uint64(size),
@@ -59,10 +60,21 @@ func (m *memory) peek(key string) *entry {
 func (m *memory) put(e *entry) bool {
 	m.cache.Set(e.key, e)
 	if e.guarded && !e.handle.Live() {
-		m.removeEntry(e)
+		m.removeEntry(e) // also what may be shown after a change: it was never shown before
 		return false
 	}
 	return true
+}
+
+// replace puts n, which has no dependencies, in e's place if e is still there.
+func (m *memory) replace(e, n *entry) bool {
+	found, ok := m.cache.ComputeIfPresent(e.key, func(old *entry) (*entry, otter.ComputeOp) {
+		if old != e {
+			return old, otter.CancelOp
+		}
+		return n, otter.WriteOp
+	})
+	return ok && found == n
 }
 
 // removeEntry takes e out if it is still what its key leads to.
@@ -75,8 +87,9 @@ func (m *memory) removeEntry(e *entry) {
 	})
 }
 
-// remove takes out whatever key leads to, with its variants.
+// remove takes out whatever key leads to, with its variants and parts.
 func (m *memory) remove(key string) {
+	m.cache.Invalidate(key + partSuffix)
 	e, ok := m.cache.Invalidate(key)
 	if ok && e.variants != nil {
 		for _, k := range e.variants.list() {

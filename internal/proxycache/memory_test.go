@@ -18,7 +18,7 @@ func TestEntryTouchedBetweenAdmissionAndInsertIsNotKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Reset(1, 10)
-	m, err := newMemory(1<<20, g, slog.New(slog.DiscardHandler))
+	m, err := newMemory(1<<20, g, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestEntryTouchedBetweenAdmissionAndInsertIsNotKept(t *testing.T) {
 
 // An entry that was replaced leaves its successor alone when it is evicted.
 func TestEvictionOfReplacedEntryKeepsItsSuccessor(t *testing.T) {
-	m, err := newMemory(1<<20, nil, slog.New(slog.DiscardHandler))
+	m, err := newMemory(1<<20, nil, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"walpurge/internal/proxycache/http1"
 )
@@ -32,6 +33,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 		x.giveBody(req)
 	}
 	x.Watch(func() { cancel(errClientGone) })
+	sent := time.Now()
 	resp, err := x.p.upstream.send(req, func(status int, h http.Header) error {
 		connectionFields(h)
 		return x.Interim(appendFields(appendStatus(nil, status), h))
@@ -46,7 +48,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 		x.done(o, cs.detail)
 		return
 	}
-	x.passBack(resp, cs)
+	x.passBack(resp, cs, sent)
 	x.done(o, cs.detail)
 }
 
@@ -65,8 +67,17 @@ func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) 
 }
 
 // passBack sends the origin's response.
-func (x *exchange) passBack(resp *http.Response, cs cacheStatus) {
+func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time) {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
+	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
+	if x.head && x.stale != nil && a.status == http.StatusOK && !x.Has(conditions) {
+		if e := x.freshened(x.stale, a); e != nil {
+			cs.fwdStatus, cs.stored = a.status, true
+			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)
+			return
+		}
+	}
+	x.keeper.begin(a, resp.ContentLength)
 	length := silentLength(resp, resp.ContentLength)
 	passFields(resp.Header)
 	x.p.positions.dropForeign(resp.Header)

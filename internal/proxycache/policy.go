@@ -2,6 +2,7 @@ package proxycache
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -53,6 +54,7 @@ type question struct {
 	ttl           *time.Duration // of the route
 	guarded       bool           // the route has dependencies
 	heuristics    bool           // where the origin says nothing, a lifetime may be guessed
+	part          bool           // a part can be kept
 	swr, sie      *time.Duration // of the route
 }
 
@@ -73,30 +75,30 @@ type verdict struct {
 	shared   bool          // may answer requests with Authorization (section 3.5)
 	mayStale bool          // a request may ask for it past its lifetime (section 4.2.4)
 	swr, sie time.Duration // RFC 5861
+	withheld []string      // fields that are not stored
 }
 
 // heuristic are the status codes that may be kept without the origin saying
-// so (RFC 9110 section 15.1), without 206.
+// so (RFC 9110 section 15.1).
 func heuristic(status int) bool {
 	switch status {
-	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501:
+	case 200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501:
 		return true
 	}
 	return false
 }
 
 // understood tells whether this cache knows what a status code means for
-// caching (RFC 9111 section 3): every registered one but those for parts, which
-// it doesn't keep.
+// caching (RFC 9111 section 3): every registered one.
 func understood(status int) bool {
-	return status != http.StatusPartialContent && status != http.StatusNotModified && http.StatusText(status) != ""
+	return status != http.StatusNotModified && http.StatusText(status) != ""
 }
 
 // judge decides whether a response may be stored (RFC 9111 section 3) and how
 // long it is fresh (section 4.2).
 func judge(q *question, a *answer) verdict {
 	cc, targeted := policyOf(a.header)
-	v := verdict{age: currentAge(a), shared: cc.public || cc.mustRevalidate || cc.sMaxAge.given}
+	v := verdict{age: currentAge(a), shared: cc.public || cc.mustRevalidate || cc.sMaxAge.given, withheld: cc.withheld}
 	if v.reason = forbidden(q, a, &cc); v.reason != NoReason {
 		return v
 	}
@@ -104,7 +106,7 @@ func judge(q *question, a *answer) verdict {
 		return v
 	}
 	if v.lifetime <= 0 {
-		if !validatable(a.header) {
+		if !validatable(a.header) && !cc.bridged() {
 			v.reason = Expired
 			if cc.noCache {
 				v.reason = NoCache
@@ -131,7 +133,7 @@ func judge(q *question, a *answer) verdict {
 // forbidden names what forbids to store a response at all.
 func forbidden(q *question, a *answer, cc *directives) Reason {
 	switch {
-	case a.status < 200 || a.status == 206 || a.status == 304 || a.status > 599:
+	case a.status < 200 || a.status == 206 && !q.part || a.status == 304 || a.status > 599:
 		return StatusCode
 	case q.guarded && !heuristic(a.status):
 		return StatusCode
@@ -141,7 +143,7 @@ func forbidden(q *question, a *answer, cc *directives) Reason {
 		return NoStore
 	case cc.private:
 		return Private
-	case len(a.header["Set-Cookie"]) > 0:
+	case len(a.header["Set-Cookie"]) > 0 && !slices.Contains(cc.withheld, "Set-Cookie"):
 		return SetCookie
 	case q.authorization && !cc.public && !cc.mustRevalidate && !cc.sMaxAge.given:
 		return Authorized
@@ -256,42 +258,6 @@ func saidAge(values []string) time.Duration {
 	var d delta
 	d.set(first)
 	return d.duration()
-}
-
-// dateForms are the three of RFC 9110 section 5.6.7.
-var dateForms = [...]string{http.TimeFormat, "Monday, 02-Jan-06 15:04:05 GMT", time.ANSIC}
-
-// parseDate reads a date as strictly as the grammar says: net/http takes other
-// letter case, zones and spaces, which a recipient can't rely on.
-func parseDate(s string) (time.Time, bool) {
-	if len(s) < 24 {
-		return time.Time{}, false
-	}
-	for i, form := range dateForms {
-		t, err := time.Parse(form, s)
-		if err != nil || t.Format(form) != s && i != 1 {
-			continue
-		}
-		if i == 1 {
-			if got, _, _ := strings.Cut(s, ","); t.Format(form)[len(t.Weekday().String()):] != s[len(got):] || !weekday(got) {
-				continue
-			}
-			if t.Year()+100 <= time.Now().Year()+50 { // two digits are never far ahead
-				t = t.AddDate(100, 0, 0)
-			}
-		}
-		return t, true
-	}
-	return time.Time{}, false
-}
-
-func weekday(s string) bool {
-	for d := time.Sunday; d <= time.Saturday; d++ {
-		if d.String() == s {
-			return true
-		}
-	}
-	return false
 }
 
 // validatable tells whether a response can be validated.

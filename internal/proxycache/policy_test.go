@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 		{"no-store", guarded, 200, []string{"Cache-Control: no-store"}, 0, NoStore},
 		{"no-store with ttl", tenSeconds, 200, []string{"Cache-Control: No-Store"}, 0, NoStore},
 		{"private with ttl", tenSeconds, 200, []string{"Cache-Control: private, max-age=60"}, 0, Private},
-		{"private with fields", guarded, 200, []string{`Cache-Control: private="set-cookie, x", max-age=60`}, 0, Private},
+		{"private with fields", guarded, 200, []string{`Cache-Control: private="set-cookie, x", max-age=60`}, time.Minute, NoReason},
 		{"cookie with ttl", tenSeconds, 200, []string{"Set-Cookie: a=b"}, 0, SetCookie},
 		{"cookie with public", question{}, 200, []string{"Set-Cookie: a=b", "Cache-Control: public, max-age=60"}, 0, SetCookie},
 		{"ttl over max-age", tenSeconds, 200, []string{"Cache-Control: max-age=0, must-revalidate"}, 10 * time.Second, NoReason},

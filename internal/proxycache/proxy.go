@@ -2,10 +2,12 @@ package proxycache
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -45,6 +47,10 @@ type Options struct {
 	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
 	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
 
+	TLS *tls.Config // of the port for clients; nil: clear text
+
+	NoCompress bool // responses are sent as the origin coded them
+
 	Audit             float64       // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Position
 	OriginConcurrency int           // fills at one time, from sending to the end of the response; 0: no limit
 	OriginWait        time.Duration // how long a fill waits for its turn; 10 s
@@ -77,6 +83,8 @@ type Proxy struct {
 	opt       Options
 	log       *slog.Logger
 	server    *http1.Server
+	http2     *http.Server
+	streams   *queue // connections that speak HTTP/2
 	routing   atomic.Pointer[routing] // replaced by Reroute
 	plain     *route                  // of requests without a declared route
 	memory    *memory
@@ -118,7 +126,7 @@ func New(o Options) (*Proxy, error) {
 		return nil, err
 	}
 	p.routing.Store(declared)
-	if p.memory, err = newMemory(o.Memory, o.Guard, p.log); err != nil {
+	if p.memory, err = newMemory(o.Memory, o.Guard, o.Now, p.log); err != nil {
 		return nil, fmt.Errorf("make the memory tier: %w", err)
 	}
 	if o.Redis != nil {
@@ -129,6 +137,9 @@ func New(o Options) (*Proxy, error) {
 		Handler: p.serve, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
 	}
+	p.streams = newQueue()
+	p.server.HandOver = p.streams.give
+	p.http2 = newHTTP2(p.server, &p.opt)
 	p.metrics.watch(p)
 	p.audit = newAuditor(p)
 	p.dashboard = newDashboard(p)
@@ -202,8 +213,23 @@ func (p *Proxy) Serve() error {
 		defer cancel()
 		go p.audit.run(ctx)
 	}
-	if err := p.server.Serve(ln); !errors.Is(err, http1.ErrStopped) {
+	if p.opt.TLS != nil {
+		ln = newSecured(ln, p.opt.TLS, p.streams)
+	}
+	var second error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		second = p.http2.Serve(p.streams)
+	}()
+	err := p.server.Serve(ln)
+	_ = p.streams.Close()
+	<-ended
+	if !errors.Is(err, http1.ErrStopped) {
 		return fmt.Errorf("serve clients: %w", err)
+	}
+	if !errors.Is(second, http.ErrServerClosed) && !errors.Is(second, net.ErrClosed) {
+		return fmt.Errorf("serve HTTP/2 clients: %w", second)
 	}
 	return nil
 }
@@ -212,7 +238,16 @@ func (p *Proxy) Serve() error {
 // what is stored in memory. The error says that requests were cut off.
 func (p *Proxy) Close(ctx context.Context) error {
 	p.dashboard.close()
-	err := p.server.Shutdown(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		err := p.http2.Shutdown(ctx)
+		if err != nil {
+			_ = p.http2.Close()
+			err = fmt.Errorf("drain HTTP/2 connections: %w", err)
+		}
+		ended <- err
+	}()
+	err := errors.Join(p.server.Shutdown(ctx), <-ended)
 	p.mu.Lock()
 	if p.listener != nil {
 		_ = p.listener.Close()

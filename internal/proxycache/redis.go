@@ -171,7 +171,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
 		memory: p.memory, key: s.key, route: f.route, guarded: s.guarded, shared: s.shared, status: s.status,
-		maxLag:   f.entry.maxLag,
+		maxLag: f.entry.maxLag, changedFor: f.entry.changedFor,
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived,
 		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
 		head: s.head, body: s.body,
@@ -183,6 +183,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	e.fresh = e.received + coherence.Nanos(lifetime)
 	h := e.header()
 	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
+	p.finish(e)
 	return e
 }
 

@@ -102,9 +102,12 @@ func TestRFC9111Section4_2_1Lifetimes(t *testing.T) {
 		{"Expires asctime", 0, exp(hour.Format(time.ANSIC)), time.Minute, true},
 		{"Expires in 9999", 0, exp("Fri, 31 Dec 9999 23:59:59 GMT"), time.Hour, true},
 		{"Expires after 2038", 0, exp("Tue, 19 Jan 2100 14:14:08 GMT"), time.Hour, true},
-		{"Expires, month's case", 0, exp("Thu, 18 AUG 2050 02:01:18 GMT"), 0, false},
-		{"Expires, weekday's case", 0, exp("THU, 18 Aug 2050 02:01:18 GMT"), 0, false},
-		{"Expires, zone's case", 0, exp("Thu, 18 Aug 2050 02:01:18 gMT"), 0, false},
+		{"Expires, month's case", 0, exp("Thu, 18 AUG 2050 02:01:18 GMT"), 0, true},
+		{"Expires, weekday's case", 0, exp("THU, 18 Aug 2050 02:01:18 GMT"), 0, true},
+		{"Expires, zone's case", 0, exp("Thu, 18 Aug 2050 02:01:18 gMT"), 0, true},
+		{"Expires asctime, another weekday", 0, exp("Thu Aug  8 02:01:18 2050"), 0, true},
+		{"Expires RFC 850, another case", 0, exp("THURSDAY, 18-aug-50 02:01:18 Gmt"), 0, true},
+		{"Expires, no weekday", 0, exp("Foo, 18 Aug 2050 02:01:18 GMT"), 0, false},
 		{"Expires UTC", 0, exp("Thu, 18 Aug 2050 02:01:18 UTC"), 0, false},
 		{"Expires AEST", 0, exp("Thu, 18 Aug 2050 02:01:18 AEST"), 0, false},
 		{"Expires, two-digit year", 0, exp("Thu, 18 Aug 50 02:01:18 GMT"), 0, false},
@@ -196,9 +199,13 @@ func TestRFC9111Section5_2_2ResponseDirectives(t *testing.T) {
 		{"no-store", 0, cc("no-store, max-age=60"), 0, false},
 		{"no-store, letter case", 0, cc("max-age=60, No-StOrE"), 0, false},
 		{"no-cache", 0, cc("no-cache, max-age=60"), 0, false},
-		{"no-cache with fields", 0, cc(`no-cache="foo", max-age=60`), 0, false},
+		{"no-cache with fields", 0, cc(`no-cache="foo", max-age=60`), 0, true},
+		{"no-cache with fields that are needed", 0, cc(`no-cache="content-type", max-age=60`), 0, false},
+		{"no-cache with no fields", 0, cc(`no-cache="", max-age=60`), 0, false},
+		{"no-cache with what is no list", 0, cc(`no-cache="a b", max-age=60`), 0, false},
+		{"no-cache both ways", 0, cc(`no-cache, no-cache="foo", max-age=60`), 0, false},
 		{"private", 0, cc("private, max-age=60"), 0, false},
-		{"private with fields", 0, cc(`private="foo", max-age=60`), 0, false},
+		{"private with fields", 0, cc(`private="foo", max-age=60`), 0, true},
 		{"must-revalidate, fresh", 0, cc("must-revalidate, max-age=60"), 0, true},
 		{"must-revalidate, stale", 0, cc("must-revalidate, max-age=60"), 61 * time.Second, false},
 		{"immutable", 0, cc("immutable, max-age=60"), 61 * time.Second, false},
@@ -392,7 +399,7 @@ func TestRFC9111Section4_3_3OtherAnswersReplace(t *testing.T) {
 		r.say("old", "Cache-Control: max-age=60", `Etag: "1"`)
 		r.get("/a")
 		r.say("new", "Cache-Control: "+cc)
-		r.want(r.get("/a", "Cache-Control: no-cache"), "new", "walpurge; fwd=stale")
+		r.want(r.get("/a", "Cache-Control: no-cache"), "new", "walpurge; fwd=request")
 		if got := r.get("/a"); got.body != "new" {
 			t.Fatalf("%s: %q, which has been replaced", cc, got.body)
 		}
@@ -571,7 +578,6 @@ func TestRFC9110Section14RangesOfStoredResponses(t *testing.T) {
 		{"Range: bytes=-0", 416, ""},
 		{"Range: bytes=4-2", 200, "0123456789"},
 		{"Range: lines=1-2", 200, "0123456789"},
-		{"Range: bytes=0-1,3-4", 200, "0123456789"},
 		{"Range: bytes=0-1\nIf-Range: \"1\"", 206, "01"},
 		{"Range: bytes=0-1\nIf-Range: W/\"1\"", 200, "0123456789"},
 		{"Range: bytes=0-1\nIf-Range: \"2\"", 200, "0123456789"},

@@ -31,6 +31,15 @@ type Route struct {
 	Query QueryRule
 	Vary  []Key // header fields and cookies that tell responses apart, beside those that expressions read
 
+	// ClientKeeps lets clients keep responses with dependencies as the origin
+	// says. Else they get no-cache and a strong ETag, and ask each time.
+	ClientKeeps bool
+
+	// StaleOnChange is how long a response may still be shown after a row it
+	// depends on has changed, while one request fetches the new one. 0: not at
+	// all.
+	StaleOnChange time.Duration
+
 	StaleWhileRevalidate *time.Duration // nil: what the origin says (RFC 5861)
 	StaleIfError         *time.Duration
 }
@@ -39,6 +48,7 @@ type Route struct {
 // dropped before the origin sees them. The zero value keeps the query as sent.
 type QueryRule struct {
 	Only  bool     // true: those in Names count and are sorted; false: all but those in Names
+	Sort  bool     // those that count are sorted in any case
 	Names []string // case-sensitive
 }
 
@@ -81,6 +91,9 @@ const defaultLifetime = time.Hour
 
 func newRoute(r Route, guard *coherence.Guard) (*route, error) {
 	rt := &route{Route: r, label: r.Pattern, guarded: len(r.Depends) > 0 || r.Declared}
+	if rt.StaleOnChange > 0 && (!rt.guarded || rt.Strict) {
+		return nil, errors.New("serving stale responses after a change needs dependencies, and is no strict consistency")
+	}
 	if rt.guarded && guard == nil {
 		return nil, errors.New("depends_on needs a connection to PostgreSQL; configure postgres.url")
 	}

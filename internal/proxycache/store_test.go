@@ -66,7 +66,7 @@ func TestPlainCacheFollowsTheOrigin(t *testing.T) {
 		t.Fatal("Age", age)
 	}
 	r.now.Add(int64(7 * time.Second))
-	r.want(r.get("/a"), "two", "walpurge; fwd=uri-miss")
+	r.want(r.get("/a"), "two", "walpurge; fwd=stale")
 	r.say("silent")
 	r.want(r.get("/b"), "silent", "walpurge; fwd=uri-miss; fwd-status=200; detail=no-lifetime")
 }
@@ -106,7 +106,7 @@ func TestExpiredResponseIsRevalidated(t *testing.T) {
 		t.Fatal(via)
 	}
 	r.want(r.get("/a"), "body", "walpurge; hit")
-	r.want(r.get("/a", "Cache-Control: no-cache"), "body", "walpurge; fwd=stale; fwd-status=304")
+	r.want(r.get("/a", "Cache-Control: no-cache"), "body", "walpurge; fwd=request; fwd-status=304")
 }
 
 // A 304 under a new asof makes the entry as new as the request that got it.
@@ -191,7 +191,6 @@ func TestRangesOfStoredResponses(t *testing.T) {
 		"Range: bytes=5-100":                 "206 56789 bytes 5-9/10",
 		"Range: bytes=10-":                   "416  bytes */10",
 		"Range: bytes=-0":                    "416  bytes */10",
-		"Range: bytes=0-1,3-4":               "200 0123456789 ",
 		"Range: bytes=3-1":                   "200 0123456789 ",
 		"Range: lines=0-3":                   "200 0123456789 ",
 		"Range: bytes=0-3|If-Range: \"v1\"":  "206 0123 bytes 0-3/10",
@@ -293,10 +292,10 @@ func TestRequestDirectives(t *testing.T) {
 	r.want(r.get("/a", "Cache-Control: min-fresh=20"), "one", "walpurge; hit")
 	r.want(r.get("/a", "Cache-Control: no-store"), "two", "walpurge; fwd=request; fwd-status=200; detail=client")
 	r.want(r.get("/a"), "one", "walpurge; hit")
-	r.want(r.get("/a", "Cache-Control: max-age=5"), "two", "walpurge; fwd=uri-miss; fwd-status=200; stored")
+	r.want(r.get("/a", "Cache-Control: max-age=5"), "two", "walpurge; fwd=request; fwd-status=200; stored")
 	r.say("three", "Cache-Control: max-age=60")
-	r.want(r.get("/a", "Pragma: no-cache"), "three", "walpurge; fwd=uri-miss; fwd-status=200; stored")
-	r.want(r.get("/a", "Cache-Control: min-fresh=100"), "three", "walpurge; fwd=uri-miss")
+	r.want(r.get("/a", "Pragma: no-cache"), "three", "walpurge; fwd=request; fwd-status=200; stored")
+	r.want(r.get("/a", "Cache-Control: min-fresh=100"), "three", "walpurge; fwd=request")
 }
 
 func TestStaleWhileRevalidate(t *testing.T) {
@@ -309,7 +308,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	r.eventually("the background fill is stored", func() bool { return r.get("/a").body == "two" })
 	r.now.Add(int64(30 * time.Second))
 	r.say("three", "Cache-Control: max-age=10")
-	r.want(r.get("/a"), "three", "walpurge; fwd=uri-miss")
+	r.want(r.get("/a"), "three", "walpurge; fwd=stale")
 }
 
 func TestStaleIfError(t *testing.T) {

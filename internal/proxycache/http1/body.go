@@ -12,7 +12,8 @@ import (
 // client that expects it sends 100 Continue (RFC 9110 section 10.1.1). It may
 // be read and closed from another goroutine than the handler's.
 type Body struct {
-	conn *conn
+	conn    *conn    // nil if there is
+	foreign *foreign // another server's side
 
 	mu      sync.Mutex
 	left    int64 // of a body of known length, or of the current chunk
@@ -44,6 +45,13 @@ func (b *Body) Read(p []byte) (int, error) {
 	}
 	if len(p) == 0 {
 		return 0, nil
+	}
+	if b.foreign != nil {
+		n, err := b.foreign.read(b, p)
+		if b.err = err; err == io.EOF {
+			b.ended = true
+		}
+		return n, err
 	}
 	if err := b.conn.sendContinue(); err != nil {
 		b.err = err

@@ -1,6 +1,8 @@
 package http1
 
 import (
+	"bytes"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -37,6 +39,8 @@ type conn struct {
 	server *Server
 	net    net.Conn
 	remote net.Addr
+	secure bool
+	served bool // a request has come
 
 	// state is the phase in the low three bits and the server's tick at its
 	// start above. The sweeper reads it; only the serving side writes it.
@@ -61,6 +65,7 @@ type conn struct {
 
 func newConn(s *Server, c net.Conn) *conn {
 	cn := &conn{server: s, net: c, remote: c.RemoteAddr()}
+	_, cn.secure = c.(*tls.Conn)
 	cn.ex.c = cn
 	cn.body.conn = cn
 	cn.enter(idle)
@@ -81,9 +86,14 @@ func (c *conn) serve() {
 	}()
 	for {
 		if err := c.readHead(); err != nil {
+			if errors.Is(err, errHandOver) {
+				c.handOver()
+				return
+			}
 			c.refuse(err)
 			return
 		}
+		c.served = true
 		if !c.exchange() || c.hijacked {
 			return
 		}
@@ -110,7 +120,7 @@ func (c *conn) serve() {
 func (c *conn) exchange() bool {
 	c.enter(active)
 	ex := &c.ex
-	*ex = Exchange{Request: &c.req, c: c, head: string(c.req.Method) == "HEAD", closing: c.req.close || c.server.stopping.Load()}
+	*ex = Exchange{Request: &c.req, c: c, Secure: c.secure, head: string(c.req.Method) == "HEAD", closing: c.req.close || c.server.stopping.Load()}
 	if c.req.Length != 0 {
 		c.body.begin(&c.req)
 		ex.Body = &c.body
@@ -220,6 +230,9 @@ func (c *conn) readHead() error {
 					return errTooLarge
 				}
 				head := c.in[c.r : c.r+n]
+				if !c.served && c.server.HandOver != nil && string(head) == preface {
+					return errHandOver
+				}
 				c.r += n
 				if refusal := c.req.parse(head); refusal != nil {
 					return refusal
@@ -238,6 +251,34 @@ func (c *conn) readHead() error {
 			return err
 		}
 	}
+}
+
+// preface is what a client that knows that this server speaks HTTP/2 begins
+// with (RFC 9113 section 3.4), up to its empty line.
+const preface = "PRI * HTTP/2.0\r\n\r\n"
+
+var errHandOver = errors.New("the client speaks HTTP/2")
+
+// handOver gives the connection away, with what was read of it.
+func (c *conn) handOver() {
+	c.hijacked = true
+	_ = c.net.SetReadDeadline(time.Time{})
+	c.server.HandOver(&ahead{Conn: c.net, read: bytes.Clone(c.in[c.r:c.w])})
+}
+
+// ahead is a connection of which something has been read already.
+type ahead struct {
+	net.Conn
+	read []byte
+}
+
+func (a *ahead) Read(p []byte) (int, error) {
+	if len(a.read) > 0 {
+		n := copy(p, a.read)
+		a.read = a.read[n:]
+		return n, nil
+	}
+	return a.Conn.Read(p)
 }
 
 func (c *conn) tooLarge(scan *headScan) *Refusal {

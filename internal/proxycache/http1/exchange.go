@@ -13,10 +13,14 @@ type Exchange struct {
 	*Request
 	Body *Body // nil if the request has none
 
-	c       *conn
-	head    bool // a HEAD request
-	closing bool // the connection ends with this exchange
-	started bool // guarded by conn.wmu where the body may be read elsewhere
+	// Secure tells that the client's connection is encrypted.
+	Secure bool
+
+	c       *conn    // nil if there is
+	foreign *foreign // another server's side
+	head    bool     // a HEAD request
+	closing bool     // the connection ends with this exchange
+	started bool     // guarded by conn.wmu where the body may be read elsewhere
 	ended   bool
 	broken  bool
 	chunked bool
@@ -30,18 +34,40 @@ const Unknown = -1
 var (
 	errStarted = errors.New("send response: already started")
 	errTooLong = errors.New("send response: longer than announced")
+	errForeign = errors.New("take the connection over: it carries other requests too")
 	errShort   = errors.New("send response: shorter than announced")
 )
 
 // RemoteAddr is the client's address.
-func (ex *Exchange) RemoteAddr() net.Addr { return ex.c.remote }
+func (ex *Exchange) RemoteAddr() net.Addr {
+	if ex.foreign != nil {
+		return ex.foreign.remote
+	}
+	return ex.c.remote
+}
+
+// Protocol is the version of HTTP that the client speaks, as Via spells it.
+func (ex *Exchange) Protocol() string {
+	switch {
+	case ex.foreign != nil:
+		return "2"
+	case ex.Minor == 0:
+		return "1.0"
+	}
+	return "1.1"
+}
 
 // CloseAfter ends the connection after this response.
 func (ex *Exchange) CloseAfter() { ex.closing = true }
 
 // Buffer is where a head for Send is built by appending. It already holds
 // what earlier, pipelined requests were answered.
-func (ex *Exchange) Buffer() []byte { return ex.c.out }
+func (ex *Exchange) Buffer() []byte {
+	if ex.foreign != nil {
+		return ex.foreign.buffer
+	}
+	return ex.c.out
+}
 
 // Send sends a whole response. head is Buffer with the status line and every
 // field, Content-Length included, appended, without the empty line; body is
@@ -50,6 +76,9 @@ func (ex *Exchange) Buffer() []byte { return ex.c.out }
 func (ex *Exchange) Send(head, body []byte) error {
 	if ex.ended || ex.started {
 		return errStarted
+	}
+	if ex.foreign != nil {
+		return ex.sendForeign(head, body)
 	}
 	c := ex.c
 	ex.begin()
@@ -110,6 +139,12 @@ func (ex *Exchange) Interim(head []byte) error {
 	if ex.started || ex.Minor == 0 {
 		return nil
 	}
+	if ex.foreign != nil {
+		if bytes.HasPrefix(head, []byte("HTTP/1.1 100")) {
+			return nil // net/http sends it when the body is first read
+		}
+		return ex.foreign.writeHead(head, Unknown)
+	}
 	ex.c.wmu.Lock()
 	defer ex.c.wmu.Unlock()
 	if bytes.HasPrefix(head, []byte("HTTP/1.1 100")) {
@@ -127,7 +162,12 @@ func (ex *Exchange) Interim(head []byte) error {
 
 // Flush sends what pipelined requests before this one were answered. Whoever
 // makes the client wait calls it first.
-func (ex *Exchange) Flush() error { return ex.c.flush() }
+func (ex *Exchange) Flush() error {
+	if ex.foreign != nil {
+		return nil
+	}
+	return ex.c.flush()
+}
 
 // Start sends the head of a response whose body follows with Write and
 // Finish. head is the status line and the fields without Content-Length and
@@ -137,6 +177,9 @@ func (ex *Exchange) Flush() error { return ex.c.flush() }
 func (ex *Exchange) Start(status int, head []byte, length int64) error {
 	if ex.ended || ex.started {
 		return errStarted
+	}
+	if ex.foreign != nil {
+		return ex.startForeign(status, head, length)
 	}
 	ex.begin()
 	c := ex.c
@@ -188,6 +231,9 @@ func (ex *Exchange) Write(p []byte) (int, error) {
 		}
 		ex.left -= int64(len(p))
 	}
+	if ex.foreign != nil {
+		return ex.writeForeign(p)
+	}
 	c := ex.c
 	if ex.chunked {
 		c.out = strconv.AppendInt(c.out, int64(len(p)), 16)
@@ -229,6 +275,10 @@ func (ex *Exchange) Finish(trailer []byte) error {
 		ex.broken = true
 		return errShort
 	}
+	if ex.foreign != nil {
+		ex.foreign.end(trailer)
+		return nil
+	}
 	if ex.chunked {
 		ex.c.out = append(ex.c.out, "0\r\n"...)
 		ex.c.out = append(ex.c.out, trailer...)
@@ -245,6 +295,9 @@ func (ex *Exchange) Finish(trailer []byte) error {
 // closed, so that the client sees that something is missing (H2).
 func (ex *Exchange) Abort() {
 	ex.ended, ex.broken = true, true
+	if ex.foreign != nil {
+		return
+	}
 	ex.c.out = ex.c.out[:0]
 }
 
@@ -252,6 +305,9 @@ func (ex *Exchange) Abort() {
 // connection over. ahead is what the client has sent already. The caller
 // closes the connection.
 func (ex *Exchange) Hijack(head []byte) (conn net.Conn, ahead []byte, err error) {
+	if ex.foreign != nil {
+		return nil, nil, errForeign
+	}
 	c := ex.c
 	c.endWatch()
 	ex.begin()

@@ -24,6 +24,10 @@ type Server struct {
 	// connection is closed after it.
 	Refuse func(dst []byte, r *Refusal) []byte
 
+	// HandOver, if not nil, takes connections on which the client speaks HTTP/2
+	// by prior knowledge.
+	HandOver func(net.Conn)
+
 	MaxHeader     int           // bytes of a head with its request line; 0: 64 KiB
 	HeaderTimeout time.Duration // from the first byte of a head to its last; 0: 10 s
 	IdleTimeout   time.Duration // between requests, and before the first; 0: 75 s

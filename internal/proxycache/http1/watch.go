@@ -21,6 +21,10 @@ type watch struct {
 // only its sending side counts as gone too. With a request body the watch
 // begins when that was read to its end. Whoever watches waits, so it flushes.
 func (ex *Exchange) Watch(gone func()) {
+	if ex.foreign != nil {
+		ex.foreign.watch(gone)
+		return
+	}
 	if !ex.started && ex.c.flush() != nil {
 		gone()
 		return

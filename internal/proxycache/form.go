@@ -1,0 +1,244 @@
+package proxycache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// form is a stored response as clients get it, in one content coding.
+type form struct {
+	head, body []byte
+	tag        string // its ETag, if it has one
+}
+
+// forms are those of one entry by coding. That of identity is made before the
+// entry is published, the others when a client takes them.
+type forms struct {
+	by      [codingCount]atomic.Pointer[form]
+	begun   atomic.Uint32 // the codings that were tried, a bit each
+	left    atomic.Int64  // bytes that coded bodies may still take
+	codable bool
+}
+
+// minCoded is the smallest body that is worth a coding: less fits in a packet.
+const minCoded = 1 << 10
+
+// finish makes e ready to be sent. REQUIRES: e isn't published.
+func (p *Proxy) finish(e *entry) {
+	look := p.look(e.route, e.head, int64(len(e.body)))
+	tag := e.etag
+	if tag == "" && look.revalidate && e.status == http.StatusOK {
+		sum := sha256.Sum256(e.body)
+		tag = `"` + hex.EncodeToString(sum[:16]) + `"`
+		look.tag = tag
+	}
+	e.forms.codable = look.vary
+	if look.vary {
+		e.forms.left.Store(e.codedRoom())
+	}
+	e.forms.by[identity].Store(&form{head: look.dress(e.head), body: e.body, tag: tag})
+}
+
+// tag is e's ETag, the origin's or ours.
+func (e *entry) tag() string {
+	if f := e.forms.by[identity].Load(); f != nil {
+		return f.tag
+	}
+	return e.etag
+}
+
+// codedRoom is what e's coded bodies may take together. Its weight has it from
+// the start.
+func (e *entry) codedRoom() int64 {
+	if !e.forms.codable {
+		return 0
+	}
+	return int64(len(e.body) / 2)
+}
+
+// form is what a client gets of e.
+func (e *entry) form(req *http1.Request) *form {
+	if !e.forms.codable {
+		return e.forms.by[identity].Load()
+	}
+	c := preferred(req)
+	if f := e.forms.by[c].Load(); f != nil {
+		return f
+	}
+	return e.encoded(c)
+}
+
+// encoded makes e's form in coding c. Who comes while another makes it gets
+// identity, and so does everybody if it isn't worth it.
+func (e *entry) encoded(c int) *form {
+	plain := e.forms.by[identity].Load()
+	for {
+		begun := e.forms.begun.Load()
+		if begun&(1<<c) != 0 {
+			return plain
+		}
+		if e.forms.begun.CompareAndSwap(begun, begun|1<<c) {
+			break
+		}
+	}
+	body := encode(c, e.body)
+	size := int64(len(body))
+	if size > int64(len(e.body))*9/10 || e.forms.left.Add(-size) < 0 {
+		e.forms.left.Add(size)
+		return plain
+	}
+	f := &form{body: bytes.Clone(body), tag: codedTag(plain.tag, c)}
+	f.head = codedHead(plain.head, c, f.tag, len(body))
+	e.forms.by[c].Store(f)
+	return f
+}
+
+// codedTag is the ETag of a coded form: strong tags tell forms apart (RFC 9110
+// section 8.8.3.3), weak ones don't have to.
+func codedTag(tag string, c int) string {
+	if !strings.HasPrefix(tag, `"`) || c == identity {
+		return tag
+	}
+	return tag[:len(tag)-1] + "~" + codingNames[c] + `"`
+}
+
+// codedHead is the head of a coded form.
+func codedHead(head []byte, c int, tag string, length int) []byte {
+	status, _, _ := bytes.Cut(head, crlf)
+	b := append(append(make([]byte, 0, len(head)+64), status...), crlf...)
+	for name, value := range fields(head) {
+		switch string(name) {
+		case "Content-Length", "Accept-Ranges":
+			continue
+		case "Etag":
+			value = []byte(tag)
+		}
+		b = append(append(append(append(b, name...), ": "...), value...), crlf...)
+	}
+	b = appendField(b, "Content-Encoding", codingNames[c])
+	return appendField(b, "Content-Length", strconv.Itoa(length))
+}
+
+// look is how a response shows itself to clients.
+type look struct {
+	revalidate bool   // the client is to ask each time
+	vary       bool   // the coding is negotiated
+	tag        string // an ETag of ours
+}
+
+// look decides how a response with that stored head and a body of that length,
+// -1 if that isn't known, shows itself.
+func (p *Proxy) look(rt *route, head []byte, length int64) look {
+	l := look{revalidate: rt != nil && rt.revalidate()}
+	if !p.opt.NoCompress && (length < 0 || length >= minCoded) {
+		l.vary = codable(head)
+	}
+	return l
+}
+
+// revalidate tells whether clients may keep the route's responses only if they
+// ask each time: their own cache hears of no change.
+func (rt *route) revalidate() bool { return rt.guarded && !rt.ClientKeeps }
+
+// dress changes a stored head to what clients get.
+func (l look) dress(head []byte) []byte {
+	if l == (look{}) {
+		return head
+	}
+	status, _, _ := bytes.Cut(head, crlf)
+	b := append(append(make([]byte, 0, len(head)+96), status...), crlf...)
+	noTransform, varies := false, false
+	for name, value := range fields(head) {
+		switch string(name) {
+		case "Cache-Control":
+			noTransform = noTransform || forbidsTransform(value)
+			if l.revalidate {
+				continue
+			}
+		case "Expires", "Pragma":
+			if l.revalidate {
+				continue
+			}
+		case "Vary":
+			for _, f := range listed(string(value)) {
+				varies = varies || f == "Accept-Encoding" || f == "*"
+			}
+		}
+		b = append(append(append(append(b, name...), ": "...), value...), crlf...)
+	}
+	if l.revalidate {
+		value := "no-cache"
+		if noTransform {
+			value = "no-cache, no-transform"
+		}
+		b = appendField(b, "Cache-Control", value)
+	}
+	if l.vary && !varies {
+		b = appendField(b, "Vary", "Accept-Encoding")
+	}
+	if l.tag != "" {
+		b = appendField(b, "Etag", l.tag)
+	}
+	return b
+}
+
+func forbidsTransform(cacheControl []byte) bool {
+	return bytes.Contains(bytes.ToLower(cacheControl), []byte("no-transform"))
+}
+
+// codable tells whether a response with that head may be sent in another
+// coding: its type compresses well, it has none, and nothing forbids it or
+// speaks of its very bytes.
+func codable(head []byte) bool {
+	fits := false
+	for name, value := range fields(head) {
+		switch string(name) {
+		case "Content-Type":
+			fits = compressible(string(value))
+		case "Content-Encoding", "Content-Range", "Content-Digest", "Content-Md5", "Digest":
+			return false
+		case "Cache-Control":
+			if forbidsTransform(value) {
+				return false
+			}
+		}
+	}
+	return fits
+}
+
+// compressible tells whether a media type is text in some form.
+func compressible(contentType string) bool {
+	kind, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return false
+	}
+	switch kind {
+	case "application/json", "application/javascript", "application/x-javascript", "application/xml", "application/wasm",
+		"application/x-ndjson", "application/graphql", "application/rtf", "image/x-icon", "image/vnd.microsoft.icon", "image/bmp", "font/ttf", "font/otf",
+		"application/vnd.ms-fontobject", "application/x-font-ttf":
+		return true
+	case "text/event-stream":
+		return false
+	}
+	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml") || strings.HasSuffix(kind, "+text")
+}
+
+// stripCodings takes our coding's name out of the tags of a condition that
+// goes to the origin, which knows nothing of it.
+func stripCodings(v string) string {
+	if !strings.Contains(v, "~") {
+		return v
+	}
+	for c := identity + 1; c < codingCount; c++ {
+		v = strings.ReplaceAll(v, "~"+codingNames[c]+`"`, `"`)
+	}
+	return v
+}
