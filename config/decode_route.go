@@ -29,6 +29,7 @@ func (d *decoder) route(n *node) (Route, bool) {
 		{"path", func(n *node) { pathOK = d.path(n, &r) }},
 		{"depends_on", func(n *node) {
 			declares = n.kind != sequence || len(n.items) > 0
+			d.note(shape{"const": "response"})
 			if r.Declared = n.kind == scalar && n.text == "response"; r.Declared {
 				return
 			}

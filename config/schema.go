@@ -67,6 +67,7 @@ var required = map[string][]string{
 	"the configuration":      {"origin"},
 	"postgres":               {"url"},
 	"redis":                  {"url"},
+	"tls":                    {"cert", "key"},
 	"a route":                {"path"},
 	"an entry of depends_on": {"table"},
 }

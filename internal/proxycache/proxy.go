@@ -84,7 +84,7 @@ type Proxy struct {
 	log       *slog.Logger
 	server    *http1.Server
 	http2     *http.Server
-	streams   *queue // connections that speak HTTP/2
+	streams   *queue                  // connections that speak HTTP/2
 	routing   atomic.Pointer[routing] // replaced by Reroute
 	plain     *route                  // of requests without a declared route
 	memory    *memory
