@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -39,6 +40,7 @@ type Listener struct {
 	observer Observer
 	log      *slog.Logger
 	flush    flushGroup
+	open     atomic.Int32 // transactions that are received while they are open
 	follower *follower    // nil without a relay
 	writer   *relayWriter // nil unless this process leads
 
