@@ -145,6 +145,7 @@ type inspection struct {
 	catalogue *Catalogue
 	server    serverFacts
 	refused   refusals // what nothing but a person can mend
+	forbidden refusals // what needs rights that the role lacks
 	pending   refusals // what Setup mends
 }
 
@@ -189,5 +190,5 @@ func inspect(ctx context.Context, cfg *Config, conn *pgx.Conn) (*inspection, err
 
 // everything is all that stands in the way of a Listener.
 func (ins *inspection) everything() refusals {
-	return append(append(refusals{}, ins.refused...), ins.pending...)
+	return slices.Concat(ins.refused, ins.forbidden, ins.pending)
 }

@@ -86,7 +86,7 @@ func (ins *inspection) checkServer() {
 			"wal_level is %q", s.walLevel)
 	}
 	if !s.mayReplicate {
-		r.server("ALTER ROLE "+quoteName(s.user)+" REPLICATION (Amazon RDS: GRANT rds_replication TO "+quoteName(s.user)+")",
+		ins.forbidden.server("ALTER ROLE "+quoteName(s.user)+" REPLICATION (Amazon RDS: GRANT rds_replication TO "+quoteName(s.user)+")",
 			"the role %s may not replicate", s.user)
 	}
 	if s.encoding == "SQL_ASCII" || s.encoding == "MULE_INTERNAL" {
