@@ -32,6 +32,7 @@ type Catalogue struct {
 	publication    *publication                 // nil: there is none of the name
 	slot           *slot                        // nil: there is none of the name
 	standbyNames   string
+	decodingRoom   int // logical_decoding_work_mem in KiB
 }
 
 // CoarseTable is a table whose old rows don't say enough: a change counts for
@@ -130,7 +131,7 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 	}
 	// That the role may replicate and that no pooler is in between shows only
 	// when it is tried.
-	replication, err := cfg.connectReplication(ctx)
+	replication, _, err := cfg.connectReplication(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -144,6 +145,7 @@ type inspection struct {
 	catalogue *Catalogue
 	server    serverFacts
 	refused   refusals // what nothing but a person can mend
+	forbidden refusals // what needs rights that the role lacks
 	pending   refusals // what Setup mends
 }
 
@@ -188,5 +190,5 @@ func inspect(ctx context.Context, cfg *Config, conn *pgx.Conn) (*inspection, err
 
 // everything is all that stands in the way of a Listener.
 func (ins *inspection) everything() refusals {
-	return append(append(refusals{}, ins.refused...), ins.pending...)
+	return slices.Concat(ins.refused, ins.forbidden, ins.pending)
 }

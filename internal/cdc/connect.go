@@ -1,11 +1,9 @@
 package cdc
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"strings"
@@ -14,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 const (
@@ -45,10 +42,10 @@ func (c *Config) ordinary() (*pgx.ConnConfig, error) {
 // replication is the configuration of the connection that receives the log.
 // Rows arrive as text in the formats that these parameters fix, whatever the
 // role, the database or the server prefers.
-func (c *Config) replication() (*pgconn.Config, error) {
+func (c *Config) replication() (*pgconn.Config, *pace, error) {
 	conf, err := pgconn.ParseConfig(c.URL)
 	if err != nil {
-		return nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
+		return nil, nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
 	}
 	c.dialer(conf)
 	maps.Copy(conf.RuntimeParams, map[string]string{
@@ -63,10 +60,16 @@ func (c *Config) replication() (*pgconn.Config, error) {
 		"bytea_output":       "hex",
 		"statement_timeout":  "0",
 	})
-	conf.BuildFrontend = func(r io.Reader, w io.Writer) *pgproto3.Frontend {
-		return pgproto3.NewFrontend(bufio.NewReaderSize(&pacedReader{r: r}, readBuffer), w)
+	p := &pace{}
+	dial := conf.DialFunc
+	conf.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return newPacedConn(conn, p), nil
 	}
-	return conf, nil
+	return conf, p, nil
 }
 
 func (c *Config) dialer(conf *pgconn.Config) {
@@ -102,17 +105,18 @@ func (c *Config) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// connectReplication opens a connection for replication commands.
-func (c *Config) connectReplication(ctx context.Context) (*pgconn.PgConn, error) {
-	conf, err := c.replication()
+// connectReplication opens a connection for replication commands. It is read at
+// the pace that is returned.
+func (c *Config) connectReplication(ctx context.Context) (*pgconn.PgConn, *pace, error) {
+	conf, p, err := c.replication()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	conn, err := pgconn.ConnectConfig(ctx, conf)
 	if err != nil {
-		return nil, fmt.Errorf("connect for replication: %w", explainReplication(err))
+		return nil, nil, fmt.Errorf("connect for replication: %w", explainReplication(err))
 	}
-	return conn, nil
+	return conn, p, nil
 }
 
 // explainReplication adds the mend to an error that a person can do something

@@ -19,21 +19,25 @@ var errShort = errors.New("message is too short")
 // errLong says that something follows the content of a message.
 var errLong = errors.New("message is too long")
 
-// decoder reads pgoutput's protocol version 1 with logical messages
-// (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
-// and builds one transaction after the other in tx. It fails closed: whatever
-// it doesn't understand is an error.
+// decoder reads pgoutput's protocol version 2 with logical messages and
+// streaming (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
+// and builds transactions in the order in which they commit. It fails closed:
+// whatever it doesn't understand is an error.
 //
 // Row values reach tx without a copy between; in the steady state a row costs
 // no allocation.
 type decoder struct {
 	catalogue *Catalogue
-	tx        *coherence.Transaction
+	tables    []coherence.Table
+	bulk      int
+	tx        *coherence.Transaction // what is being filled, or has just been completed
+	single    *coherence.Transaction // reused for those that come in one piece
 	relations map[uint32]*relation
 	last      *relation // the relation of the last change
 	identity  []identity
-	inside    bool // between Begin and Commit
+	inside    bool // between Begin and Commit, or Stream Start and Stream Stop
 	suspect   bool // a Relation message disagreed with the catalogue
+	streaming streaming
 
 	oldRow, newRow       []datum
 	oldValues, newValues []coherence.Value
@@ -44,10 +48,14 @@ type decoder struct {
 func newDecoder(c *Catalogue, tables []coherence.Table, bulk int) *decoder {
 	d := &decoder{
 		catalogue: c,
-		tx:        coherence.NewTransaction(tables, bulk),
+		tables:    tables,
+		bulk:      bulk,
+		single:    coherence.NewTransaction(tables, bulk),
 		relations: make(map[uint32]*relation),
 		identity:  c.identities(),
+		streaming: streaming{open: make(map[uint32]*openTransaction), room: streamingRoom},
 	}
+	d.tx = d.single
 	widest := 0
 	for i := range tables {
 		widest = max(widest, len(tables[i].Columns))
@@ -56,16 +64,27 @@ func newDecoder(c *Catalogue, tables []coherence.Table, bulk int) *decoder {
 	return d
 }
 
-// decode reads one message. It reports true when it was a Commit: then tx is
-// complete, and valid until the next call.
+// decode reads one message. It reports true when it was a Commit or Stream
+// Commit: then tx is complete, and valid until the next call.
 func (d *decoder) decode(msg []byte) (committed bool, err error) {
 	c := cursor{rest: msg}
 	kind := c.uint8()
+	if d.streaming.now != nil {
+		d.streamed(kind, &c)
+	}
 	switch kind {
 	case 'B':
 		err = d.begin(&c)
 	case 'C':
-		return true, d.commit(&c)
+		committed, err = true, d.commit(&c)
+	case 'S':
+		err = d.streamStart(&c)
+	case 'E':
+		err = d.streamStop()
+	case 'c':
+		committed, err = true, d.streamCommit(&c)
+	case 'A':
+		err = d.streamAbort(&c)
 	case 'R':
 		err = d.relation(&c)
 	case 'I', 'U', 'D':
@@ -74,9 +93,8 @@ func (d *decoder) decode(msg []byte) (committed bool, err error) {
 		err = d.truncate(&c)
 	case 'M':
 		err = d.message(&c)
-	case 'O', 'Y', 'A':
+	case 'O', 'Y':
 		// The origin of a change and the name of a type don't matter here.
-		// PostgreSQL 18 may send a Stream Abort that nobody asked for.
 		if len(c.rest) == 0 {
 			err = errShort
 		}
@@ -94,7 +112,10 @@ func (d *decoder) decode(msg []byte) (committed bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("decode %q: %w", kind, err)
 	}
-	return false, nil
+	if d.streaming.now != nil {
+		d.makeRoom()
+	}
+	return committed, nil
 }
 
 func (d *decoder) begin(c *cursor) error {
@@ -106,6 +127,7 @@ func (d *decoder) begin(c *cursor) error {
 		return errors.New("a transaction begins inside another")
 	}
 	d.inside = true
+	d.tx = d.single
 	d.tx.Begin(xid, coherence.LSN(start), timestamp(at))
 	return nil
 }
@@ -114,13 +136,13 @@ func (d *decoder) commit(c *cursor) error {
 	_, start, end, _ := c.uint8(), c.uint64(), c.uint64(), c.uint64()
 	switch {
 	case c.short:
-		return fmt.Errorf("decode 'C': %w", errShort)
+		return errShort
 	case len(c.rest) > 0:
-		return fmt.Errorf("decode 'C': %w", errLong)
-	case !d.inside:
-		return errors.New("decode 'C': a commit without a begin")
+		return errLong
+	case !d.inside || d.streaming.now != nil:
+		return errors.New("a commit without a begin")
 	case coherence.LSN(start) != d.tx.Start || end <= start:
-		return fmt.Errorf("decode 'C': the commit from %s to %s is not the one that began, at %s",
+		return fmt.Errorf("the commit from %s to %s is not the one that began, at %s",
 			coherence.LSN(start), coherence.LSN(end), d.tx.Start)
 	}
 	d.inside = false
@@ -183,7 +205,7 @@ func (d *decoder) find(oid uint32) (*relation, error) {
 	if d.last != nil && d.last.oid == oid {
 		return d.last, nil
 	}
-	rel := d.relations[oid]
+	rel := d.described(oid)
 	if rel == nil {
 		return nil, fmt.Errorf("relation %d has not been described", oid)
 	}

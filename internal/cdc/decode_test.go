@@ -101,7 +101,7 @@ func TestDecoderFailsClosed(t *testing.T) {
 	for name, msg := range map[string][]byte{
 		"empty":                   {},
 		"unknown message":         {'z', 0, 0},
-		"stream start":            {'S', 0, 0, 0, 1, 1},
+		"stream start inside":     streamStart(1, 1),
 		"begin prepare":           append([]byte{'b'}, make([]byte, 40)...),
 		"begin inside":            beginMessage(20, 8),
 		"short begin":             beginMessage(20, 8)[:10],
@@ -144,7 +144,7 @@ func TestDecoderFailsClosed(t *testing.T) {
 func TestDecoderSkips(t *testing.T) {
 	d := begun(t)
 	for name, msg := range map[string][]byte{
-		"stream abort":      big64([]byte{'A', 0, 0, 0, 1}, 5),
+		"stream abort":      streamAbort(1, 5),
 		"origin":            append(big64([]byte{'O'}, 5), "name\x00"...),
 		"type":              append([]byte{'Y', 0, 0, 0, 1}, "public\x00mood\x00"...),
 		"unwatched insert":  changeMessage('I', 9, row([]byte{'N'}, "1")),

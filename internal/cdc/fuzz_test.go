@@ -127,7 +127,7 @@ func recordStream(t *testing.T) {
 		`SELECT pg_logical_emit_message(true, 'walpurge', 'a b')`,
 		`BEGIN; SAVEPOINT s; INSERT INTO a VALUES (5); ROLLBACK TO s; INSERT INTO a VALUES (6); UPDATE a SET note = 1 WHERE id = 6; DELETE FROM a WHERE id = 6; COMMIT`,
 		`TRUNCATE a, keyed`)
-	conn, err := cfg.connectReplication(t.Context())
+	conn, _, err := cfg.connectReplication(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,6 +40,7 @@ type Listener struct {
 	observer Observer
 	log      *slog.Logger
 	flush    flushGroup
+	open     atomic.Int32 // transactions that are received while they are open
 	follower *follower    // nil without a relay
 	writer   *relayWriter // nil unless this process leads
 

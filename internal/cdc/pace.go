@@ -1,7 +1,10 @@
 package cdc
 
 import (
+	"bufio"
 	"io"
+	"net"
+	"sync/atomic"
 	"time"
 )
 
@@ -12,30 +15,51 @@ import (
 // make bench the backlog went at 0.82 to 1.42 of pg_recvlogical's speed with
 // this and at 0.54 to 0.67 without.
 const (
-	crowd      = 64                     // so many reads
-	crowdWidth = 2 * time.Millisecond   // within this time are a backlog
-	crowdPause = 400 * time.Microsecond // what comes in meanwhile is read at once
-	crowdBytes = 4 << 10                // with less than this
-	crowdEnds  = 3                      // so many times in a row it is over
+	crowd      = 64                   // so many reads
+	crowdWidth = 2 * time.Millisecond // within this time are a backlog
+	crowdPause = time.Millisecond     // what comes in meanwhile is read at once
+	crowdBytes = 4 << 10              // with less than this
+	crowdEnds  = 3                    // so many times in a row it is over
 )
+
+// pace says how a connection is to be read.
+type pace struct {
+	bulk atomic.Bool // a piece of a large transaction is coming, and is of no use before its end
+}
+
+// pacedConn is a connection that is read at a pace. It lies below TLS, whose
+// reads give one record each, however many have come.
+type pacedConn struct {
+	net.Conn
+	buffer *bufio.Reader
+}
+
+func newPacedConn(conn net.Conn, p *pace) *pacedConn {
+	return &pacedConn{conn, bufio.NewReaderSize(&pacedReader{r: conn, pace: p, gatherer: newGatherer(conn)}, readBuffer)}
+}
+
+func (c *pacedConn) Read(b []byte) (int, error) { return c.buffer.Read(b) }
 
 // pacedReader reads a backlog in larger pieces. Ordinary traffic, a few
 // transactions each millisecond, it leaves alone.
 type pacedReader struct {
-	r     io.Reader
-	reads int
-	since time.Time // the first of reads
-	left  int       // small reads until the backlog counts as over; 0: there is none
+	r        io.Reader
+	pace     *pace
+	gatherer *gatherer
+	reads    int
+	since    time.Time // the first of reads
+	left     int       // small reads until the backlog counts as over; 0: there is none
 }
 
 func (p *pacedReader) Read(b []byte) (int, error) {
-	if p.left > 0 {
-		pause(crowdPause)
+	if p.left > 0 || p.pace.bulk.Load() {
+		p.gatherer.gather(crowdPause)
 		n, err := p.r.Read(b)
 		if n >= crowdBytes {
 			p.left = crowdEnds
 		} else {
-			p.left--
+			p.left = max(p.left-1, 0)
+			p.gatherer.calm()
 		}
 		return n, err
 	}

@@ -26,7 +26,9 @@ type serverFacts struct {
 	slotsMax      int
 	keepSize      int // max_slot_wal_keep_size in MiB; -1: no limit
 	senderTimeout int // ms; 0: none
+	decodingRoom  int // logical_decoding_work_mem in KiB
 	standbyNames  string
+	rds           bool // the role rds_replication exists
 	exactText     bool
 }
 
@@ -42,7 +44,8 @@ SELECT current_setting('server_version_num')::int, current_setting('server_versi
  (SELECT count(*) FROM pg_replication_slots)::int, current_setting('max_replication_slots')::int,
  coalesce((SELECT setting::int FROM pg_settings WHERE name = 'max_slot_wal_keep_size'), -1),
  coalesce((SELECT setting::int FROM pg_settings WHERE name = 'wal_sender_timeout'), 60000),
- current_setting('synchronous_standby_names')
+ coalesce((SELECT setting::int FROM pg_settings WHERE name = 'logical_decoding_work_mem'), 65536),
+ current_setting('synchronous_standby_names'), EXISTS (SELECT FROM pg_roles WHERE rolname = 'rds_replication')
 FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolname = current_user`
 
 func (ins *inspection) readServer(ctx context.Context) error {
@@ -52,13 +55,14 @@ func (ins *inspection) readServer(ctx context.Context) error {
 		return err
 	}
 	err = ins.tx.QueryRow(ctx, serverFactsQuery).Scan(&s.version, &s.versionText, &s.walLevel, &s.encoding, &s.database,
-		&s.user, &s.superuser, &s.mayReplicate, &s.mayCreate, &s.slotsUsed, &s.slotsMax, &s.keepSize, &s.senderTimeout, &s.standbyNames)
+		&s.user, &s.superuser, &s.mayReplicate, &s.mayCreate, &s.slotsUsed, &s.slotsMax, &s.keepSize, &s.senderTimeout, &s.decodingRoom, &s.standbyNames, &s.rds)
 	if err != nil {
 		return err
 	}
 	s.exactText = exactText(s.encoding)
 	c := ins.catalogue
 	c.SystemID, c.Timeline, c.Version, c.Database, c.standbyNames = s.system, s.timeline, s.version, s.database, s.standbyNames
+	c.decodingRoom = s.decodingRoom
 	c.statusInterval = time.Second
 	if s.senderTimeout > 0 {
 		c.statusInterval = min(time.Second, time.Duration(s.senderTimeout)*time.Millisecond/3)
@@ -82,7 +86,7 @@ func (ins *inspection) checkServer() {
 			"wal_level is %q", s.walLevel)
 	}
 	if !s.mayReplicate {
-		r.server("ALTER ROLE "+quoteName(s.user)+" REPLICATION (Amazon RDS: GRANT rds_replication TO "+quoteName(s.user)+")",
+		ins.forbidden.server("ALTER ROLE "+quoteName(s.user)+" REPLICATION (Amazon RDS: GRANT rds_replication TO "+quoteName(s.user)+")",
 			"the role %s may not replicate", s.user)
 	}
 	if s.encoding == "SQL_ASCII" || s.encoding == "MULE_INTERNAL" {

@@ -152,13 +152,13 @@ func (ins *inspection) checkCreate() {
 		return
 	}
 	if !s.mayCreate {
-		ins.refused.server("as the owner of the database: GRANT CREATE ON DATABASE "+quoteName(s.database)+" TO "+quoteName(s.user)+"; or as the tables' owner: "+ins.createStatement(),
+		ins.forbidden.server("as the owner of the database: GRANT CREATE ON DATABASE "+quoteName(s.database)+" TO "+quoteName(s.user)+"; or as the tables' owner: "+ins.createStatement(),
 			"publication %s doesn't exist and the role %s may not create it", ins.cfg.Publication, s.user)
 		return
 	}
 	for t := range ins.catalogue.relations {
 		if r := &ins.catalogue.relations[t]; r.oid != 0 && !r.owned {
-			ins.refused.table(r.name, "as the tables' owner: "+ins.createStatement(),
+			ins.forbidden.table(r.name, "as the tables' owner: "+ins.createStatement(),
 				"publication %s doesn't exist and the role %s may not publish table %s, which it doesn't own", ins.cfg.Publication, s.user, r.name)
 		}
 	}

@@ -73,8 +73,8 @@ func (s *session) frame(data []byte) error {
 		return s.data(data[xlogHeader:])
 	case len(data) == keepaliveSize && data[0] == 'k':
 		if !s.decoder.inside {
-			// In the middle of a transaction the position says nothing: a commit
-			// before it may still be on its way.
+			// In the middle of a transaction, or of a piece of one, the position says
+			// nothing: a commit before it may still be on its way.
 			s.l.advance(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[keepaliveSize-1] != 0 {
@@ -91,6 +91,8 @@ func (s *session) data(msg []byte) error {
 	if err != nil {
 		return &doubt{"decode", err}
 	}
+	s.l.open.Store(int32(len(s.decoder.streaming.open)))
+	s.pace.bulk.Store(s.decoder.streaming.now != nil)
 	if s.decoder.suspect {
 		s.decoder.suspect = false
 		select {

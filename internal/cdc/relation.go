@@ -1,14 +1,18 @@
 package cdc
 
 import (
+	"bytes"
+
 	"walpurge/internal/coherence"
 )
 
 // relation is what a Relation message said, matched with the catalogue.
 type relation struct {
 	oid         uint32
+	message     []byte // the content of the message
 	table       coherence.TableID
 	unwatched   bool // its changes don't matter
+	odd         bool // it disagrees with the catalogue
 	foreign     bool // it is not as the catalogue says: every change is a change of the whole table
 	full        bool // an old row on the wire has every column
 	attributes  []attribute
@@ -50,11 +54,17 @@ func (id *identity) narrow(full bool, key map[string]bool) {
 // relation reads a Relation message: id, schema, name, replica identity, and
 // for every column whether it belongs to the key, name, type, modifier.
 func (d *decoder) relation(c *cursor) error {
-	oid := c.uint32()
+	message := c.rest
+	rel := &relation{oid: c.uint32()}
+	if known := d.relations[rel.oid]; known != nil && bytes.Equal(known.message, message) {
+		// Every streamed transaction describes what it touches: one is enough.
+		c.rest = nil
+		d.describe(known)
+		return nil
+	}
 	schema, name, ident := c.zstring(), c.zstring(), c.uint8()
 	n := int(c.uint16())
 	var types []uint32
-	rel := &relation{oid: oid}
 	for range n {
 		if c.short {
 			return errShort
@@ -68,40 +78,59 @@ func (d *decoder) relation(c *cursor) error {
 	if c.short {
 		return errShort
 	}
+	if len(c.rest) > 0 {
+		return errLong
+	}
+	rel.message = bytes.Clone(message)
 	qualified := string(schema) + "." + string(name)
 	if len(schema) == 0 {
 		qualified = "pg_catalog." + string(name)
 	}
-	d.relations[oid] = rel
-	d.last = nil
 
-	table, byOID := d.catalogue.byOID[oid]
+	table, byOID := d.catalogue.byOID[rel.oid]
 	byName, named := d.catalogue.byName[qualified]
 	switch {
 	case byOID:
 		rel.table = table
 		rel.foreign = !d.match(rel, qualified, types)
 		rel.full = ident == 'f'
-		if catalogued := d.catalogue.relations[table].identity; ident != catalogued {
-			d.suspect = true
-		}
+		rel.odd = rel.foreign || ident != d.catalogue.relations[table].identity
 	case named:
 		// Another table has, or had, the name of a watched one.
-		rel.table, rel.foreign = byName, true
+		rel.table, rel.foreign, rel.odd = byName, true, true
 	default:
 		rel.unwatched = true
 		d.partition(rel, ident)
-		return nil
+		rel.attributes = nil // nobody looks at its rows
 	}
-	if rel.foreign {
-		d.suspect = true
-		if d.inside {
-			d.tx.Whole(rel.table)
-		}
-		return nil
+	if !rel.unwatched && !rel.foreign {
+		d.bind(rel)
 	}
-	d.bind(rel)
+	d.describe(rel)
 	return nil
+}
+
+// describe makes rel what its id means from here on, in the transaction that
+// is being streamed or in all.
+func (d *decoder) describe(rel *relation) {
+	d.last = nil
+	if now := d.streaming.now; now != nil {
+		now.relations[rel.oid] = rel
+	} else {
+		d.relations[rel.oid] = rel
+	}
+	d.suspect = d.suspect || rel.odd
+	if rel.foreign && d.inside {
+		d.tx.Whole(rel.table)
+	}
+}
+
+// described finds what an id means.
+func (d *decoder) described(oid uint32) *relation {
+	if now := d.streaming.now; now != nil && now.relations[oid] != nil {
+		return now.relations[oid]
+	}
+	return d.relations[oid]
 }
 
 // match compares a Relation message with the catalogue and finds the watched
@@ -177,10 +206,18 @@ func (d *decoder) partition(rel *relation, ident byte) {
 			continue
 		}
 		d.identity[t].narrow(ident == 'f', key)
-		for _, other := range d.relations {
-			if !other.unwatched && !other.foreign && other.table == table {
-				d.bind(other)
-			}
+		d.rebind(d.relations, table)
+		for _, open := range d.streaming.open {
+			d.rebind(open.relations, table)
+		}
+	}
+}
+
+// rebind binds the relations of table again.
+func (d *decoder) rebind(relations map[uint32]*relation, table coherence.TableID) {
+	for _, rel := range relations {
+		if !rel.unwatched && !rel.foreign && rel.table == table {
+			d.bind(rel)
 		}
 	}
 }

@@ -25,7 +25,7 @@ const (
 
 // relayVersion is of the encoding. An entry of another version is not
 // understood, and what is not understood is a gap.
-const relayVersion = 1
+const relayVersion = 2
 
 // entry is one entry of the relay.
 //
@@ -135,7 +135,11 @@ func appendTransaction(b []byte, tx *coherence.Transaction) []byte {
 	b = binary.AppendUvarint(b, uint64(tx.Start))
 	b = binary.AppendUvarint(b, uint64(tx.End))
 	b = binary.AppendVarint(b, tx.CommittedAt.UnixMicro())
-	b = binary.AppendUvarint(b, uint64(len(tx.Groups)))
+	groups := uint64(len(tx.Groups)) + 1
+	if tx.IsEveryGroup() {
+		groups = 0
+	}
+	b = binary.AppendUvarint(b, groups)
 	for _, g := range tx.Groups {
 		b = appendString(b, g)
 	}
@@ -217,7 +221,11 @@ func readTransaction(c *cursor, m *mapping, tx *coherence.Transaction) error {
 	}
 	c.rest = c.rest[n:]
 	tx.Begin(uint32(xid), start, time.UnixMicro(at))
-	for range c.uvarint() {
+	groups := c.uvarint()
+	if groups == 0 {
+		tx.EveryGroup()
+	}
+	for range max(groups, 1) - 1 {
 		if c.short {
 			break
 		}

@@ -26,6 +26,7 @@ type session struct {
 	catalogue   *Catalogue
 	slot        string
 	replication *pgconn.PgConn
+	pace        *pace
 	decoder     *decoder
 	visibility  visibility
 	suspicion   chan struct{} // wakes the watcher
@@ -42,19 +43,20 @@ func (l *Listener) session(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = control.Close(context.WithoutCancel(ctx)) }()
-	replication, err := l.cfg.connectReplication(ctx)
+	replication, pace, err := l.cfg.connectReplication(ctx)
 	if err != nil {
 		return err
 	}
 	defer closeReplication(ctx, replication)
 
-	s := &session{l: l, replication: replication, suspicion: make(chan struct{}, 1)}
+	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
 	s.visibility.wake = make(chan struct{}, 1)
 	defer l.endTerm()
 	if err := s.prepare(ctx, control); err != nil {
 		return err
 	}
 	l.noteSession(s)
+	defer l.open.Store(0)
 	l.flush.open()
 	defer l.flush.shut(errNotFollowing)
 
@@ -215,20 +217,29 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 		s.l.log.Warn("the server makes the slot once the transactions that are open now have ended", "slot", s.slot)
 	})
 	defer patience.Stop()
-	made, err := pglogrepl.CreateReplicationSlot(ctx, s.replication, s.slot, "pgoutput", pglogrepl.CreateReplicationSlotOptions{
-		Temporary: s.l.cfg.Temporary, Mode: pglogrepl.LogicalReplication, SnapshotAction: "NOEXPORT_SNAPSHOT",
-	})
+	made, err := pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, s.l.cfg.Temporary, s.catalogue.Version)))
 	if err != nil {
 		return 0, fmt.Errorf("create slot %s: %w", s.slot, err)
 	}
 	return coherence.ParseLSN(made.ConsistentPoint)
 }
 
+// pieceSize is how much of open transactions the server gathers, in KiB, before
+// it streams a piece of the largest. What is left of one at its commit is
+// about as much, and holds up all that comes after it in the log.
+const pieceSize = 4 << 10
+
 // start starts the stream.
 func (s *session) start(ctx context.Context, at coherence.LSN) error {
+	if s.catalogue.decodingRoom > pieceSize {
+		set := fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize)
+		if _, err := s.replication.Exec(ctx, set).ReadAll(); err != nil {
+			return fmt.Errorf("%s: %w", set, err)
+		}
+	}
 	names := "publication_names " + quoteText(`"`+strings.ReplaceAll(s.l.cfg.Publication, `"`, `""`)+`"`)
 	err := pglogrepl.StartReplication(ctx, s.replication, s.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
-		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '1'", "messages 'true'", names},
+		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
 	})
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "55006" { // object_in_use

@@ -254,7 +254,7 @@ func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, decoder: newDecoder(testCatalogue(), guard.Tables(), 10)}
+	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: newDecoder(testCatalogue(), guard.Tables(), 10)}
 	s.visibility.wake = make(chan struct{}, 1)
 	keepalive := func(at uint64) {
 		t.Helper()

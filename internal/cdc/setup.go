@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -15,8 +16,9 @@ const lockTimeout = "5s"
 // Setup makes what a Listener needs and isn't there: the publication, replica
 // identity FULL where a declared column's old value or a usable identity is
 // missing, and the slot unless it is temporary. It returns the statements. With
-// print it only returns them. Running it again does nothing. When it fails,
-// what it had done is undone.
+// print it only returns them, for whoever may run them: what the role lacks is
+// among them. Running it again does nothing. When it fails, what it had done is
+// undone.
 func Setup(ctx context.Context, cfg Config, print bool) (statements []string, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
@@ -31,18 +33,22 @@ func Setup(ctx context.Context, cfg Config, print bool) (statements []string, er
 		return nil, err
 	}
 	ins.checkOwned()
-	if err := ins.refused.err(); err != nil {
+	refused := ins.refused
+	if !print {
+		refused = append(refused, ins.forbidden...)
+	}
+	if err := refused.err(); err != nil {
 		return nil, err
 	}
 	schema, undo := ins.schemaStatements()
 	var slot []string
 	if !cfg.Temporary && ins.catalogue.slot == nil {
-		slot = []string{"SELECT pg_create_logical_replication_slot(" + quoteText(cfg.Slot) + ", 'pgoutput')"}
+		slot = []string{slotStatement(cfg.Slot, ins.server.version)}
+	}
+	if print {
+		return slices.Concat(ins.server.grants(), schema, slot), nil
 	}
 	statements = append(schema, slot...)
-	if print {
-		return statements, nil
-	}
 	if err := runTogether(ctx, conn, schema); err != nil {
 		return nil, err
 	}
@@ -56,17 +62,31 @@ func Setup(ctx context.Context, cfg Config, print bool) (statements []string, er
 	return statements, nil
 }
 
+// printMend is what else helps when the role lacks a right.
+const printMend = ", or let an administrator run what `proxy setup -print` shows"
+
+// grants give the role what it needs to read the log.
+func (s *serverFacts) grants() []string {
+	switch {
+	case s.mayReplicate:
+		return nil
+	case s.rds:
+		return []string{"GRANT rds_replication TO " + quoteName(s.user)}
+	}
+	return []string{"ALTER ROLE " + quoteName(s.user) + " REPLICATION"}
+}
+
 // checkOwned refuses tables and publications that the role can't alter and
 // that must be.
 func (ins *inspection) checkOwned() {
 	p := ins.catalogue.publication
 	if p != nil && !p.owned && len(ins.alterStatements()) > 0 {
-		ins.refused.server("run setup as the owner of publication "+ins.cfg.Publication, "the role %s may not alter publication %s", ins.server.user, ins.cfg.Publication)
+		ins.forbidden.server("run setup as the owner of publication "+ins.cfg.Publication+printMend, "the role %s may not alter publication %s", ins.server.user, ins.cfg.Publication)
 	}
 	for t := range ins.catalogue.relations {
 		r := &ins.catalogue.relations[t]
 		if r.oid != 0 && !r.owned && len(ins.identityStatements(t)) > 0 {
-			ins.refused.table(r.name, "run setup as the owner of table "+r.name, "the role %s may not alter table %s", ins.server.user, r.name)
+			ins.forbidden.table(r.name, "run setup as the owner of table "+r.name+printMend, "the role %s may not alter table %s", ins.server.user, r.name)
 		}
 	}
 }

@@ -72,6 +72,93 @@ func TestSetupMendsAPublication(t *testing.T) {
 	}
 }
 
+// An administrator runs what is printed for a role that may do none of it, and
+// then the role can listen.
+func TestSetupPrintsForAnAdministrator(t *testing.T) {
+	url := testbed.Database(t)
+	c := newClient(t, url)
+	c.exec(`CREATE ROLE reader LOGIN`, `CREATE TABLE a (id int PRIMARY KEY, city text)`, `CREATE TABLE b (id int)`)
+	t.Cleanup(func() { c.exec("DROP ROLE reader") })
+	cfg := config(t, strings.Replace(url, "postgres@", "reader@", 1), Watch{Table: "public.a", Columns: []string{"city"}}, Watch{Table: "public.b"})
+	_, err := Setup(t.Context(), cfg, false)
+	if err == nil || !strings.Contains(err.Error(), "the role reader may not replicate") || !strings.Contains(err.Error(), "or let an administrator run what `proxy setup -print` shows") {
+		t.Errorf("setup without rights: %v", err)
+	}
+	want := []string{
+		"ALTER ROLE reader REPLICATION",
+		"ALTER TABLE public.a REPLICA IDENTITY FULL",
+		"ALTER TABLE public.b REPLICA IDENTITY FULL",
+		"CREATE PUBLICATION walpurge FOR TABLE public.a, public.b WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
+		"SELECT pg_create_logical_replication_slot('" + cfg.Slot + "', 'pgoutput')",
+	}
+	printed, err := Setup(t.Context(), cfg, true)
+	if err != nil || !slices.Equal(printed, want) {
+		t.Fatalf("printed %q, %v\nwant %q", printed, err, want)
+	}
+	if got := leavings(c); got != "0 publications, 0 slots" {
+		t.Fatalf("printing made %s", got)
+	}
+	c.exec(printed...)
+	if again, err := Setup(t.Context(), cfg, true); err != nil || len(again) != 0 {
+		t.Errorf("the second time it printed %q, %v", again, err)
+	}
+	r := listen(t, cfg)
+	r.client = c
+	r.expect(sql("INSERT INTO a VALUES (1, 'x')"), "insert a: city=?")
+	// Somebody else's publication, which lacks a table.
+	c.exec("ALTER PUBLICATION walpurge DROP TABLE b")
+	if _, err := Setup(t.Context(), cfg, false); err == nil || !strings.Contains(err.Error(), "may not alter publication walpurge") {
+		t.Errorf("setup of another's publication: %v", err)
+	}
+	if printed, err = Setup(t.Context(), cfg, true); err != nil || !slices.Equal(printed, []string{"ALTER PUBLICATION walpurge ADD TABLE public.b"}) {
+		t.Errorf("printed %q, %v", printed, err)
+	}
+	// What is wrong for everybody is refused.
+	cfg.Watches = append(cfg.Watches, Watch{Table: "public.nowhere"})
+	if _, err := Setup(t.Context(), cfg, true); err == nil || !strings.Contains(err.Error(), "public.nowhere doesn't exist") {
+		t.Errorf("a table that isn't there: %v", err)
+	}
+}
+
+func TestGrants(t *testing.T) {
+	for want, s := range map[string]serverFacts{
+		"":                             {user: "app", mayReplicate: true, rds: true},
+		`ALTER ROLE "App" REPLICATION`: {user: "App"},
+		"GRANT rds_replication TO app": {user: "app", rds: true},
+	} {
+		if got := strings.Join(s.grants(), "; "); got != want {
+			t.Errorf("%+v: %q, want %q", s, got, want)
+		}
+	}
+}
+
+func TestSlotsSurviveAFailoverWherePostgresCan(t *testing.T) {
+	const old = "SELECT pg_create_logical_replication_slot('w', 'pgoutput')"
+	const failover = "SELECT pg_create_logical_replication_slot('w', 'pgoutput', failover => true)"
+	const oldCommand = "CREATE_REPLICATION_SLOT w LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+	const failoverCommand = "CREATE_REPLICATION_SLOT w LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER)"
+	for _, test := range []struct {
+		version            int
+		statement, command string
+	}{
+		{140000, old, oldCommand},
+		{150004, old, oldCommand},
+		{169999, old, oldCommand},
+		{170000, failover, failoverCommand},
+		{180001, failover, failoverCommand},
+	} {
+		if got := slotStatement("w", test.version); got != test.statement {
+			t.Errorf("%d: %s", test.version, got)
+		}
+		if got := slotCommand("w", false, test.version); got != test.command {
+			t.Errorf("%d: %s", test.version, got)
+		}
+		if got := slotCommand("w", true, test.version); got != "CREATE_REPLICATION_SLOT w TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT" {
+			t.Errorf("%d: a temporary one: %s", test.version, got)
+		}
+	}
+}
+
 func TestFailedSetupLeavesNothingBehind(t *testing.T) {
 	url := testbed.Database(t)
 	c := newClient(t, url)

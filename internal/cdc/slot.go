@@ -51,6 +51,31 @@ func findSlot(ctx context.Context, q querier, name string) (*slot, error) {
 	return s, err
 }
 
+// failoverVersion is PostgreSQL 17: the first whose standbys can keep a copy of
+// a slot (https://www.postgresql.org/docs/17/logicaldecoding-explanation.html#LOGICALDECODING-REPLICATION-SLOTS-SYNCHRONIZATION).
+const failoverVersion = 170000
+
+// slotStatement is the SQL that makes the slot name.
+func slotStatement(name string, version int) string {
+	options := ""
+	if version >= failoverVersion {
+		options = ", failover => true"
+	}
+	return "SELECT pg_create_logical_replication_slot(" + quoteText(name) + ", 'pgoutput'" + options + ")"
+}
+
+// slotCommand is the same for a replication connection, where no transaction
+// is open meanwhile. A temporary slot does not outlive its connection.
+func slotCommand(name string, temporary bool, version int) string {
+	switch {
+	case temporary:
+		return "CREATE_REPLICATION_SLOT " + name + " TEMPORARY LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+	case version >= failoverVersion:
+		return "CREATE_REPLICATION_SLOT " + name + " LOGICAL pgoutput (SNAPSHOT 'nothing', FAILOVER)"
+	}
+	return "CREATE_REPLICATION_SLOT " + name + " LOGICAL pgoutput NOEXPORT_SNAPSHOT"
+}
+
 // lost tells whether the WAL that the slot needs is gone.
 func (s *slot) lost() bool { return s.walStatus == "lost" }
 

@@ -19,6 +19,7 @@ type Status struct {
 	Applied   string        `json:"applied"`   // decoded and applied up to here
 	Watermark string        `json:"watermark"` // and visible: what is acknowledged
 	Pending   int           `json:"pending"`   // transactions applied and not known to be visible
+	Open      int           `json:"open"`      // large transactions that are received before they end
 	Behind    time.Duration `json:"behind"`    // age of the last proof of freshness in ns; -1: none
 
 	RetainedBytes int64  `json:"retained_bytes"` // of WAL that the slot keeps; -1: not known
@@ -39,7 +40,7 @@ func (l *Listener) Status() Status {
 	l.mu.Unlock()
 	s.Epoch = l.guard.Epoch().String()
 	s.Applied, s.Watermark = l.guard.Applied().String(), l.guard.Watermark().String()
-	s.Pending = l.guard.Pending()
+	s.Pending, s.Open = l.guard.Pending(), int(l.open.Load())
 	switch {
 	case l.follower != nil:
 		s.Role, s.Relay = l.follower.status()

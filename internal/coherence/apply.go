@@ -73,6 +73,10 @@ func (g *Guard) touch(tx *Transaction) {
 			n = g.evict(n, noTable, Cause{Reason: "group", LSN: tx.End})
 		}
 	}
+	if tx.everyGroup {
+		g.groups.fence = tx.End
+		g.sweep(g.groups, func(*node) bool { return true }, noTable, Cause{Reason: "group", LSN: tx.End})
+	}
 	for _, t := range tx.whole {
 		for _, s := range g.shapes[t] {
 			g.touchWhole(s, t, tx.End)

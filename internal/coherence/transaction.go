@@ -64,24 +64,27 @@ type field struct {
 // Transaction is one committed transaction: positions, and the rows of the
 // watched tables that it changed, as far as they fit in bulk rows. It is
 // filled with Begin, Append, Whole and Group, completed with Commit, and
-// reused: a Guard keeps nothing of it after Apply.
+// reused: a Guard keeps nothing of it after Apply. What it keeps is bounded:
+// rows turn into whole tables, and names of groups into every group.
 type Transaction struct {
 	XID         uint32
 	Start       LSN // where the commit record starts (pgoutput's Begin)
 	End         LSN // where it ends (pgoutput's Commit)
 	CommittedAt time.Time
 	Changes     []Change
-	Groups      []string // groups purged by logical messages
+	Groups      []string // groups purged by logical messages, unless EveryGroup
 
 	// Rows counts rows by table and operation, those of whole tables too:
 	// Rows[table][op].
 	Rows [][opCount]int
 
-	bulk   int
-	whole  []TableID // tables that match as a whole
-	fields []field
-	arena  []byte
-	tables []Table
+	bulk       int
+	whole      []TableID // tables that match as a whole
+	everyGroup bool      // groups match as a whole
+	named      int       // bytes of Groups
+	fields     []field
+	arena      []byte
+	tables     []Table
 }
 
 // NewTransaction makes an empty transaction over the guard's tables that
@@ -98,12 +101,23 @@ func (tx *Transaction) Tables() []Table { return tx.tables }
 // transaction with few but huge values turns into whole tables too.
 const maxArena = 64 << 20
 
+// maxNamed bounds the bytes of names of groups that one transaction keeps.
+const maxNamed = 1 << 20
+
+// What a transaction keeps takes so many bytes, beside the values and names
+// themselves.
+const (
+	changeSize = 24
+	fieldSize  = 12
+	stringSize = 16
+)
+
 // Begin empties tx and starts a transaction whose commit record starts at
 // start.
 func (tx *Transaction) Begin(xid uint32, start LSN, at time.Time) {
 	tx.XID, tx.Start, tx.End, tx.CommittedAt = xid, start, 0, at
 	tx.Changes = tx.Changes[:0]
-	tx.Groups = tx.Groups[:0]
+	tx.Groups, tx.named, tx.everyGroup = tx.Groups[:0], 0, false
 	tx.whole = tx.whole[:0]
 	tx.fields = tx.fields[:0]
 	tx.arena = tx.arena[:0]
@@ -129,14 +143,27 @@ func (tx *Transaction) Append(table TableID, op Op, old, new []Value, changed Co
 	})
 }
 
-// collapse turns every table that has changes into a whole one.
+// collapse turns every table that has changes into a whole one, and lets go of
+// their memory: a transaction this large is not the rule.
 func (tx *Transaction) collapse() {
 	for i := range tx.Changes {
 		tx.Whole(tx.Changes[i].Table)
 	}
-	tx.Changes = tx.Changes[:0]
-	tx.fields = tx.fields[:0]
-	tx.arena = tx.arena[:0]
+	tx.Changes, tx.fields, tx.arena = nil, nil, nil
+}
+
+// Coarsen turns all that tx keeps into whole tables and every group. It matches
+// more and takes next to no memory.
+func (tx *Transaction) Coarsen() {
+	tx.collapse()
+	if len(tx.Groups) > 0 {
+		tx.EveryGroup()
+	}
+}
+
+// Size is about how many bytes tx takes.
+func (tx *Transaction) Size() int {
+	return cap(tx.Changes)*changeSize + cap(tx.fields)*fieldSize + cap(tx.arena) + cap(tx.Groups)*stringSize + tx.named
 }
 
 func (tx *Transaction) keep(row []Value) uint32 {
@@ -176,14 +203,35 @@ func (tx *Transaction) isWhole(table TableID) bool {
 func (tx *Transaction) WholeTables() []TableID { return tx.whole }
 
 // Group records the purge of a group by a logical message.
-func (tx *Transaction) Group(name string) { tx.Groups = append(tx.Groups, name) }
+func (tx *Transaction) Group(name string) {
+	if tx.everyGroup {
+		return
+	}
+	if tx.named += len(name) + stringSize; tx.named > maxNamed {
+		tx.EveryGroup()
+		return
+	}
+	tx.Groups = append(tx.Groups, name)
+}
+
+// EveryGroup records the purge of all groups.
+func (tx *Transaction) EveryGroup() { tx.Groups, tx.named, tx.everyGroup = nil, 0, true }
+
+// IsEveryGroup tells whether all groups match.
+func (tx *Transaction) IsEveryGroup() bool { return tx.everyGroup }
 
 // Commit completes tx; its commit record ends at end.
 func (tx *Transaction) Commit(end LSN) { tx.End = end }
 
+// CommitAt completes tx like Commit. It is for a transaction that was received
+// while it was open: where its commit record starts is known only now.
+func (tx *Transaction) CommitAt(start, end LSN, at time.Time) {
+	tx.Start, tx.End, tx.CommittedAt = start, end, at
+}
+
 // Empty tells whether tx touches nothing that is watched.
 func (tx *Transaction) Empty() bool {
-	return len(tx.Changes) == 0 && len(tx.whole) == 0 && len(tx.Groups) == 0
+	return len(tx.Changes) == 0 && len(tx.whole) == 0 && len(tx.Groups) == 0 && !tx.everyGroup
 }
 
 // Values are the old and the new version of c, nil where there is none. They
