@@ -220,11 +220,10 @@ func (c *modelCommit) transaction(tx *coherence.Transaction, full bool) {
 // modelRedis holds the relay's stream and the responses of the Redis tier.
 type modelRedis struct {
 	*memoryStream
-	tier   map[modelQuery]modelStored
-	down   bool
-	saved  *memoryStream
-	rest   map[modelQuery]modelStored // saved with it
-	copied bool
+	tier  map[modelQuery]modelStored
+	down  bool
+	saved *memoryStream
+	rest  map[modelQuery]modelStored // saved with it
 }
 
 // modelLink is a process's connection to it.

@@ -39,7 +39,6 @@ type modelProcess struct {
 	taken  *coherence.Snapshot
 	pages  []*modelPage
 	strict []modelArrival
-	tokens int
 }
 
 type modelQuestion struct {
@@ -274,7 +273,7 @@ func (p *modelProcess) ask(t *rapid.T) {
 	if !p.leading && !f.mu.proving {
 		t.Skip("nothing to prove")
 	}
-	expect := m.server
+	var expect server
 	if p.leading {
 		expect = p.session.server
 	} else {
