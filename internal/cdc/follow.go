@@ -359,8 +359,11 @@ func (f *follower) check(ctx context.Context, from uint64) error {
 	return nil
 }
 
-// compare compares the stream's last entry with the last one read. REQUIRES:
-// f.mu held, and nothing comes after the last one read.
+// compare compares the stream's last entry with the last one read. If Redis
+// has lost something, reading starts again at the oldest entry: who leads,
+// or has led since, knows better whether the history goes on, and if nothing
+// is left to read, the next leader begins another. REQUIRES: f.mu held, and
+// nothing comes after the last one read.
 func (f *follower) compare(newest streamed) {
 	m := &f.mu
 	if newest.seq == m.seq && (!m.known || newest.blob != nil && checksum(newest.blob) == m.sum) {
@@ -368,7 +371,6 @@ func (f *follower) compare(newest streamed) {
 	}
 	if m.known {
 		f.l.log.Warn("the relay has lost entries: Redis has restarted, failed over or been emptied", "read", m.seq, "last", newest.seq)
-		m.doubt, m.doubtedAt = "redis", newest.seq
 	}
 	m.known, m.loading, m.seq, m.sum = false, true, 0, 0
 }

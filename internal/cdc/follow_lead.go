@@ -82,6 +82,13 @@ func (f *follower) unsettled() coherence.LSN {
 	return f.mu.floor
 }
 
+// sequence is the last entry that was read or written.
+func (f *follower) sequence() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.seq
+}
+
 // settle notes that everything up to at is visible: the horizon has passed.
 func (f *follower) settle(at coherence.LSN) {
 	f.mu.Lock()
@@ -113,6 +120,9 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	held := m.applied
 	if !m.known {
 		held = l.guard.Applied()
+	}
+	if reason != "" && m.seq != p.read {
+		return errMoved // the reason may be that the plan is old
 	}
 	if now := l.reasonFrom(s, standing{p.position, at, p.provided}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
 		return errMoved

@@ -18,6 +18,7 @@ type plan struct {
 	standing
 	reason    string        // for a new epoch; empty: the history goes on
 	unsettled coherence.LSN // commits below it may not be visible yet; 0: all are
+	read      uint64        // the relay had been read up to this entry
 }
 
 // plan decides whether the session continues the history. If not, nothing is
@@ -29,7 +30,7 @@ func (s *session) plan(ctx context.Context, found standing) plan {
 	}
 	p := plan{standing: found, reason: l.reason(s, found)}
 	if l.follower != nil {
-		p.unsettled = l.follower.unsettled()
+		p.unsettled, p.read = l.follower.unsettled(), l.follower.sequence()
 	}
 	if p.reason != "" {
 		if l.follower != nil {

@@ -1,0 +1,322 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"pgregory.net/rapid"
+
+	"walpurge/internal/coherence"
+)
+
+// modelProcess is one proxy. What its goroutines do is done step by step,
+// with the functions that they do it with.
+type modelProcess struct {
+	w        *modelWorld
+	name     string
+	l        *Listener
+	guard    *coherence.Guard
+	link     *modelLink
+	tx       *coherence.Transaction
+	readonly context.Context // has ended: nothing waits
+
+	paused     bool // SIGSTOP
+	redisCut   bool
+	primaryCut bool
+
+	session     *session // nil: it follows
+	plan        plan
+	leading     bool   // the session's stream has started
+	horizon     uint32 // the first transaction id that the plan doesn't wait for
+	incarnation int    // of the server that the session has connected to
+	wire        *modelWire
+	given       bool // the relay's writer has given up
+
+	asked  *modelQuestion
+	taken  *coherence.Snapshot
+	pages  []*modelPage
+	strict []modelArrival
+}
+
+type modelQuestion struct {
+	question
+	lsn         coherence.LSN
+	incarnation int
+}
+
+var errModelEnded = errors.New("receive: the connection has ended")
+
+// start starts a process that knows nothing.
+func (w *modelWorld) start(name string, foresee bool) *modelProcess {
+	guard, err := coherence.New(coherence.Config{Tables: modelTables, FenceBits: 6}) // few fences: collisions must be harmless
+	if err != nil {
+		panic(err)
+	}
+	if foresee {
+		guard.Use(modelTemplate)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	p := &modelProcess{w: w, name: name, guard: guard, tx: coherence.NewTransaction(modelTables, 2), readonly: ended}
+	cfg := Config{Slot: "s", Publication: "p", MaxLag: modelMaxLag, Now: w.now, Relay: &Relay{MaxEntries: 8}}
+	p.l = NewListener(cfg, &Catalogue{Tables: modelTables}, guard, p)
+	p.link = &modelLink{redis: w.redis, p: p, page: 2}
+	p.l.follower.stream = stream{p.link}
+	p.l.follower.group = &errgroup.Group{} // what it would run are steps here
+	p.l.follower.begin(ended)
+	return p
+}
+
+func (p *modelProcess) Applied(*coherence.Transaction, *coherence.Purge, time.Duration) {}
+func (p *modelProcess) Settled(time.Duration)                                           {}
+
+// Epoch implements Observer: an epoch needs a reason that has happened.
+func (p *modelProcess) Epoch(reason string, _ int) { p.w.epochBegan(p, reason) }
+
+// follows tells whether the follower's own goroutines have something to do.
+func (p *modelProcess) follows() bool { return !p.leading }
+
+// connect is the first half of a session: all that comes before its plan.
+func (p *modelProcess) connect(t *rapid.T) {
+	m := p.w.primary
+	if p.session != nil || p.primaryCut {
+		t.Skip("connected, or cut off")
+	}
+	if m.slot.holder != nil {
+		t.Skip("the slot is taken")
+	}
+	found := standing{position: m.end}
+	switch {
+	case m.slot.lost:
+		found.provided = "slot_lost"
+		m.slot.exists = false
+	case !m.slot.exists:
+		found.provided = "slot_missing"
+	}
+	if !m.slot.exists {
+		m.slot.exists, m.slot.lost = true, false
+		m.slot.confirmed, m.slot.before = m.end, m.end
+	}
+	found.slot = m.slot.confirmed
+	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{fingerprint: "f"}}
+	p.incarnation = m.incarnation
+	p.plan = p.session.plan(p.readonly, found)
+	p.horizon = m.xid
+}
+
+// lead is the second half: the horizon has passed, the stream starts.
+func (p *modelProcess) lead(t *rapid.T) {
+	m := p.w.primary
+	if p.session == nil || p.leading {
+		t.Skip("nothing planned")
+	}
+	if p.incarnation != m.incarnation || p.primaryCut {
+		p.end(errModelEnded)
+		return
+	}
+	if p.plan.waits() {
+		for _, c := range m.hidden() {
+			if int32(c.xid-p.horizon) < 0 {
+				t.Skip("the horizon has not passed")
+			}
+		}
+	}
+	at := p.session.from(p.plan)
+	switch {
+	case m.slot.holder != nil:
+		p.end(errSlotInUse)
+		return
+	case !m.slot.exists || m.slot.lost || m.slot.confirmed > at:
+		p.end(fmt.Errorf("the slot has gone or moved"))
+		return
+	}
+	p.wire = &modelWire{sent: max(at, m.slot.confirmed)}
+	m.slot.holder = p.wire
+	if err := p.session.begin(p.readonly, p.plan, at); err != nil {
+		p.end(err)
+		return
+	}
+	p.leading, p.asked = true, nil
+	p.w.took(p)
+}
+
+// end ends a session, as Listener.session and Listener.Run do.
+func (p *modelProcess) end(err error) {
+	if p.leading {
+		p.l.writer.leave(context.Background(), err)
+	}
+	p.l.endTerm()
+	if p.wire != nil {
+		p.w.primary.hangUp(p.wire)
+	}
+	p.session, p.leading, p.wire, p.taken, p.asked, p.given = nil, false, nil, nil, nil, false
+	p.l.ended(err)
+	p.l.follower.begin(p.readonly)
+}
+
+// deliver receives one frame from the slot.
+func (p *modelProcess) deliver(t *rapid.T) {
+	if !p.leading {
+		t.Skip("it doesn't lead")
+	}
+	if len(p.wire.queue) == 0 {
+		if p.wire.closed {
+			p.end(errModelEnded)
+			return
+		}
+		if p.primaryCut {
+			t.Skip("cut off")
+		}
+		p.w.primary.send(p.wire, evenly(t, 4, "keepalive") == 1)
+	}
+	f := p.wire.queue[0]
+	p.wire.queue = p.wire.queue[1:]
+	if f.commit == nil {
+		p.l.advance(f.keepalive)
+		return
+	}
+	f.commit.transaction(p.tx, rapid.Bool().Draw(t, "full"))
+	p.l.receive(p.tx)
+}
+
+// acknowledge sends a status.
+func (p *modelProcess) acknowledge(t *rapid.T) {
+	if !p.leading || p.wire.closed || p.primaryCut {
+		t.Skip("nobody to tell")
+	}
+	p.w.primary.acknowledge(p.l.acknowledge())
+}
+
+// write is one attempt of the relay's writer.
+func (p *modelProcess) write(t *rapid.T) {
+	if !p.leading {
+		t.Skip("it doesn't lead")
+	}
+	if p.given {
+		if p.link.away() {
+			t.Skip("redis is away")
+		}
+		p.end(&doubt{"relay", errors.New("redis is back")})
+		return
+	}
+	p.link.lose = rapid.IntRange(0, 19).Draw(t, "lose") == 0
+	w := p.l.writer
+	var err error
+	if w.unsent != nil {
+		err = w.add(p.readonly, w.unsent)
+	}
+	if err == nil && w.unsent == nil {
+		_, err = w.drain(p.readonly)
+	}
+	p.link.lose = false
+	var doubted *doubt
+	if errors.Is(err, errFenced) || errors.As(err, &doubted) {
+		p.end(err)
+	}
+}
+
+// giveUp is what the writer does after patience without Redis.
+func (p *modelProcess) giveUp(t *rapid.T) {
+	if !p.leading || p.given || p.l.writer.unsent == nil || !p.link.away() {
+		t.Skip("nothing to give up")
+	}
+	w := p.l.writer
+	w.mu.Lock()
+	w.giveUp()
+	w.mu.Unlock()
+	p.given = true
+	p.w.happened("relay")
+}
+
+// look compares the end of the stream with what was written or read last.
+func (p *modelProcess) look(*rapid.T) {
+	switch {
+	case p.leading && !p.given:
+		if p.l.writer.unsent != nil {
+			return
+		}
+		if err := p.l.writer.check(p.readonly); err != nil {
+			p.end(err)
+		}
+	case p.follows():
+		f := p.l.follower
+		if rest, err := p.link.after(p.readonly, f.mu.seq, 0); err == nil && len(rest) == 0 {
+			_ = f.check(p.readonly, f.mu.seq)
+		}
+	}
+}
+
+// read reads from the relay.
+func (p *modelProcess) read(t *rapid.T) {
+	f := p.l.follower
+	if p.leading {
+		t.Skip("it leads")
+	}
+	p.link.page = rapid.IntRange(1, 3).Draw(t, "page")
+	from := f.mu.seq
+	entries, err := f.stream.read(p.readonly, from, 0)
+	if err != nil {
+		t.Skip("redis is away")
+	}
+	f.take(from, entries)
+}
+
+// ask asks the primary for its flush position.
+func (p *modelProcess) ask(t *rapid.T) {
+	m, f := p.w.primary, p.l.follower
+	if p.asked != nil || p.primaryCut {
+		t.Skip("asked already, or cut off")
+	}
+	if !p.leading && !f.mu.proving {
+		t.Skip("nothing to prove")
+	}
+	var expect server
+	if p.leading {
+		expect = p.session.server
+	} else {
+		expect = f.mu.announced.server
+	}
+	if expect != m.server { // side.verify
+		p.guard.Unprove()
+		if p.leading {
+			p.end(errOtherServer)
+		}
+		return
+	}
+	p.asked = &modelQuestion{question{f.mu.term, p.guard.Applied(), p.w.now()}, m.end, m.incarnation}
+}
+
+// answer takes the answer.
+func (p *modelProcess) answer(t *rapid.T) {
+	q := p.asked
+	if q == nil {
+		t.Skip("nothing asked")
+	}
+	p.asked = nil
+	switch {
+	case q.incarnation != p.w.primary.incarnation:
+	case p.leading:
+		p.guard.Probe(q.lsn, q.asked)
+	default:
+		_, _ = p.l.follower.answered(q.question, q.lsn)
+	}
+}
+
+// snapshot asks for one; settle uses it, perhaps much later.
+func (p *modelProcess) snapshot(t *rapid.T) {
+	if !p.leading || p.primaryCut || p.incarnation != p.w.primary.incarnation {
+		t.Skip("it doesn't lead")
+	}
+	p.taken = p.w.primary.snapshot()
+}
+
+func (p *modelProcess) settle(t *rapid.T) {
+	if p.taken == nil || !p.leading {
+		t.Skip("no snapshot")
+	}
+	p.guard.Settle(*p.taken)
+	p.taken = nil
+}
