@@ -61,7 +61,7 @@ func TestLeaderDoesTheSameForOneFollowerAsForMany(t *testing.T) {
 		everyEntry    = 2   // to write it, and to look for the one before
 		everySecond   = 15  // to see where the stream ends, who reads it, and who waits
 		others        = 20  // renewals of the stream's life, for instance
-		framing       = 150 // bytes of a command besides the entry
+		framing       = 300 // bytes of a command besides the entry
 	)
 	pg := testbed.NewPostgres(t, map[string]string{"max_connections": "200"})
 	f := newFleet(t, pg.URL("postgres"), testbed.SharedRedis(t))
