@@ -40,6 +40,10 @@ test: go test-programs check build
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'
 	@go run ./cmd/bench
+	@echo 'bench: what followers and strict reads cost'
+	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
+	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc
+	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./cmd/proxy
 
 clean:
 	@echo 'clean: removing bin/ and .run/'

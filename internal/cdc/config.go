@@ -31,7 +31,8 @@ type Config struct {
 	Watches  []Watch
 
 	// MaxLag is how old a proof of freshness may be. It is renewed every tenth
-	// of it, within 5 ms and 50 ms.
+	// of it, within 5 ms and 50 ms; on a follower, of which there may be many,
+	// within 5 ms and a second.
 	MaxLag time.Duration
 
 	// Dial makes the connections to the server. nil: by TCP or a Unix socket.
@@ -81,8 +82,13 @@ func (c *Config) check() error {
 }
 
 // probeInterval is how often the proof of freshness is renewed.
-func (c *Config) probeInterval() time.Duration {
-	return min(max(c.MaxLag/10, 5*time.Millisecond), 50*time.Millisecond)
+func probeInterval(lag time.Duration) time.Duration {
+	return min(followerInterval(lag), 50*time.Millisecond)
+}
+
+// followerInterval is the same on a follower.
+func followerInterval(lag time.Duration) time.Duration {
+	return min(max(lag/10, 5*time.Millisecond), time.Second)
 }
 
 func (c *Config) logger() *slog.Logger {

@@ -131,7 +131,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 		server: s.server, origin: f.origin(), fingerprint: s.catalogue.fingerprint, tables: l.guard.Tables(),
 	}}
 	w.at = m.streamEnd
-	w.pace.most = l.cfg.MaxLag / paceFraction
+	w.pace.most = l.maxLag() / paceFraction
 	if reachable {
 		top, err := f.stream.top(ctx)
 		if err == nil && top != w.at.seq && m.known {

@@ -13,7 +13,7 @@ import (
 // the primary itself, and the relay has to bring everything up to the answer.
 // No clock of another machine is involved.
 func (f *follower) prove(ctx context.Context) error {
-	tick := time.NewTicker(f.l.probeInterval())
+	tick := time.NewTicker(followerInterval(f.l.maxLag()))
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		f.mu.Lock()
@@ -75,7 +75,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 		case <-wake:
 		case <-stuck.again(f.l.guard.Applied()):
 		}
-		tick.Reset(f.l.probeInterval())
+		tick.Reset(followerInterval(f.l.maxLag()))
 	}
 }
 

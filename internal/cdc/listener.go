@@ -53,7 +53,7 @@ type Listener struct {
 		rewatch   *rewatch           // asked for, and not done yet
 		interrupt context.CancelFunc // ends the session, or the wait for one
 	}
-	pace atomic.Int64 // time between two proofs of freshness
+	lag atomic.Int64 // how old a proof of freshness may be
 }
 
 // history is what a session must continue to stay in the epoch.

@@ -94,7 +94,7 @@ func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
 func (s *session) prove(ctx context.Context) error {
 	side := newSide(&s.l.cfg, s.server)
 	defer side.close()
-	tick := time.NewTicker(s.l.probeInterval())
+	tick := time.NewTicker(probeInterval(s.l.maxLag()))
 	defer tick.Stop()
 	wake := s.l.flush.waking()
 	stuck := standstill{hurry: func() time.Duration { return leaderHurry }}
@@ -120,7 +120,7 @@ func (s *session) prove(ctx context.Context) error {
 		case <-wake:
 		case <-stuck.again(s.l.guard.Applied()):
 		}
-		tick.Reset(s.l.probeInterval())
+		tick.Reset(probeInterval(s.l.maxLag()))
 	}
 }
 

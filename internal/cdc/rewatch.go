@@ -91,8 +91,8 @@ func (l *Listener) extend(wish *rewatch) error {
 
 // SetMaxLag sets how old a proof of freshness may be, see [Config.MaxLag].
 func (l *Listener) SetMaxLag(lag time.Duration) {
-	l.pace.Store(int64((&Config{MaxLag: lag}).probeInterval()))
+	l.lag.Store(int64(lag))
 }
 
-// probeInterval is how often the proof of freshness is renewed now.
-func (l *Listener) probeInterval() time.Duration { return time.Duration(l.pace.Load()) }
+// maxLag is how old a proof of freshness may be now.
+func (l *Listener) maxLag() time.Duration { return time.Duration(l.lag.Load()) }
