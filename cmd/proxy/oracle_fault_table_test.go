@@ -15,31 +15,32 @@ import (
 
 // fault is something that goes wrong, and is put right again.
 type fault struct {
-	name   string
-	epoch  string // why proxies enter another epoch; empty: none does
-	down   bool   // the primary is away for a while
-	long   bool // left out of a short run
-	strike func(*faults)
+	name    string
+	epochs  []string // why proxies enter another epoch, for one of these reasons; empty: none does
+	perhaps bool     // or none
+	down    bool     // the primary is away for a while
+	long    bool     // left out of a short run
+	strike  func(*faults)
 }
 
 var everyFault = []fault{
 	{name: "leader killed and started again", strike: (*faults).killLeader},
 	{name: "leader stopped (SIGSTOP) and continued", long: true, strike: (*faults).stopLeader},
 	{name: "follower cut off from Redis", strike: (*faults).cutFollowerOffRedis},
-	{name: "leader cut off from Redis", long: true, strike: (*faults).cutLeaderOffRedis},
+	{name: "leader cut off from Redis", epochs: []string{"relay"}, perhaps: true, long: true, strike: (*faults).cutLeaderOffRedis},
 	{name: "all cut off from PostgreSQL", strike: (*faults).cutOffPostgres},
-	{name: "Redis stopped (SIGSTOP) and continued", long: true, strike: (*faults).stopRedis},
-	{name: "Redis killed and restarted empty", epoch: "redis", strike: (*faults).emptyRedis},
-	{name: "Redis restored from an old snapshot", long: true, epoch: "redis", strike: (*faults).restoreRedis},
-	{name: "stream trimmed past a follower", epoch: "gap", strike: (*faults).trimStream},
-	{name: "slot dropped", epoch: "slot_missing", strike: (*faults).dropSlot},
-	{name: "slot dropped and made again", long: true, epoch: "slot_ahead", strike: (*faults).replaceSlot},
-	{name: "slot lost (max_slot_wal_keep_size)", long: true, epoch: "slot_lost", strike: (*faults).loseSlot},
+	{name: "Redis stopped (SIGSTOP) and continued", epochs: []string{"relay"}, perhaps: true, long: true, strike: (*faults).stopRedis},
+	{name: "Redis killed and restarted empty", epochs: []string{"redis", "gap"}, strike: (*faults).emptyRedis},
+	{name: "Redis restored from an old snapshot", long: true, epochs: []string{"redis", "gap"}, strike: (*faults).restoreRedis},
+	{name: "stream trimmed past a follower", epochs: []string{"gap"}, strike: (*faults).trimStream},
+	{name: "slot dropped", epochs: []string{"slot_missing", "slot_ahead"}, strike: (*faults).dropSlot},
+	{name: "slot dropped and made again", long: true, epochs: []string{"slot_ahead", "slot_missing"}, strike: (*faults).replaceSlot},
+	{name: "slot lost (max_slot_wal_keep_size)", long: true, epochs: []string{"slot_lost", "slot_missing", "slot_ahead"}, strike: (*faults).loseSlot},
 	{name: "commits held", long: true, strike: (*faults).holdCommits},
 	{name: "200 ms latency to both servers", long: true, strike: (*faults).delay},
 	{name: "64 KB/s to both servers", long: true, strike: (*faults).narrow},
 	{name: "primary restarted (immediate)", long: true, down: true, strike: (*faults).crashPrimary},
-	{name: "primary replaced by its promoted standby", epoch: "timeline", down: true, strike: (*faults).failOver},
+	{name: "primary replaced by its promoted standby", epochs: []string{"timeline"}, down: true, strike: (*faults).failOver},
 }
 
 // snapshotFile is what Redis loads when it starts, if there is one.
