@@ -41,9 +41,10 @@ type oracleClient struct {
 	m *member // that is asked
 	p *rig    // the proxy there
 
-	tokens positions
-	floor  [oracleListings + 1]int // versions known to be covered by tokens
-	min    [oracleListings + 1]int
+	tokens  positions
+	written int                     // the listing that the client has just written; 0: none
+	floor   [oracleListings + 1]int // versions known to be covered by tokens
+	min     [oracleListings + 1]int
 }
 
 func newOracleClient(tr *trial, kind clientKind, id, owner int) *oracleClient {
@@ -85,12 +86,21 @@ func (c *oracleClient) bound() (mark uint64, before time.Time) {
 	return mark, now.Add(-maxLag)
 }
 
+// choose picks a listing. What has just changed is where a stale page would be.
+func (c *oracleClient) choose() (id int) {
+	switch written := c.written; {
+	case written != 0:
+		c.written = 0
+		return written
+	case c.rnd.IntN(3) == 0 && c.latest.Load() != 0:
+		return int(c.latest.Load())
+	}
+	return 1 + min(int(c.rnd.ExpFloat64()*20), oracleListings-1)
+}
+
 func (c *oracleClient) readListing() {
-	id := 1 + min(int(c.rnd.ExpFloat64()*20), oracleListings-1)
+	id := c.choose()
 	if c.kind == carrier {
-		if c.rnd.IntN(2) == 0 {
-			id = c.o.owned(c.owner, c.rnd)
-		}
 		c.meet()
 		c.cover(id, c.o.since(id, c.tokens.highest(), time.Time{}))
 	}
@@ -158,6 +168,8 @@ func (c *oracleClient) write() {
 	at, lsn := time.Now(), uint64(1<<64-1)
 	c.strictOps.add(c.id, in, called, 0)
 	c.changes.Add(1)
+	c.written = id
+	c.latest.Store(int64(id))
 	position, err := proxycache.ParsePosition(string(c.rsp.Header.Peek("Walpurge-Position")))
 	if err == nil {
 		lsn = uint64(position.LSN)

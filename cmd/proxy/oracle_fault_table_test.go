@@ -1,42 +1,46 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"walpurge/internal/testbed"
 )
 
 // fault is something that goes wrong, and is put right again.
 type fault struct {
-	name   string
-	epoch  string // why proxies enter another epoch; empty: none does
-	down   bool   // the primary is away for a while
-	long   bool
-	strike func(*faults)
+	name    string
+	epochs  []string // why proxies enter another epoch, for one of these reasons; empty: none does
+	perhaps bool     // or none
+	down    bool     // the primary is away for a while
+	long    bool     // left out of a short run
+	strike  func(*faults)
 }
 
 var everyFault = []fault{
 	{name: "leader killed and started again", strike: (*faults).killLeader},
-	{name: "leader stopped (SIGSTOP) and continued", strike: (*faults).stopLeader},
+	{name: "leader stopped (SIGSTOP) and continued", long: true, strike: (*faults).stopLeader},
 	{name: "follower cut off from Redis", strike: (*faults).cutFollowerOffRedis},
-	{name: "leader cut off from Redis", strike: (*faults).cutLeaderOffRedis},
+	{name: "leader cut off from Redis", epochs: []string{"relay"}, perhaps: true, long: true, strike: (*faults).cutLeaderOffRedis},
 	{name: "all cut off from PostgreSQL", strike: (*faults).cutOffPostgres},
-	{name: "Redis stopped (SIGSTOP) and continued", strike: (*faults).stopRedis},
-	{name: "Redis killed and restarted empty", epoch: "redis", strike: (*faults).emptyRedis},
-	{name: "Redis restored from an old snapshot", epoch: "redis", strike: (*faults).restoreRedis},
-	{name: "stream trimmed past a follower", epoch: "gap", strike: (*faults).trimStream},
-	{name: "slot dropped", epoch: "slot_missing", strike: (*faults).dropSlot},
-	{name: "slot dropped and made again", epoch: "slot_ahead", strike: (*faults).replaceSlot},
-	{name: "slot lost (max_slot_wal_keep_size)", epoch: "slot_lost", strike: (*faults).loseSlot},
-	{name: "commits held", strike: (*faults).holdCommits},
-	{name: "200 ms latency to both servers", strike: (*faults).delay},
-	{name: "64 KB/s to both servers", strike: (*faults).narrow},
-	{name: "primary restarted (immediate)", down: true, strike: (*faults).crashPrimary},
-	{name: "primary replaced by its promoted standby", epoch: "timeline", down: true, strike: (*faults).failOver},
+	{name: "Redis stopped (SIGSTOP) and continued", epochs: []string{"relay"}, perhaps: true, long: true, strike: (*faults).stopRedis},
+	{name: "Redis killed and restarted empty", epochs: []string{"redis", "gap"}, strike: (*faults).emptyRedis},
+	{name: "Redis restored from an old snapshot", long: true, epochs: []string{"redis", "gap"}, strike: (*faults).restoreRedis},
+	{name: "stream trimmed past a follower", epochs: []string{"gap"}, strike: (*faults).trimStream},
+	{name: "slot dropped", epochs: []string{"slot_missing", "slot_ahead"}, strike: (*faults).dropSlot},
+	{name: "slot dropped and made again", long: true, epochs: []string{"slot_ahead", "slot_missing"}, strike: (*faults).replaceSlot},
+	{name: "slot lost (max_slot_wal_keep_size)", long: true, epochs: []string{"slot_lost", "slot_missing", "slot_ahead"}, strike: (*faults).loseSlot},
+	{name: "commits held", long: true, strike: (*faults).holdCommits},
+	{name: "200 ms latency to both servers", long: true, strike: (*faults).delay},
+	{name: "64 KB/s to both servers", long: true, strike: (*faults).narrow},
+	{name: "primary restarted (immediate)", long: true, down: true, strike: (*faults).crashPrimary},
+	{name: "primary replaced by its promoted standby", epochs: []string{"timeline"}, down: true, strike: (*faults).failOver},
 }
 
 // snapshotFile is what Redis loads when it starts, if there is one.
@@ -66,22 +70,19 @@ func (f *faults) stopLeader() {
 	p.resume()
 }
 
-// bypasses waits until a proxy sends requests to the origin for want of a
+// unproven tells whether a proxy sends requests to the origin for want of a
 // proof of freshness.
-func (f *faults) bypasses(m *member) {
-	f.t.Helper()
+func (f *faults) unproven(m *member) bool {
 	p := m.proxy.Load()
 	p.host = oracleHost
-	f.eventually("no proof of freshness", func() bool {
-		got, err := p.try("/api/listings/1")
-		return err == nil && strings.Contains(got.header.Get("Cache-Status"), "fwd=bypass")
-	})
+	got, err := p.try("/api/listings/1")
+	return err == nil && strings.Contains(got.header.Get("Cache-Status"), "fwd=bypass")
 }
 
 func (f *faults) cutFollowerOffRedis() {
 	m := f.follower()
 	m.redis.cut()
-	f.bypasses(m)
+	f.eventually("the follower has no proof", func() bool { return f.unproven(m) || m.proxy.Load().leads() })
 	m.redis.mend()
 }
 
@@ -91,7 +92,7 @@ func (f *faults) cutLeaderOffRedis() {
 	leader.redis.cut()
 	for _, m := range f.members {
 		if m != leader {
-			f.bypasses(m)
+			f.eventually("the followers have no proof", func() bool { return f.unproven(m) || !leader.proxy.Load().leads() })
 		}
 	}
 	leader.redis.mend()
@@ -100,7 +101,7 @@ func (f *faults) cutLeaderOffRedis() {
 func (f *faults) cutOffPostgres() {
 	f.eachPostgres((*cable).cut)
 	for _, m := range f.members {
-		f.bypasses(m)
+		f.eventually("nobody has a proof", func() bool { return f.unproven(m) })
 	}
 	f.eachPostgres((*cable).mend)
 }
@@ -166,7 +167,6 @@ func (f *faults) trimStream() {
 	f.must(f.client.XTrimMaxLen(f.t.Context(), f.relayKey(), 2).Err())
 	m.proxy.Store(p)
 	p.resume()
-	f.bypasses(m)
 }
 
 // onSlot runs a statement until it finds the slot and succeeds.
@@ -200,7 +200,7 @@ func (f *faults) loseSlot() {
 		}
 		var status string
 		err := f.db.QueryRow(f.t.Context(), `select wal_status from pg_replication_slots where slot_name = $1`, slotName(f.dbURL)).Scan(&status)
-		return err == nil && status == "lost"
+		return err == nil && status == "lost" || errors.Is(err, pgx.ErrNoRows)
 	})
 	f.must(f.postgres.Set(f.t.Context(), "max_slot_wal_keep_size", "-1"))
 	f.eachPostgres((*cable).mend)
@@ -209,9 +209,8 @@ func (f *faults) loseSlot() {
 // holdCommits keeps commits decoded and invisible: they wait for a standby
 // that doesn't exist.
 func (f *faults) holdCommits() {
-	leader := f.leader().proxy.Load()
 	f.must(f.postgres.Set(f.t.Context(), "synchronous_standby_names", "nobody"))
-	f.eventually("a commit is pending", func() bool { return leader.status().Position.Pending > 0 })
+	f.eventually("a commit is pending", func() bool { return f.leader().proxy.Load().status().Position.Pending > 0 })
 	f.lasts(outlast)
 	f.must(f.postgres.Set(f.t.Context(), "synchronous_standby_names", ""))
 }

@@ -169,8 +169,15 @@ func oracleOver(t *testing.T, proxies int) {
 	if testing.Short() {
 		duration, least = 5*time.Second, 1000
 	}
-	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), proxies: proxies, routes: oracleRoutes})
+	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), proxies: proxies - 1, routes: oracleRoutes})
+	// The last one is far from Redis: it hears of every change after the others.
+	far, redisURL := newCable(t, r.redis)
+	far.slow(10*time.Millisecond, 5*time.Millisecond)
+	r.peers = append(r.peers, r.startPeer(r.configure(r.dbURL, redisURL)))
 	all := members(append([]*rig{r}, r.peers...)...)
+	for _, p := range r.peers {
+		p.ready()
+	}
 	tr := newTrial(r, all, mixedCrew)
 	tr.run(duration, least)
 	tr.judge(0.2)

@@ -48,8 +48,8 @@ func (r *rig) watermark() uint64 {
 	return uint64(lsn)
 }
 
-// metric sums the samples of a metric whose labels contain all of the given text.
-func (r *rig) metric(name string, labels ...string) float64 {
+// samples reads a metric: what it counts by the text of its labels.
+func (r *rig) samples(name string) map[string]float64 {
 	r.t.Helper()
 	resp, err := r.client.Get(r.admin + "/metrics")
 	if err != nil {
@@ -60,22 +60,31 @@ func (r *rig) metric(name string, labels ...string) float64 {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	var sum float64
+	found := map[string]float64{}
 	for line := range strings.Lines(string(text)) {
-		rest, found := strings.CutPrefix(line, name)
-		if !found || rest[0] != ' ' && rest[0] != '{' {
+		rest, ok := strings.CutPrefix(line, name)
+		if !ok || rest[0] != ' ' && rest[0] != '{' {
 			continue
 		}
 		i := strings.LastIndexByte(rest, ' ')
-		matches := true
-		for _, l := range labels {
-			matches = matches && strings.Contains(rest[:i], l)
-		}
-		if !matches {
-			continue
-		}
 		var v float64
 		if err := json.Unmarshal([]byte(strings.TrimSpace(rest[i:])), &v); err == nil {
+			found[rest[:i]] = v
+		}
+	}
+	return found
+}
+
+// metric sums the samples of a metric whose labels contain all of the given text.
+func (r *rig) metric(name string, labels ...string) float64 {
+	r.t.Helper()
+	var sum float64
+	for text, v := range r.samples(name) {
+		matches := true
+		for _, l := range labels {
+			matches = matches && strings.Contains(text, l)
+		}
+		if matches {
 			sum += v
 		}
 	}
