@@ -175,7 +175,7 @@ var errAuditTooLarge = errors.New("the response is larger than what is kept")
 
 func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
 	req := a.p.upstream.request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
-	resp, err := a.p.upstream.fill(req, nil)
+	resp, err := a.p.upstream.fill(req, nil, func() {})
 	if err != nil {
 		return told{}, err
 	}

@@ -26,6 +26,8 @@ type exchange struct {
 
 	wish       wish
 	demand     demand // the positions that it carries
+	turns      bool   // to take turns with the fills
+	lenient    bool   // a stored response may stand in for an origin that fails
 	authorized bool
 	head       bool
 }
@@ -118,7 +120,7 @@ func (x *exchange) lookup() {
 		if x.route.guarded {
 			var reason Reason
 			if proven, reason = x.proof(now); reason != NoReason {
-				x.pass(bypass, cacheStatus{fwd: fwdBypass, detail: reason})
+				x.bypass(reason)
 				return
 			}
 		}
@@ -150,6 +152,7 @@ func (x *exchange) lookup() {
 		}
 		waited = f
 	}
+	x.turns = x.route.guarded
 	x.pass(miss, cacheStatus{fwd: fwdURIMiss, detail: x.p.memo.reason(x.key, x.p.opt.Now())})
 }
 

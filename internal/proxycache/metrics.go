@@ -95,6 +95,9 @@ func (m *metrics) watch(p *Proxy) {
 			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
 		}, func() float64 { return float64(p.flights.count()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "walpurge_origin_waiting", Help: "Requests that wait for their turn at the origin.",
+		}, func() float64 { return float64(p.upstream.waiting.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_client_connections", Help: "Open client connections.",
 		}, func() float64 { return float64(p.server.Connections()) }),
 	)

@@ -44,6 +44,7 @@ const (
 	Invalidated  Reason = "invalidated" // an unsafe request has succeeded meanwhile
 	OriginFailed Reason = "origin"
 	OriginSlow   Reason = "timeout"
+	OriginBusy   Reason = "busy" // no turn came in time
 )
 
 // question is what the policy has to know of a request.
