@@ -200,6 +200,9 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 	case left > 0 && x.wish.admits(age, time.Duration(left)):
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(hit, NoReason)
+		if x.p.audit != nil && e.guarded {
+			x.p.audit.hit(x.Exchange, e, x.route, now)
+		}
 		return true
 	case left <= 0 && e.lenient && x.wish.admitsStale(age, time.Duration(-left)):
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})

@@ -149,6 +149,10 @@ func TestNothingStandsInAfterANewEpoch(t *testing.T) {
 	r.say("one")
 	r.get("/api/listings")
 	r.down(503)
+	r.guard.Unprove()
+	if got := r.get("/api/listings"); got.StatusCode != 503 {
+		t.Errorf("without any proof: %s with %q", got.Status, got.cacheStatus())
+	}
 	r.guard.Reset(8, 5000)
 	for _, prove := range []bool{false, true} {
 		if prove {
