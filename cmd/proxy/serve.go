@@ -255,7 +255,7 @@ func (c changes) Applied(tx *coherence.Transaction, p *coherence.Purge, took tim
 		purged := p.Tables[t] // known of the table, shown with its first operation
 		for op, rows := range ops {
 			if rows > 0 {
-				c.proxy.Changed(tx.Tables()[t].Name, coherence.Op(op).String(), rows, purged, took)
+				c.proxy.Changed(tx.Tables()[t].Name, coherence.Op(op).String(), rows, purged, tx.End, took)
 				purged = 0
 			}
 		}

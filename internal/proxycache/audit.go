@@ -32,10 +32,11 @@ const (
 // auditor compares a share of the hits with what the origin says, in the
 // background. It finds declarations that are incomplete.
 type auditor struct {
-	p     *Proxy
-	share uint32 // of 2^32
-	queue chan *sample
-	count map[finding]prometheus.Counter
+	p      *Proxy
+	recent recent
+	share  uint32 // of 2^32
+	queue  chan *sample
+	count  map[finding]prometheus.Counter
 }
 
 // sample is a hit to be audited.
@@ -150,15 +151,29 @@ func (a *auditor) judge(ctx context.Context, s *sample) finding {
 	return auditStale
 }
 
-// report tells which declaration is incomplete.
+// report tells which declaration is incomplete, and what has changed since
+// the response was fetched: first of all in tables that the route doesn't
+// declare. A change of a declared table says that its conditions or columns
+// may be too narrow. A table that no route declares isn't followed.
 func (a *auditor) report(s *sample) {
-	var declared []string
+	var words, declared, undeclared []string
+	tables := make(map[string]bool)
 	for _, d := range s.route.Depends {
-		declared = append(declared, d.Words)
+		words = append(words, d.Words)
+		tables[a.p.opt.Guard.Tables()[d.Template.Table].Name] = true
+	}
+	h := &s.entry.handle
+	for _, sum := range a.recent.since(Position{h.Epoch(), h.Asof()}) {
+		if tables[sum.table] {
+			declared = append(declared, sum.String())
+		} else {
+			undeclared = append(undeclared, sum.String())
+		}
 	}
 	a.p.log.Error("a hit was stale: the route's depends_on does not cover what the page shows",
-		"url", s.target, "route", s.route.label, "depends_on", declared,
-		"asof", s.entry.handle.Asof().String(), "applied", a.p.opt.Guard.Applied().String())
+		"url", s.target, "route", s.route.label, "depends_on", words,
+		"changed_undeclared", undeclared, "changed_declared", declared,
+		"asof", h.Asof().String(), "applied", a.p.opt.Guard.Applied().String())
 }
 
 // told is what the origin said.
@@ -175,7 +190,7 @@ var errAuditTooLarge = errors.New("the response is larger than what is kept")
 
 func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
 	req := a.p.upstream.request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
-	resp, err := a.p.upstream.fill(req, nil)
+	resp, err := a.p.upstream.fill(req, nil, func() {})
 	if err != nil {
 		return told{}, err
 	}

@@ -96,7 +96,7 @@ func TestEventsFollowTheTraffic(t *testing.T) {
 	}
 	r.get("/api/listings/1")
 	r.get("/api/listings/1")
-	r.proxy.Changed("public.listings", "update", 3, 2, 1500*time.Microsecond)
+	r.proxy.Changed("public.listings", "update", 3, 2, 1000, 1500*time.Microsecond)
 	for {
 		v := s.next() // the stream has an end in time
 		if v.At <= first.At {
@@ -266,7 +266,7 @@ func TestDashboardInABrowser(t *testing.T) {
 	if got := strings.Join(purger.groups, " "); got != "front news" {
 		t.Error(got)
 	}
-	r.proxy.Changed("public.listings", "update", 1, 1, time.Millisecond)
+	r.proxy.Changed("public.listings", "update", 1, 1, 1000, time.Millisecond)
 	if err := chromedp.Do(page, chromedp.WaitVisible(`//tbody[@id="changes"]/tr[td[2]="public.listings" and td[3]="update"]`)); err != nil {
 		t.Fatalf("see a change: %v", err)
 	}

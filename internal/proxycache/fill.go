@@ -51,7 +51,11 @@ func (f *flight) ask() (*http.Response, *answer) {
 	p := f.proxy
 	req := p.upstream.request(f.ctx, http.MethodGet, f.target, string(f.req.Host), f.header)
 	sent := time.Now()
-	resp, err := p.upstream.fill(req, f.interim)
+	f.queued.Store(true)
+	resp, err := p.upstream.fill(req, f.interim, func() {
+		f.queued.Store(false)
+		sent = time.Now()
+	})
 	if err != nil {
 		f.fail(err)
 		return nil, nil

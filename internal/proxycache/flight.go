@@ -51,6 +51,7 @@ type flight struct {
 	cause    atomic.Pointer[coherence.Cause]
 	reusable bool        // the response is fresh on arrival: who joins may have it (RFC 9111 section 5.2.2.4)
 	doomed   atomic.Bool // an unsafe request has succeeded meanwhile
+	queued   atomic.Bool // it waits for its turn at the origin
 
 	joined int // requests that came to share it; guarded by flights.mu
 
@@ -135,6 +136,7 @@ func (f *flight) leave() {
 // leader is gone.
 func (f *flight) release(r *rest, reason Reason) {
 	f.timer.Stop()
+	giveBack(r.resp) // nobody waits for it but its leader, who may be slow
 	f.proxy.flights.remove(f)
 	f.update(func(s *flightState) { s.stage, s.rest, s.reason, s.kept, s.shared = released, r, reason, false, false })
 	f.mu.Lock()

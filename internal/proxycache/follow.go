@@ -13,12 +13,8 @@ import (
 // that the joiner got nothing to share and must look anew, alone that it must
 // ask the origin itself.
 func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
-	var patience <-chan time.Time
-	if !leader {
-		t := time.NewTimer(x.p.opt.JoinTimeout)
-		defer t.Stop()
-		patience = t.C
-	}
+	patience := time.NewTimer(x.p.opt.JoinTimeout)
+	defer patience.Stop()
 	interims := 0
 	for {
 		s, wake := f.look()
@@ -47,7 +43,7 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 			x.sendRest(f, &s, 0, false)
 			return false, false
 		case failed:
-			if !leader && s.reason != OriginSlow {
+			if !leader && s.reason != OriginSlow && s.reason != OriginBusy {
 				return true, true
 			}
 			x.sendFault(f, &s)
@@ -55,8 +51,11 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 		}
 		select {
 		case <-wake:
-		case <-patience:
-			return true, false
+		case <-patience.C:
+			if !leader && !f.queued.Load() {
+				return true, false
+			}
+			patience.Reset(x.p.opt.JoinTimeout) // asking oneself would mean the end of the queue
 		}
 	}
 }

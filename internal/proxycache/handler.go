@@ -27,6 +27,8 @@ type exchange struct {
 
 	wish       wish
 	demand     demand // the positions that it carries
+	turns      bool   // to take turns with the fills
+	lenient    bool   // a stored response may stand in for an origin that fails
 	authorized bool
 	head       bool
 
@@ -124,7 +126,7 @@ func (x *exchange) lookup() {
 		if x.route.guarded {
 			var reason Reason
 			if proven, reason = x.proof(now); reason != NoReason {
-				x.pass(bypass, cacheStatus{fwd: fwdBypass, detail: reason})
+				x.bypass(reason)
 				return
 			}
 		}
@@ -159,6 +161,7 @@ func (x *exchange) lookup() {
 		}
 		waited = f
 	}
+	x.turns = x.route.guarded
 	x.pass(miss, cacheStatus{fwd: fwdURIMiss, detail: x.p.memo.reason(x.key, x.p.opt.Now())})
 }
 
@@ -212,6 +215,9 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 	case left > 0 && x.wish.admits(age, time.Duration(left)):
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(hit, NoReason)
+		if x.p.audit != nil && e.guarded {
+			x.p.audit.hit(x.Exchange, e, x.route, now)
+		}
 		return true
 	case left <= 0 && e.lenient && x.wish.admitsStale(age, time.Duration(-left)):
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})

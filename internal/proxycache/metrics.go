@@ -98,6 +98,9 @@ func (m *metrics) watch(p *Proxy) {
 			return float64(flying)
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "walpurge_origin_waiting", Help: "Requests that wait for their turn at the origin.",
+		}, func() float64 { return float64(p.upstream.waiting.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_client_connections", Help: "Open client connections.",
 		}, func() float64 { return float64(p.server.Connections()) }),
 	)

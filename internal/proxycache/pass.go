@@ -34,7 +34,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 	}
 	x.Watch(func() { cancel(errClientGone) })
 	sent := time.Now()
-	resp, err := x.p.upstream.send(req, func(status int, h http.Header) error {
+	resp, err := x.send(req, func(status int, h http.Header) error {
 		connectionFields(h)
 		return x.Interim(appendFields(appendStatus(nil, status), h))
 	})
@@ -43,6 +43,9 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 		return
 	}
 	defer discard(resp.Body)
+	if failing(resp.StatusCode) && x.standIn() {
+		return
+	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.tunnel(resp, cs)
 		x.done(o, cs.detail)
@@ -52,12 +55,26 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 	x.done(o, cs.detail)
 }
 
+// send sends the request, if it has to in its turn.
+func (x *exchange) send(req *http.Request, interim func(int, http.Header) error) (*http.Response, error) {
+	if x.turns {
+		if err := x.p.upstream.acquire(req.Context()); err != nil {
+			return nil, err
+		}
+		defer x.p.upstream.release() // what comes after the head may last for ever
+	}
+	return x.p.upstream.send(req, interim)
+}
+
 var errClientGone = errors.New("client gone")
 
 func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) {
 	if context.Cause(ctx) == errClientGone {
 		x.Abort()
 		x.done(fault, "client-gone")
+		return
+	}
+	if x.standIn() {
 		return
 	}
 	status, reason := originFault(ctx, err)

@@ -46,6 +46,7 @@ const (
 	Undeclared   Reason = "undeclared"  // it doesn't say, or not so that it can be followed, what it depends on
 	OriginFailed Reason = "origin"
 	OriginSlow   Reason = "timeout"
+	OriginBusy   Reason = "busy" // no turn came in time
 )
 
 // question is what the policy has to know of a request.

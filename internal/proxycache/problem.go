@@ -15,6 +15,9 @@ func problemHead(dst []byte, status int, cacheStatus string, length int, now tim
 	dst = appendStatus(dst, status)
 	dst = appendField(dst, "Content-Type", "application/problem+json")
 	dst = appendField(dst, "Cache-Control", "no-store")
+	if status == http.StatusServiceUnavailable {
+		dst = appendField(dst, "Retry-After", "1")
+	}
 	dst = append(dst, "Date: "...)
 	dst = now.UTC().AppendFormat(dst, http.TimeFormat)
 	dst = append(dst, "\r\n"...)
@@ -42,6 +45,7 @@ func problemBody(status int, detail string) []byte {
 var sentences = map[Reason]string{
 	OriginFailed: "The service behind this proxy could not be reached or did not answer properly.",
 	OriginSlow:   "The service behind this proxy did not answer in time.",
+	OriginBusy:   "The service behind this proxy has too much to do; try again in a moment.",
 	OnlyIfCached: "There is no stored response for this request, and it asks for nothing else.",
 }
 

@@ -132,7 +132,7 @@ func New(o Options) (*Proxy, error) {
 	if o.Redis != nil {
 		p.redis = newRedisTier(&p.opt, p.metrics.redis)
 	}
-	p.upstream = newUpstream(o.Origin, o.OriginTimeout, o.OriginConcurrency, p.metrics.upstream.Observe)
+	p.upstream = newUpstream(o.Origin, o.OriginTimeout, o.OriginConcurrency, o.OriginWait, p.metrics.upstream.Observe)
 	p.server = &http1.Server{
 		Handler: p.serve, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,

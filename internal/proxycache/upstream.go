@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,9 +23,11 @@ type upstream struct {
 	upgrades  *http.Transport // HTTP/1.1 only: upgrades don't exist in HTTP/2
 	observe   func(seconds float64)
 	slots     chan struct{} // one for each fill on its way; nil: no limit
+	patience  time.Duration // with which a slot is waited for
+	waiting   atomic.Int64  // for a slot
 }
 
-func newUpstream(origin *url.URL, headerTimeout time.Duration, concurrency int, observe func(float64)) *upstream {
+func newUpstream(origin *url.URL, headerTimeout time.Duration, concurrency int, patience time.Duration, observe func(float64)) *upstream {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
 	t := &http.Transport{
 		Proxy:                  nil, // whatever the environment says: the origin is configured
@@ -41,7 +44,7 @@ func newUpstream(origin *url.URL, headerTimeout time.Duration, concurrency int, 
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 	}
-	u := &upstream{origin: origin, transport: t, upgrades: t, observe: observe}
+	u := &upstream{origin: origin, transport: t, upgrades: t, observe: observe, patience: patience}
 	if concurrency > 0 {
 		u.slots = make(chan struct{}, concurrency)
 	}
@@ -107,11 +110,13 @@ func (u *upstream) send(req *http.Request, interim func(status int, h http.Heade
 
 // fill sends a request whose response may be stored. Only so many are under
 // way at one time, so that a wide purge doesn't let everything loose on the
-// origin. What is passed through has no limit here: a stream may last for ever.
-func (u *upstream) fill(req *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
+// origin. What is passed through has no limit here: a stream may last for
+// ever. begun is called when it is the request's turn.
+func (u *upstream) fill(req *http.Request, interim func(status int, h http.Header) error, begun func()) (*http.Response, error) {
 	if err := u.acquire(req.Context()); err != nil {
 		return nil, err
 	}
+	begun()
 	resp, err := u.send(req, interim)
 	if err != nil {
 		u.release()
@@ -123,7 +128,11 @@ func (u *upstream) fill(req *http.Request, interim func(status int, h http.Heade
 	return resp, nil
 }
 
-// acquire waits for a slot.
+// errBusy says that the origin had no room for one more in time.
+var errBusy = errors.New("the origin has as many requests as origin_concurrency allows, and no turn came within origin_wait")
+
+// acquire waits for a slot. Those who wait get theirs in the order in which
+// they came: a channel serves its senders so.
 func (u *upstream) acquire(ctx context.Context) error {
 	if u.slots == nil {
 		return nil
@@ -131,6 +140,17 @@ func (u *upstream) acquire(ctx context.Context) error {
 	select {
 	case u.slots <- struct{}{}:
 		return nil
+	default:
+	}
+	u.waiting.Add(1)
+	defer u.waiting.Add(-1)
+	patience := time.NewTimer(u.patience)
+	defer patience.Stop()
+	select {
+	case u.slots <- struct{}{}:
+		return nil
+	case <-patience.C:
+		return errBusy
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -148,6 +168,13 @@ type slotted struct {
 	release func()
 }
 
+// giveBack gives a response's slot back before its end.
+func giveBack(resp *http.Response) {
+	if s, ok := resp.Body.(*slotted); ok {
+		s.release()
+	}
+}
+
 func (s *slotted) Close() error {
 	defer s.release()
 	return s.ReadCloser.Close()
@@ -156,6 +183,9 @@ func (s *slotted) Close() error {
 // originFault says what a failed request to the origin means for the client.
 func originFault(ctx context.Context, err error) (status int, reason Reason) {
 	var timeout net.Error
+	if errors.Is(err, errBusy) {
+		return http.StatusServiceUnavailable, OriginBusy
+	}
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() || context.Cause(ctx) == errFillTimeout {
 		return http.StatusGatewayTimeout, OriginSlow
 	}

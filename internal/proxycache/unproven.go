@@ -1,0 +1,57 @@
+package proxycache
+
+import (
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// bypass sends a read on a cached route to the origin, because what is stored
+// may not be used for it now. Many may come at once, so they take turns with
+// the fills until the origin has begun to answer.
+func (x *exchange) bypass(reason Reason) {
+	x.turns = true
+	x.lenient = reason == Unproven && x.route.StaleIfError != nil && *x.route.StaleIfError > 0
+	x.pass(bypass, cacheStatus{fwd: fwdBypass, detail: reason})
+}
+
+// standIn answers for an origin that has failed, with what the memory tier
+// holds, while its freshness can't be proven: only on a route that says
+// stale_if_error, and only for so long after the last proof. Everything that
+// has been applied until now has evicted what it touched, so what is still
+// live was right then.
+//
+// It is marked as a hit: RFC 9211 section 2.1 counts a stale response that is
+// used because the origin is not available as one, and hit excludes fwd.
+func (x *exchange) standIn() bool {
+	if !x.lenient || x.wish != (wish{}) {
+		return false
+	}
+	now := x.p.opt.Now()
+	proven := x.p.opt.Guard.Proven() // C1: before the handle
+	e, _ := x.find()
+	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.route.StaleIfError) {
+		return false
+	}
+	cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: Unproven}
+	x.p.sendEntry(x.Exchange, e, now, cs)
+	x.done(stale, Unproven)
+	return true
+}
+
+// within tells whether a response with dependencies may be used at now though
+// the last proof is since old. Without any proof, for instance because the
+// server that gave it turned out to be another one, it may not.
+func (e *entry) within(since time.Duration, now, proven coherence.Nanos, limit time.Duration) bool {
+	return e.guarded && proven != 0 && since <= limit && e.handle.Live() && (now < e.fresh || now < e.fresh+e.sie)
+}
+
+// failing tells whether a status says that the origin can't answer (RFC 5861
+// section 4).
+func failing(status int) bool {
+	switch status {
+	case 500, 502, 503, 504:
+		return true
+	}
+	return false
+}
