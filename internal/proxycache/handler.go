@@ -327,6 +327,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {
 		rt.keepKeyedCookies(f.header)
+		rt.dropOverrides(f.header)
 	}
 	if x.Has(http1.Of(http1.AcceptEncoding)) {
 		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
