@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo check test bench clean go servers test-programs peers
+.PHONY: build demo check test fuzz bench clean go servers test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -36,6 +36,16 @@ test: go test-programs check build
 	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && \
 		WALPURGE_MEASURED=$$measured go test -race -p 1 -timeout 15m ./... && \
 		printf '\ntest: what was measured\n' && cat "$$measured"
+
+# How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
+FUZZ_FOR ?= 1m
+
+fuzz: go
+	@echo 'fuzz: every target for $(FUZZ_FOR)'
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
+		for target in $$(grep -rhoP --include='*_test.go' '^func \KFuzz\w+' "$$package"/*_test.go | sort); do \
+			echo "fuzz: $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_FOR) "$$package"; \
+		done; done
 
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'

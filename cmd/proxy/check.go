@@ -83,6 +83,9 @@ func (c *command) check(ctx context.Context) (*checked, error) {
 	if err := c.noArguments(); err != nil {
 		return nil, err
 	}
+	for _, note := range unkeyed(c.config) {
+		fmt.Fprintf(c.stdout, "%s: note: %s\n", c.file, note)
+	}
 	db := database(c.config, nil, nil)
 	if db == nil {
 		found.OK = true
@@ -106,4 +109,36 @@ func (c *command) check(ctx context.Context) (*checked, error) {
 			coarse.Table, strings.Join(coarse.Columns, ", "), coarse.Mend))
 	}
 	return found, nil
+}
+
+// unkeyed says what of a request reaches the service on routes whose responses
+// are shared without telling them apart.
+func unkeyed(c *config.Config) []string {
+	var paths, queries []string
+	for _, r := range c.Routes {
+		if r.TTL != nil && *r.TTL == 0 {
+			continue // nothing is kept
+		}
+		paths = append(paths, r.Path)
+		if !r.Query.Listed {
+			queries = append(queries, r.Path)
+		}
+	}
+	var notes []string
+	if len(paths) > 0 {
+		notes = append(notes, "on "+enumerate(paths)+" the service gets request headers that don't tell responses apart; where an answer depends on one, name it under vary")
+	}
+	if len(queries) > 0 {
+		notes = append(notes, "on "+enumerate(queries)+" every query parameter tells responses apart, also ones that the service doesn't know; query lists those that count")
+	}
+	return notes
+}
+
+// enumerate joins the first few words.
+func enumerate(words []string) string {
+	const few = 4
+	if n := len(words); n > few {
+		return fmt.Sprintf("%s and %d more routes", strings.Join(words[:few], ", "), n-few)
+	}
+	return strings.Join(words, ", ")
 }

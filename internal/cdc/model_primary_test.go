@@ -269,3 +269,9 @@ func (l *modelLink) highest(ctx context.Context) (uint64, error) {
 	}
 	return l.redis.highest(ctx)
 }
+
+// The pace of entries is none of the model's business.
+
+func (l *modelLink) waiting(context.Context) (int, error)      { return 0, nil }
+func (l *modelLink) want(context.Context, time.Duration) error { return nil }
+func (l *modelLink) wanted(context.Context) (bool, error)      { return false, nil }

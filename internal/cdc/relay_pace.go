@@ -22,8 +22,8 @@ const (
 	paceFraction = 8                // of max_lag: the pause is not longer, whatever Redis says
 )
 
-// pace is the pause between two entries.
-type pace struct {
+// relayPace is the pause between two entries.
+type relayPace struct {
 	followers int
 	most      time.Duration
 }
@@ -31,11 +31,11 @@ type pace struct {
 // counted takes how many followers have been seen waiting. Those that were
 // busy with an entry at that moment are not among them, so a smaller number
 // counts slowly.
-func (p *pace) counted(waiting int) {
+func (p *relayPace) counted(waiting int) {
 	p.followers = max(waiting, p.followers-(p.followers+paceMemory-1)/paceMemory)
 }
 
-func (p *pace) pause() time.Duration {
+func (p *relayPace) pause() time.Duration {
 	d := min(time.Duration(p.followers)*wakeCost*paceShare, p.most)
 	if d < paceFrom {
 		return 0

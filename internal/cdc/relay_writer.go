@@ -28,7 +28,7 @@ type relayWriter struct {
 	cut       uint64 // where the stream is cut with the unsent entry
 	trimmed   bool   // that has been decided
 	sentAt    time.Time
-	pace      pace      // between two entries, for the sake of Redis
+	pace      relayPace // between two entries, for the sake of Redis
 	askedAt   time.Time // whether a follower's strict reads wait
 	wanted    bool      // they do
 	keyframes uint64    // the sequence of the last

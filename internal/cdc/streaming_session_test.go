@@ -93,9 +93,14 @@ func TestStreaming(t *testing.T) {
 		name string
 		run  func(*testing.T, *eager)
 	}{
-		{"committed", streamedCommit}, {"rolled back", streamedAbort}, {"interleaved", streamedInterleaved},
-		{"connection breaks", streamedBreaks}, {"altered", streamedAlteration}, {"prepared", streamedPrepared},
-		{"above bulk rows", streamedBulk}, {"killed", streamedKilled},
+		{"committed", streamedCommit},
+		{"rolled back", streamedAbort},
+		{"interleaved", streamedInterleaved},
+		{"connection breaks", streamedBreaks},
+		{"altered", streamedAlteration},
+		{"prepared", streamedPrepared},
+		{"above bulk rows", streamedBulk},
+		{"killed", streamedKilled},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, e) })
 	}

@@ -48,6 +48,7 @@ type entry struct {
 	modified string // Last-Modified
 
 	variants *variants // of a marker: the response varies, the entries are elsewhere
+	searches *searches // of a marker: what No-Vary-Search says of a path's responses
 }
 
 // withHead is e with another head, for one who gets fields that aren't stored.

@@ -49,7 +49,10 @@ func (f *flight) run() {
 // flight.
 func (f *flight) ask() (*http.Response, *answer) {
 	p := f.proxy
-	req := p.upstream.request(f.ctx, http.MethodGet, f.target, string(f.req.Host), f.header)
+	req := p.upstream.request(f.ctx, f.method(), f.target, string(f.req.Host), f.header)
+	if f.content != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.content)), int64(len(f.content))
+	}
 	sent := time.Now()
 	f.queued.Store(true)
 	resp, err := p.upstream.fill(req, f.interim, func() {
@@ -185,9 +188,10 @@ func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e := f.entry
 	e.status = a.status
 	e.judged(v, a.header)
-	e.key = f.primary
+	f.searched(a.header)
+	e.key = f.stored()
 	if len(names) > 0 {
-		e.key = string(appendVariant([]byte(f.primary), names, f.req))
+		e.key = string(appendVariant([]byte(e.key), names, f.req))
 	}
 }
 
@@ -198,6 +202,14 @@ func (f *flight) keepable() bool {
 
 // shareable tells whether those who have joined may have the response, too.
 func (f *flight) shareable() bool { return f.reusable && !f.undeclared && !f.overtaken }
+
+// stored is the key without variant under which the response is stored.
+func (f *flight) stored() string {
+	if f.alias != "" {
+		return f.alias
+	}
+	return f.primary
+}
 
 func (f *flight) live() bool { return !f.guarded() || f.entry.handle.Live() }
 
@@ -316,11 +328,17 @@ func (f *flight) keep() Reason {
 		p.discarded(reason)
 		return reason
 	}
-	if !p.store(f.primary, e) {
+	if !p.store(f.stored(), e) {
 		p.discarded(Changed)
 		return Changed
 	}
-	if p.redis != nil && e.targeted == nil { // it has no room for what the head doesn't say
+	switch {
+	case f.content != nil:
+		f.listQuestion()
+	case f.alias != "":
+		p.memory.cache.Invalidate(f.primary)
+	}
+	if p.redis != nil && e.targeted == nil && f.alias == "" { // it has no room for what the head doesn't say
 		p.redis.write(f.primary, e, p.opt.Now())
 	}
 	return NoReason

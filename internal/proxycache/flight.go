@@ -28,6 +28,9 @@ type flight struct {
 	req     *http1.Request // the leader's
 	route   *route         // nil without a declared one
 	primary string         // the key without variant
+	base    string         // of a QUERY: the key of its target
+	alias   string         // the key that takes primary's place in the memory tier, if not empty
+	content []byte         // of a QUERY
 	key     string         // what it is found by: primary, or the variant's key where that is known
 	target  string
 	header  map[string][]string // what goes to the origin
@@ -207,7 +210,7 @@ func (t *flights) doom(primary string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, f := range t.byKey {
-		if f.primary == primary {
+		if f.primary == primary || f.base == primary {
 			f.doomed.Store(true)
 			delete(t.byKey, key)
 		}

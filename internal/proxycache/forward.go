@@ -120,6 +120,23 @@ func (rt *route) keepKeyedCookies(h http.Header) {
 	}
 }
 
+// overrides are fields with which some servers let a client ask for another
+// target, method or host than the request line and Host say.
+var overrides = []string{
+	"X-Http-Method-Override", "X-Http-Method", "X-Method-Override", "X-Original-Url", "X-Original-Uri", "X-Rewrite-Url",
+	"X-Host", "X-Forwarded-Server", "X-Forwarded-Prefix", "X-Forwarded-Port", "X-Forwarded-Scheme", "X-Forwarded-Ssl",
+}
+
+// dropOverrides takes them out of a fill on a declared route (C5), unless they
+// are in its key.
+func (rt *route) dropOverrides(h http.Header) {
+	for _, name := range overrides {
+		if !slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == Header && strings.EqualFold(k.Name, name) }) {
+			delete(h, name)
+		}
+	}
+}
+
 func viaOf(ex *http1.Exchange) string { return ex.Protocol() + " walpurge" }
 
 // canonicalName is the name as net/http spells it.

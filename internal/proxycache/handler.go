@@ -23,6 +23,8 @@ type exchange struct {
 	hasQuery    bool
 	places      places
 	key         string // the primary one
+	base        string // of a QUERY: the key of its target
+	content     []byte // of a QUERY
 	target      string // as the origin gets it
 
 	wish       wish
@@ -54,6 +56,8 @@ func (p *Proxy) serve(ex *http1.Exchange) {
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
 	case x.wantsUpgrade():
 		x.upgrade()
+	case string(ex.Method) == methodQuery:
+		x.answerQuery()
 	case string(ex.Method) == "POST":
 		x.passAndKeep(pass, cacheStatus{fwd: fwdMethod})
 	case !isRead(ex.Method):
@@ -194,8 +198,17 @@ func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 // is known to vary.
 func (x *exchange) find() (e *entry, key string) {
 	e, key = x.p.memory.get([]byte(x.key)), x.key
+	if e == nil && x.base == "" && !x.route.guarded {
+		for _, other := range x.p.memory.searchKeys(x.key) {
+			if e = x.p.memory.get([]byte(other)); e != nil {
+				key = other
+				break
+			}
+		}
+	}
+	primary := key
 	if e != nil && e.variants != nil {
-		key = string(appendVariant([]byte(x.key), e.variants.names, x.Request))
+		key = string(appendVariant([]byte(primary), e.variants.names, x.Request))
 		v := e.variants
 		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
 			e, key = x.inLanguage(v, key)
@@ -316,7 +329,7 @@ func (x *exchange) refresh(e *entry, key string) {
 func (x *exchange) newFlight(key string, e *entry) *flight {
 	p, rt := x.p, x.route
 	f := &flight{
-		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, key: key, target: x.target,
+		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, base: x.base, content: x.content, key: key, target: x.target,
 		query:   *x.question(),
 		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
 		wake:    make(chan struct{}),
@@ -326,6 +339,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {
 		rt.keepKeyedCookies(f.header)
+		rt.dropOverrides(f.header)
 	}
 	if x.Has(http1.Of(http1.AcceptEncoding)) {
 		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
@@ -365,7 +379,7 @@ func (x *exchange) question() *question {
 	rt := x.route
 	return &question{
 		authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError,
-		heuristics: rt == x.p.plain && !x.Has(http1.Of(http1.Cookie)),
+		heuristics: rt == x.p.plain && x.base == "" && !x.Has(http1.Of(http1.Cookie)),
 	}
 }
 

@@ -90,6 +90,11 @@ func (m *memory) removeEntry(e *entry) {
 // remove takes out whatever key leads to, with its variants and parts.
 func (m *memory) remove(key string) {
 	m.cache.Invalidate(key + partSuffix)
+	if e, ok := m.cache.Invalidate(key + querySuffix); ok && e.variants != nil {
+		for _, k := range e.variants.list() {
+			m.remove(k)
+		}
+	}
 	e, ok := m.cache.Invalidate(key)
 	if ok && e.variants != nil {
 		for _, k := range e.variants.list() {

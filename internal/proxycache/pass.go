@@ -29,7 +29,9 @@ func (x *exchange) pass(o outcome, cs cacheStatus) {
 // exchangeWith sends the request with header h and passes the response on.
 func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs cacheStatus) {
 	req := x.p.upstream.request(ctx, string(x.Method), x.target, string(x.Host), h)
-	if x.Body != nil {
+	if x.content != nil {
+		req.Body, req.ContentLength = x.body()
+	} else if x.Body != nil {
 		x.giveBody(req)
 	}
 	x.Watch(func() { cancel(errClientGone) })
@@ -111,7 +113,7 @@ func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time)
 // safe tells whether a method asks for no change (RFC 9110 section 9.2.1).
 func safe(method []byte) bool {
 	switch string(method) {
-	case "GET", "HEAD", "OPTIONS", "TRACE":
+	case "GET", "HEAD", "OPTIONS", "TRACE", methodQuery:
 		return true
 	}
 	return false
@@ -205,6 +207,9 @@ func allowedTrailer(name string) bool {
 // invalidate ends what is stored for a target.
 func (p *Proxy) invalidate(key string) {
 	p.flights.doom(key)
+	for _, other := range p.memory.searchKeys(key) {
+		p.memory.remove(other)
+	}
 	p.memory.remove(key)
 	if p.redis != nil {
 		p.redis.remove(key)

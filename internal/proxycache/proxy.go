@@ -137,6 +137,7 @@ func New(o Options) (*Proxy, error) {
 		Handler: p.serve, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
 	}
+	p.server.SetDefaults()
 	p.streams = newQueue()
 	p.server.HandOver = p.streams.give
 	p.http2 = newHTTP2(p.server, &p.opt)

@@ -48,7 +48,9 @@ type Server struct {
 	idleWait  chan struct{} // closed when the last connection is gone after stopping
 }
 
-func (s *Server) prepare() {
+// SetDefaults fills in what is zero. Serve does it too; ServeHTTP wants it
+// done.
+func (s *Server) SetDefaults() {
 	set := func(d *time.Duration, v time.Duration) {
 		if *d <= 0 {
 			*d = v
@@ -65,6 +67,10 @@ func (s *Server) prepare() {
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
 	}
+}
+
+func (s *Server) prepare() {
+	s.SetDefaults()
 	// A limit is kept to within a quarter of itself.
 	s.sweep = min(time.Second, s.HeaderTimeout/4, s.IdleTimeout/4, s.BodyTimeout/4, s.WriteTimeout/4)
 	s.conns = make(map[*conn]struct{})

@@ -1,0 +1,84 @@
+package proxycache
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"io"
+	"net/http"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// methodQuery asks a question that is in the request's content. It is safe, and
+// its responses may be kept for those who ask the same.
+const methodQuery = "QUERY"
+
+// maxQuery is the longest content that is part of a key; a longer one is
+// passed through.
+const maxQuery = 64 << 10
+
+// querySuffix makes the key of the marker that knows the questions about a
+// target, so that an unsafe request can end their answers.
+const querySuffix = "\nqueries"
+
+// answerQuery answers a QUERY request. On routes with dependencies it is passed
+// through: conditions are read from the URL, and content could say otherwise.
+func (x *exchange) answerQuery() {
+	if x.route.guarded || x.Body == nil || !x.clean || x.Has(preconditions|http1.Of(http1.Range)) || x.wish.noStore || x.wish.onlyIfCached ||
+		x.route.TTL != nil && *x.route.TTL <= 0 {
+		x.pass(pass, cacheStatus{fwd: fwdMethod})
+		return
+	}
+	content, err := io.ReadAll(io.LimitReader(x.Body, maxQuery+1))
+	if err != nil {
+		x.Abort()
+		x.done(fault, "client-gone")
+		return
+	}
+	if x.content = content; len(content) > maxQuery {
+		x.pass(pass, cacheStatus{fwd: fwdMethod, detail: RequestBody})
+		return
+	}
+	sum := sha256.New()
+	for _, name := range []string{"content-type", "content-encoding", "content-language"} {
+		for _, v := range x.Values(name) {
+			_, _ = sum.Write(append(v, '\n'))
+		}
+		_, _ = sum.Write([]byte{0})
+	}
+	_, _ = sum.Write(content)
+	x.base = x.key
+	x.key += "\nquery " + hex.EncodeToString(sum.Sum(nil))
+	x.lookup()
+}
+
+// body is the content for a request to the origin, and its length. What is
+// left of a longer one follows.
+func (x *exchange) body() (io.ReadCloser, int64) {
+	if len(x.content) <= maxQuery {
+		return io.NopCloser(bytes.NewReader(x.content)), int64(len(x.content))
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(x.content), x.Body), x.Body}, x.Length
+}
+
+// listQuestion notes that the flight's response answers a question about its
+// target.
+func (f *flight) listQuestion() {
+	m := f.proxy.memory
+	v := m.marker(f.base+querySuffix, []string{methodQuery})
+	if evict := v.add(f.primary); evict != "" {
+		m.remove(evict)
+	}
+}
+
+// method is the flight's request method.
+func (f *flight) method() string {
+	if f.content != nil {
+		return methodQuery
+	}
+	return http.MethodGet
+}
