@@ -301,7 +301,7 @@ func (p *modelProcess) answer(t *rapid.T) {
 	case p.leading:
 		p.guard.Probe(q.lsn, q.asked)
 	default:
-		_, _ = p.l.follower.answered(q.question, q.lsn)
+		_, _, _ = p.l.follower.answered(q.question, q.lsn)
 	}
 }
 
