@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -46,51 +44,6 @@ func TestDecodingARowAllocatesNothing(t *testing.T) {
 	if n := result.AllocsPerOp(); n != 0 {
 		t.Errorf("%d allocations a row", n)
 	}
-}
-
-// A million rows in one transaction are applied as they stream in.
-func TestHugeTransactionInFlatMemory(t *testing.T) {
-	url := testbed.Database(t)
-	newClient(t, url).exec(`CREATE TABLE rooms (id int PRIMARY KEY, note text, city text, price numeric)`,
-		`INSERT INTO rooms SELECT g, 'n', 'c' || g, g FROM generate_series(1, 1000000) g`)
-	cfg := config(t, url, watchRooms())
-	cfg.BulkRows = 500
-	r := listen(t, cfg)
-	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	peak := uint64(0)
-	updated := make(chan struct{})
-	go func() {
-		defer close(updated)
-		r.exec("UPDATE rooms SET price = price + 1")
-	}()
-	applied := func() bool {
-		r.notes.mu.Lock()
-		defer r.notes.mu.Unlock()
-		return r.notes.rows >= 1_000_000
-	}
-	last := time.Now()
-	patient(t, 3*time.Minute, "a million rows are applied", func() bool {
-		if time.Since(last) > 50*time.Millisecond {
-			last = time.Now()
-			runtime.ReadMemStats(&now)
-			peak = max(peak, now.HeapInuse)
-		}
-		return applied()
-	})
-	<-updated
-	if grown := int64(peak) - int64(before.HeapInuse); grown > 32<<20 {
-		t.Errorf("the heap grew by %d MiB", grown>>20)
-	}
-	r.notes.mu.Lock()
-	biggest, lines := r.notes.biggest, strings.Join(r.notes.lines, ", ")
-	r.notes.mu.Unlock()
-	if biggest > 500 || lines != "whole public.rooms" {
-		t.Errorf("kept up to %d rows; %s", biggest, lines)
-	}
-	r.proven()
-	r.expectEpochs("start")
 }
 
 // BenchmarkBacklog compares how fast a backlog of single-row updates in

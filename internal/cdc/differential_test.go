@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -34,7 +35,7 @@ func TestPurgesContainEveryPageThatChanged(t *testing.T) {
 			var total tally
 			for seed := range uint64(3) {
 				t.Run(fmt.Sprintf("seed %d", seed+1), func(t *testing.T) {
-					total.add(differential(t, identity, seed+1))
+					total.add(differential(t, testbed.Database(t), identity, seed+1, false))
 				})
 			}
 			testbed.Measured(t, "replica identity %s: %s", identity, total)
@@ -43,6 +44,33 @@ func TestPurgesContainEveryPageThatChanged(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPurgesContainEveryPageThatChangedInPieces is the same where every
+// transaction is streamed while it is open.
+func TestPurgesContainEveryPageThatChangedInPieces(t *testing.T) {
+	e := newEager(t)
+	url := e.database()
+	total := differential(t, url, "FULL", 4, true)
+	c := newClient(t, url)
+	pieces := c.text("SELECT stream_count FROM pg_stat_replication_slots WHERE slot_name = 'differential'")
+	testbed.Measured(t, "in %s pieces: %s", pieces, total)
+	streamed, err := strconv.Atoi(c.text("SELECT stream_txns FROM pg_stat_replication_slots WHERE slot_name = 'differential'"))
+	if err != nil || streamed < total.transactions/2 {
+		t.Errorf("%d of %d transactions were streamed (%v)", streamed, total.transactions, err)
+	}
+}
+
+// pad makes a transaction large enough to be streamed, in a piece before its
+// statements and one with them.
+func pad(statements []string) []string {
+	const filler = "INSERT INTO filler SELECT repeat('x', 1000) FROM generate_series(1, 90)"
+	begin, end := "BEGIN", "COMMIT"
+	if statements[0] == begin {
+		end = statements[len(statements)-1]
+		statements = statements[1 : len(statements)-1]
+	}
+	return slices.Concat(sql(begin, filler), statements, sql(filler, end))
 }
 
 // tally counts, each page once a transaction.
@@ -102,12 +130,15 @@ type comparison struct {
 	all   []variety // the table's columns
 	seed  uint64
 	pages []*page
+
+	padded bool // every transaction is large enough to be streamed in pieces
 	tally
 }
 
 // differential runs one round.
-func differential(t *testing.T, identity string, seed uint64) tally {
-	c := newComparison(t, identity, seed)
+func differential(t *testing.T, url, identity string, seed uint64, padded bool) tally {
+	c := newComparison(t, url, identity, seed)
+	c.padded = padded
 	c.exec("BEGIN", c.insert(rowsInTheTable), "COMMIT")
 	c.caughtUp()
 	c.openPages()
@@ -118,6 +149,9 @@ func differential(t *testing.T, identity string, seed uint64) tally {
 	for range differentialTransactions {
 		before := c.guard.Watermark()
 		statements := c.transaction()
+		if c.padded {
+			statements = pad(statements)
+		}
 		c.exec(statements...)
 		at := c.flushed()
 		results := c.results()
@@ -135,8 +169,7 @@ func differential(t *testing.T, identity string, seed uint64) tally {
 }
 
 // newComparison makes the table, the listener and the pages.
-func newComparison(t *testing.T, identity string, seed uint64) *comparison {
-	url := testbed.Database(t)
+func newComparison(t *testing.T, url, identity string, seed uint64) *comparison {
 	c := &comparison{seed: seed, all: slices.Clone(varieties)}
 	c.Rand = rand.New(rand.NewPCG(seed, 0))
 	admin := newClient(t, url)
@@ -164,6 +197,7 @@ BEGIN EXECUTE format('SELECT %L::%s', value, type); RETURN true; EXCEPTION WHEN 
 		}
 	}
 	w.Conditions = w.Columns
+	admin.exec("CREATE TABLE filler (t text)")
 	admin.exec("CREATE TABLE every ("+strings.Join(body, ", ")+")", "ALTER TABLE every ALTER story SET STORAGE EXTERNAL",
 		"ALTER TABLE every REPLICA IDENTITY "+identity)
 

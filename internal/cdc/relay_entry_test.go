@@ -53,13 +53,16 @@ func drawTransaction(t *rapid.T) *coherence.Transaction {
 		tx.Whole(id)
 		tx.Rows[id][coherence.Truncate]++
 	}
+	if rapid.IntRange(0, 3).Draw(t, "every group") == 0 {
+		tx.EveryGroup()
+	}
 	tx.Commit(coherence.LSN(start + rapid.Uint64Range(1, 1<<20).Draw(t, "size")))
 	return tx
 }
 
 // show writes all that a transaction says.
 func show(tx *coherence.Transaction) string {
-	s := fmt.Sprintf("%d %s %s %d %q %v %v\n", tx.XID, tx.Start, tx.End, tx.CommittedAt.UnixMicro(), tx.Groups, tx.WholeTables(), tx.Rows)
+	s := fmt.Sprintf("%d %s %s %d %q %t %v %v\n", tx.XID, tx.Start, tx.End, tx.CommittedAt.UnixMicro(), tx.Groups, tx.IsEveryGroup(), tx.WholeTables(), tx.Rows)
 	for i := range tx.Changes {
 		c := &tx.Changes[i]
 		old, new := tx.Values(c)
@@ -119,6 +122,23 @@ func TestLargeTransactionIsRelayedAsWholeTables(t *testing.T) {
 	}
 	if len(b) > 100 || len(got.Changes) != 0 || len(got.WholeTables()) != 1 || got.Rows[0][coherence.Insert] != 8 {
 		t.Errorf("%d bytes: %s", len(b), show(got))
+	}
+}
+
+// TestManyGroupsAreRelayedAsEveryGroup: so do they with any number of messages.
+func TestManyGroupsAreRelayedAsEveryGroup(t *testing.T) {
+	tx := coherence.NewTransaction(codecTables, 1000)
+	tx.Begin(1, 1, time.UnixMicro(0))
+	most := 0
+	for i := range 200_000 {
+		tx.Group(fmt.Sprintf("group-%d", i))
+		if i%10_000 == 0 {
+			most = max(most, len(appendTransaction(nil, tx)))
+		}
+	}
+	tx.Commit(2)
+	if b := appendTransaction(nil, tx); len(b) > 100 || !tx.IsEveryGroup() || most > bulkyBytes || most < 100_000 {
+		t.Errorf("%d bytes, at most %d: %s", len(b), most, show(tx))
 	}
 }
 

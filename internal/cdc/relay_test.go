@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/testbed"
 )
 
 // TestFollowersApplyWhatTheLeaderReceives: rows, truncation, groups and
@@ -46,6 +47,62 @@ func TestFollowersApplyWhatTheLeaderReceives(t *testing.T) {
 			t.Errorf("listener %d: %+v", i, s)
 		}
 	}
+}
+
+// TestFollowersApplyStreamedTransactions: what the leader receives while it is
+// open goes out at its commit, in one entry, and what is rolled back doesn't.
+func TestFollowersApplyStreamedTransactions(t *testing.T) {
+	f := newFleet(t, newEager(t).database(), testbed.SharedRedis(t))
+	leader := f.join()
+	f.ready(leader)
+	f.role(leader, roleLeader)
+	follower := f.join()
+	f.ready(follower)
+	lagos, abuja := follower.cache("Lagos"), follower.cache("Abuja")
+	w := newClient(t, leader.url)
+	insert := func(city string, first, last int) string {
+		return fmt.Sprintf("INSERT INTO listings SELECT n, '%s', n, repeat('y', 300) FROM generate_series(%d, %d) n", city, first, last)
+	}
+	w.exec("BEGIN", insert("Abuja", 1, 600))
+	leader.open(1)
+	w.exec("ROLLBACK")
+	leader.open(0)
+	f.agree(leader, follower)
+	w.exec("BEGIN", insert("Kano", 1, 600), "SELECT pg_logical_emit_message(true, 'walpurge', 'g')")
+	leader.open(1)
+	f.exec("INSERT INTO listings VALUES (5000, 'Jos', 1, '')")
+	f.agree(leader, follower)
+	if !lagos.handle.Live() || !abuja.handle.Live() || len(follower.lines()) != 1 {
+		t.Errorf("before the commit: Lagos lives: %t, Abuja: %t, lines %q", lagos.handle.Live(), abuja.handle.Live(), follower.lines())
+	}
+	w.exec(insert("Lagos", 601, 700), "COMMIT")
+	f.agree(leader, follower)
+	f.sameLines(leader, follower)
+	if lagos.handle.Live() || !abuja.handle.Live() || len(follower.lines()) != 702 {
+		t.Errorf("after the commit: Lagos lives: %t, Abuja: %t, %d lines", lagos.handle.Live(), abuja.handle.Live(), len(follower.lines()))
+	}
+	var counts []int
+	for _, e := range f.entries() {
+		if e.count > 0 {
+			counts = append(counts, e.count)
+		}
+	}
+	if !slices.Equal(counts, []int{1, 1}) {
+		t.Errorf("entries with so many transactions: %v", counts)
+	}
+	// A commit while nobody leads: the next leader receives all of it.
+	w.exec("BEGIN", insert("Abuja", 6000, 6500))
+	leader.open(1)
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.exec("COMMIT")
+	f.role(follower, roleLeader)
+	f.agree(follower)
+	if abuja.handle.Live() || len(follower.lines()) != 702+501 {
+		t.Errorf("after the takeover: Abuja lives: %t, %d lines", abuja.handle.Live(), len(follower.lines()))
+	}
+	follower.expectEpochs(follower.epochs()[0])
 }
 
 // TestFollowerCountsRowsOfWholeTables: a transaction above bulk_rows arrives

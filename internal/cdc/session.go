@@ -227,7 +227,7 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 // pieceSize is how much of open transactions the server gathers, in KiB, before
 // it streams a piece of the largest. What is left of one at its commit is
 // about as much, and holds up all that comes after it in the log.
-const pieceSize = 4 << 10
+const pieceSize = 1 << 10
 
 // start starts the stream.
 func (s *session) start(ctx context.Context, at coherence.LSN) error {
