@@ -89,6 +89,14 @@ func FuzzDecode(f *testing.F) {
 	for _, msg := range messages(stream) {
 		f.Add(append(binary.BigEndian.AppendUint32(nil, uint32(len(msg))), msg...))
 	}
+	var streamed []byte
+	for _, msg := range [][]byte{
+		streamStart(7, 1), inPiece(7, describeA), inPiece(7, insertA(1)), inPiece(7, groupMessage(1, "g")), streamStop(),
+		streamStart(8, 1), inPiece(8, describeA), streamStop(), streamAbort(8, 8), streamStart(7, 0), streamStop(), streamCommit(7, 10, 20),
+	} {
+		streamed = append(binary.BigEndian.AppendUint32(streamed, uint32(len(msg))), msg...)
+	}
+	f.Add(streamed)
 	for cut := 0; cut < len(stream); cut += 97 {
 		f.Add(stream[:cut])
 	}
@@ -98,6 +106,9 @@ func FuzzDecode(f *testing.F) {
 			committed, err := d.decode(msg)
 			if err != nil {
 				return // the stream ends here
+			}
+			if d.streaming.kept < 0 || d.streaming.kept > d.streaming.room {
+				t.Fatalf("%d bytes are kept of open transactions", d.streaming.kept)
 			}
 			if !committed {
 				continue
