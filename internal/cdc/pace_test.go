@@ -74,9 +74,8 @@ func TestBulkIsReadInLargePieces(t *testing.T) {
 	for _, bulk := range []bool{true, false, true, false} {
 		p.bulk.Store(bulk)
 		for range 2 * crowdEnds {
-			if _, err := far.Write([]byte{1}); err != nil {
-				t.Fatal(err)
-			}
+			// It comes when the read waits already.
+			time.AfterFunc(5*time.Millisecond, func() { _, _ = far.Write([]byte{1}) })
 			if err := near.SetReadDeadline(time.Now().Add(patience)); err != nil {
 				t.Fatal(err)
 			}
@@ -117,6 +116,11 @@ func TestSmallReadsInBulk(t *testing.T) {
 			t.Fatalf("after %d bytes: %v", len(got), err)
 		}
 		got = append(got, buf[:n]...)
+	}
+	p.bulk.Store(false)
+	time.AfterFunc(5*time.Millisecond, func() { _, _ = far.Write([]byte{1}) })
+	if n, err := r.Read(buf); n != 1 || err != nil {
+		t.Errorf("the last byte: %d bytes, %v", n, err)
 	}
 	if !slices.Equal(got, sent) {
 		t.Error("what was read is not what was sent")
