@@ -294,7 +294,6 @@ func streamedKilled(t *testing.T, e *eager) {
 	r.open(1)
 	r.exec("SELECT pg_terminate_backend(" + w.text("SELECT pg_backend_pid()") + ", 10000)")
 	r.open(0)
-	w = newClient(t, r.url)
 	r.received()
 	r.exec(insertRooms(7, 7))
 	r.expectLines(inserted(7, 7))
