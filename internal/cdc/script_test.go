@@ -19,20 +19,22 @@ import (
 
 // TestScripts runs the text scripts under testdata/scripts in virtual time:
 // real listeners, each with the guard of a process, on a server and a Redis of
-// the model. What comes of a command is listed with the time since it was
+// the model. What comes of a command within 10ms is listed with the time since it was
 // given. The table has one row for each city, and a page shows its price.
 //
 //	start A B                    starts processes, 10ms apart, and lets a second pass
 //	kill A | stop A              kill -9, or an orderly end
 //	commit Lagos=11 [held]       held: flushed and sent, and not visible
 //	release                      what is held becomes visible
-//	walsender stop | go          commits are flushed and not sent
+//	walsender stop | half | go   commits are flushed and not sent, or not to their end
 //	keepalive 0/1010             from the walsender, whatever it has sent
 //	get A Lagos [token=0/1010]   a request; strict A Lagos on a strict route
 //	open A x Lagos | read x | finish x | join x     a fill step by step
 //	cut A postgres|redis|both    nothing arrives any more; heal A ends it
 //	redis kill|start|save|restore|empty|trim
-//	postgres kill|start|promote  promote: with one commit less
+//	postgres kill|start          immediate
+//	postgres hangup               the server gives up who streams
+//	postgres promote | back      one commit less; back: on the same timeline
 //	slot drop | again | lost
 //	latency 20ms                 of every answer of the server and of Redis
 //	wait 300ms
@@ -380,7 +382,7 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	if out := s.do(t, d.Cmd, words); out != "" {
 		s.say("%s", out)
 	}
-	time.Sleep(time.Millisecond)
+	time.Sleep(10 * time.Millisecond)
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -417,7 +419,7 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 	case "release":
 		s.pg.release()
 	case "walsender":
-		s.pg.with(func() { s.pg.mute = words[0] == "stop" })
+		s.pg.with(func() { s.pg.mute, s.pg.half = words[0] == "stop", words[0] == "half" })
 	case "keepalive":
 		at, err := coherence.ParseLSN(words[0])
 		if err != nil {
@@ -532,6 +534,22 @@ func (s *script) changeServer(what string) {
 			for i := range m.log {
 				m.log[i].held = false
 				m.visible[m.log[i].city] = m.log[i].price
+			}
+		case "back": // and the stream's connection hangs
+			for c := range m.conns {
+				if c != m.reader {
+					_ = c.conn.Close()
+				}
+			}
+			last := m.log[len(m.log)-1]
+			m.log = m.log[:len(m.log)-1]
+			m.visible[last.city] = last.old
+			m.flushed, m.mute = last.start, true
+			m.slot.confirmed = min(m.slot.confirmed, m.flushed)
+		case "hangup":
+			if m.reader != nil {
+				_ = m.reader.conn.Close()
+				m.reader = nil
 			}
 		case "promote":
 			m.sever("")

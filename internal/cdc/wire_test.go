@@ -31,6 +31,7 @@ type wirePrimary struct {
 	slot    *slot
 	reader  *wireConn // who streams from the slot
 	mute    bool      // the walsender sends no commit
+	half    bool      // it stops before the end of a commit
 	print   string    // of the catalogue
 	down    bool
 	conns   map[*wireConn]bool
@@ -461,6 +462,18 @@ func (c *wireConn) feed() {
 			c.data(changeMessage('I', 16500, row([]byte{'N'}, price(next.price)...)))
 		} else {
 			c.data(changeMessage('U', 16500, row(append(row([]byte{'O'}, price(next.old)...), 'N'), price(next.price)...)))
+		}
+		for half := true; half; {
+			m.mu.Lock()
+			half, changed = m.half, m.changed
+			m.mu.Unlock()
+			if half {
+				select {
+				case <-changed:
+				case <-c.stop:
+					return
+				}
+			}
 		}
 		c.data(commitMessage(uint64(next.start), uint64(next.end)))
 		m.mu.Lock()
