@@ -213,7 +213,7 @@ func (f *follower) entry(s streamed) error {
 	if !follows || e.flags&begins != 0 {
 		f.enter(e)
 	}
-	if e.flags&takesOver != 0 && (f.newTerm(e.nonce) || s.seq > m.doubtedAt) {
+	if f.newTerm(e.nonce) || e.flags&takesOver != 0 && s.seq > m.doubtedAt {
 		m.doubt = "" // who took over has looked, and continues
 	}
 	if err := f.apply(e); err != nil {
@@ -227,6 +227,7 @@ func (f *follower) entry(s streamed) error {
 	m.left = time.Time{}
 	if e.flags&leaves != 0 && !m.loading {
 		m.left = time.Now()
+		f.wake()
 	}
 	return nil
 }
@@ -236,7 +237,7 @@ func (f *follower) entry(s streamed) error {
 // then they are given a second time. REQUIRES: f.mu held.
 func (f *follower) newTerm(nonce uint64) bool {
 	m := &f.mu
-	if slices.Contains(m.terms, nonce) {
+	if n := len(m.terms); n > 0 && m.terms[n-1] == nonce || slices.Contains(m.terms, nonce) {
 		return false
 	}
 	if len(m.terms) == maxTerms {

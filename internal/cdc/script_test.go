@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,13 @@ type script struct {
 
 	mu     sync.Mutex
 	since  time.Time
-	events []string
+	events []scriptEvent
+}
+
+// scriptEvent is something that came of a command.
+type scriptEvent struct {
+	after time.Duration
+	text  string
 }
 
 // scriptRedis is Redis with the relay and the responses of the Redis tier.
@@ -122,11 +129,13 @@ func (s *script) now() coherence.Nanos { return coherence.Nanos(time.Since(s.beg
 func (s *script) say(format string, args ...any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.events = append(s.events, fmt.Sprintf("%6s  %s", time.Since(s.since).Truncate(time.Millisecond), fmt.Sprintf(format, args...)))
+	s.events = append(s.events, scriptEvent{time.Since(s.since).Truncate(time.Millisecond), fmt.Sprintf(format, args...)})
 }
 
-// watch lists what changes, looking every millisecond.
+// watch lists what changes, looking in the middle of every millisecond: what
+// waits, waits for whole ones.
 func (s *script) watch() {
+	time.Sleep(time.Millisecond / 2)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -386,10 +395,15 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	synctest.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.events) == 0 {
-		return ""
+	// What happens in one millisecond has no order.
+	slices.SortFunc(s.events, func(a, b scriptEvent) int {
+		return cmp.Or(cmp.Compare(a.after, b.after), strings.Compare(a.text, b.text))
+	})
+	var out strings.Builder
+	for _, e := range s.events {
+		fmt.Fprintf(&out, "%6s  %s\n", e.after, e.text)
 	}
-	return strings.Join(s.events, "\n") + "\n"
+	return out.String()
 }
 
 func (s *script) do(t *testing.T, command string, words []string) string {
@@ -544,7 +558,7 @@ func (s *script) changeServer(what string) {
 			last := m.log[len(m.log)-1]
 			m.log = m.log[:len(m.log)-1]
 			m.visible[last.city] = last.old
-			m.flushed, m.mute = last.start, true
+			m.flushed, m.reader = last.start, nil
 			m.slot.confirmed = min(m.slot.confirmed, m.flushed)
 		case "hangup":
 			if m.reader != nil {

@@ -53,7 +53,7 @@ type wireConn struct {
 	of      string // the process
 	conn    net.Conn
 	backend *pgproto3.Backend
-	send    sync.Mutex
+	out     chan []byte       // to be written: a pipe has no buffer of its own
 	names   map[string]string // prepared statements
 	stop    chan struct{}     // closed when it has ended
 	sent    coherence.LSN
@@ -141,9 +141,10 @@ func (m *wirePrimary) dial(of string, cut func() <-chan struct{}) func(context.C
 			return nil, errors.New("connection refused")
 		}
 		ours, theirs := net.Pipe()
-		c := &wireConn{pg: m, of: of, conn: ours, backend: pgproto3.NewBackend(ours, ours), stop: make(chan struct{}), names: map[string]string{}}
+		c := &wireConn{pg: m, of: of, conn: ours, backend: pgproto3.NewBackend(ours, ours), stop: make(chan struct{}), names: map[string]string{}, out: make(chan []byte, 1000)}
 		m.conns[c] = true
 		go c.serve(cut)
+		go c.forward()
 		return theirs, nil
 	}
 }
@@ -225,9 +226,24 @@ func (c *wireConn) write(messages ...pgproto3.BackendMessage) {
 	for _, m := range messages {
 		b, _ = m.Encode(b)
 	}
-	c.send.Lock()
-	defer c.send.Unlock()
-	_, _ = c.conn.Write(b)
+	select {
+	case c.out <- b:
+	case <-c.stop:
+	}
+}
+
+// forward writes what is to be written.
+func (c *wireConn) forward() {
+	for {
+		select {
+		case b := <-c.out:
+			if _, err := c.conn.Write(b); err != nil {
+				return
+			}
+		case <-c.stop:
+			return
+		}
+	}
 }
 
 // table is an answer.
