@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,8 +33,9 @@ type follower struct {
 		floor     coherence.LSN
 		announced *announcement
 		mapping   *mapping
-		doubt     string // why the next leader must start an epoch; empty: it need not
-		doubtedAt uint64 // the sequence by then
+		doubt     string   // why the next leader must start an epoch; empty: it need not
+		doubtedAt uint64   // the sequence by then
+		terms     []uint64 // nonces of those that were seen, the latest last
 
 		leading   bool // the stream is written here, not read
 		attempt   bool // a session is about to start an epoch
@@ -211,7 +213,7 @@ func (f *follower) entry(s streamed) error {
 	if !follows || e.flags&begins != 0 {
 		f.enter(e)
 	}
-	if e.flags&takesOver != 0 && s.seq > m.doubtedAt {
+	if f.newTerm(e.nonce) || e.flags&takesOver != 0 && s.seq > m.doubtedAt {
 		m.doubt = "" // who took over has looked, and continues
 	}
 	if err := f.apply(e); err != nil {
@@ -225,9 +227,28 @@ func (f *follower) entry(s streamed) error {
 	m.left = time.Time{}
 	if e.flags&leaves != 0 && !m.loading {
 		m.left = time.Now()
+		f.wake()
 	}
 	return nil
 }
+
+// newTerm notes the term of a leader and tells whether it is new here. Sequence
+// numbers alone don't say so: Redis may have gone back to an old copy, and
+// then they are given a second time. REQUIRES: f.mu held.
+func (f *follower) newTerm(nonce uint64) bool {
+	m := &f.mu
+	if n := len(m.terms); n > 0 && m.terms[n-1] == nonce || slices.Contains(m.terms, nonce) {
+		return false
+	}
+	if len(m.terms) == maxTerms {
+		m.terms = slices.Delete(m.terms, 0, maxTerms/2)
+	}
+	m.terms = append(m.terms, nonce)
+	return true
+}
+
+// maxTerms bounds the terms that are remembered.
+const maxTerms = 256
 
 // enter begins to follow at a keyframe. What the guard has stays if it is of
 // the same history and nothing in between is missing. REQUIRES: f.mu held.

@@ -223,6 +223,9 @@ func (f *follower) wrote(e *entry, seq uint64, blob []byte) streamEnd {
 	if e.flags&keyframe != 0 {
 		f.announce(e.announced)
 	}
+	if e.flags&takesOver != 0 {
+		f.newTerm(e.nonce)
+	}
 	f.keep(e, streamed{seq, blob})
 	return m.streamEnd
 }

@@ -3,7 +3,6 @@ package cdc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -130,7 +129,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 	if lsn < q.before {
 		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
 		f.review()
-		return false, false, fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
+		return false, false, errSetBack(lsn)
 	}
 	return true, f.l.guard.Probe(lsn, q.asked), nil
 }

@@ -32,14 +32,29 @@ func (f *follower) awaitVacancy(ctx context.Context) bool {
 			return ctx.Err() == nil
 		}
 		f.l.setState("the slot is held by another process", nil)
-		pause := vacancyPause
-		f.mu.Lock()
-		if time.Since(f.mu.left) < eagerFor {
-			pause = eagerPause
-		}
-		f.mu.Unlock()
-		if !wait(ctx, pause) {
+		if !f.pauseForVacancy(ctx) {
 			return false
+		}
+	}
+}
+
+// pauseForVacancy waits until the next look, and tells whether ctx goes on.
+func (f *follower) pauseForVacancy(ctx context.Context) bool {
+	timer := time.NewTimer(vacancyPause)
+	defer timer.Stop()
+	for {
+		f.mu.Lock()
+		left, changed := f.mu.left, f.mu.changed
+		f.mu.Unlock()
+		if time.Since(left) < eagerFor {
+			return wait(ctx, eagerPause)
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-changed:
 		}
 	}
 }

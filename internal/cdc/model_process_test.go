@@ -299,7 +299,9 @@ func (p *modelProcess) answer(t *rapid.T) {
 	switch {
 	case q.incarnation != p.w.primary.incarnation:
 	case p.leading:
-		p.guard.Probe(q.lsn, q.asked)
+		if _, err := p.session.answered(q.question, q.lsn); err != nil {
+			p.end(err)
+		}
 	default:
 		_, _, _ = p.l.follower.answered(q.question, q.lsn)
 	}

@@ -521,7 +521,7 @@ func (w *modelWorld) mend(t *rapid.T) {
 			time.Sleep(heartbeatEvery) // a stream that was cut has no keyframe until then
 		}
 		for _, p := range w.processes {
-			for n := 0; n < 200 && p.leading && (p.wire.sent < w.primary.end || len(p.wire.queue) > 0); n++ {
+			for n := 0; n < 100 && p.leading && (p.guard.Applied() < w.primary.end || len(p.wire.queue) > 0); n++ {
 				w.try(t, p.deliver)
 				w.check(t)
 			}
@@ -546,7 +546,7 @@ func (w *modelWorld) mend(t *rapid.T) {
 // fresh.
 func (w *modelWorld) agree() bool {
 	for _, p := range w.processes {
-		if p.guard.Epoch() != w.processes[0].guard.Epoch() || p.guard.Watermark() < w.primary.end || p.proof() == 0 {
+		if p.guard.Epoch() != w.processes[0].guard.Epoch() || p.guard.Watermark() < w.primary.end || w.now()-p.guard.Proven() > coherence.Nanos(time.Second) {
 			return false
 		}
 	}

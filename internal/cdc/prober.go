@@ -127,13 +127,17 @@ func (s *session) prove(ctx context.Context) error {
 // probe asks once.
 func (s *session) probe(ctx context.Context, side *side, stuck *standstill) error {
 	waiters := s.l.flush.take() // R6: before the question is asked
-	asked := s.l.cfg.Now()
+	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
 	lsn, err := flushPosition(ctx, side)
 	answer(waiters, flushAnswer{lsn, err})
 	if err != nil {
 		return err
 	}
-	if s.l.guard.Probe(lsn, asked) {
+	reached, err := s.answered(q, lsn)
+	if err != nil {
+		return err
+	}
+	if reached {
 		stuck.over()
 		return nil
 	}
@@ -143,6 +147,21 @@ func (s *session) probe(ctx context.Context, side *side, stuck *standstill) erro
 		return nudge(ctx, side)
 	}
 	return nil
+}
+
+// answered takes the primary's answer, and tells whether all up to it has been
+// applied. A server that was set back may be noticed here first: the
+// replication connection can hang on the old one for a while.
+func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
+	if lsn < q.before {
+		return false, &doubt{"behind", errSetBack(lsn)}
+	}
+	return s.l.guard.Probe(lsn, q.asked), nil
+}
+
+// errSetBack says that the server's log ends before what was applied.
+func errSetBack(lsn coherence.LSN) error {
+	return fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
 }
 
 func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {
