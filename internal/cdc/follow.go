@@ -44,6 +44,7 @@ type follower struct {
 		term      int  // counts changes of proving and of the server
 		changed   chan struct{}
 		said      string
+		foreign   string // the cluster of a stream that isn't this one's, once it has been logged
 		segments  []segment
 		entryKept int
 		bytesKept int64
@@ -286,6 +287,11 @@ func (f *follower) announce(a *announcement) {
 		m.term++
 	}
 	m.announced = a
+	if own := f.l.system(); a.server.system != own && a.server.system != m.foreign {
+		m.foreign = a.server.system
+		f.l.log.Error("the relay is that of another database cluster, and nothing in it counts here: if both are in use, give each a redis.namespace of its own",
+			"system", a.server.system, "here", own, "slot", f.l.cfg.Slot)
+	}
 	m.mapping = newMapping(a.tables, f.l.guard.Tables())
 }
 

@@ -76,6 +76,13 @@ func (l *Listener) noteSession(s *session) {
 	st.State, st.Connected = following, true
 }
 
+// system is the identifier of the database cluster that was reached last.
+func (l *Listener) system() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.status.System
+}
+
 // trouble notes an error beside the stream, which goes on, and logs it unless
 // it is the one that was noted last.
 func (l *Listener) trouble(what string, err error) {

@@ -1,0 +1,169 @@
+package cdc
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/testbed"
+)
+
+// logbook is where a listener's log goes.
+type logbook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logbook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+// count is in how many lines the words are.
+func (b *logbook) count(words string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := 0
+	for line := range strings.Lines(b.text.String()) {
+		if strings.Contains(line, words) {
+			n++
+		}
+	}
+	return n
+}
+
+func (b *logbook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+// TestTwoClustersWithOneStream: two clusters whose databases, slots and
+// namespaces have the same names write one stream. Neither believes the
+// other's positions, each says once what is wrong, and one that is left alone
+// goes on.
+func TestTwoClustersWithOneStream(t *testing.T) {
+	near, far := testbed.NewPostgres(t, nil), testbed.NewPostgres(t, nil)
+	f := newFleet(t, near.URL("postgres"), testbed.SharedRedis(t))
+	g := newFleet(t, far.URL("postgres"), testbed.SharedRedis(t))
+	g.cfg.Relay = f.cfg.Relay
+	// A position tells where it comes from.
+	for range 20 {
+		g.exec("SELECT pg_logical_emit_message(false, 'x', 'y'), pg_switch_wal()")
+	}
+	boundary := g.position()
+	var logs [2]logbook
+	join := func(i int, f *fleet) *rig {
+		return f.join(func(c *Config) {
+			c.Relay.Client, c.Logger = relayClient(t, testbed.SharedRedis(t)), logs[i].logger()
+		})
+	}
+	a := join(0, f)
+	f.ready(a)
+	b := join(1, g)
+
+	believed := 0
+	check := func(r *rig, own func(coherence.LSN) bool) {
+		epoch, proven := r.guard.Epoch(), r.guard.Proven()
+		at := r.guard.Applied()
+		if proven == 0 || r.guard.Proven() == 0 || r.guard.Epoch() != epoch {
+			return
+		}
+		if believed++; !own(at) {
+			t.Errorf("proven fresh at %s, which is the other cluster's", at)
+		}
+	}
+	const foreign = "the relay is that of another database cluster"
+	n := 0
+	eventually(t, "both have led several times and have said what is wrong", func() bool {
+		if n++; n%20 == 0 {
+			f.exec(fmt.Sprintf("INSERT INTO listings VALUES (%d, 'near', 1, NULL)", n))
+			g.exec(fmt.Sprintf("INSERT INTO listings VALUES (%d, 'far', 1, NULL)", n))
+		}
+		check(a, func(at coherence.LSN) bool { return at < boundary })
+		check(b, func(at coherence.LSN) bool { return at >= boundary })
+		return len(a.epochs()) > 4 && len(b.epochs()) > 4 && logs[0].count(foreign) > 0 && logs[1].count(foreign) > 0
+	})
+	testbed.Measured(t, "%d proofs looked at while two clusters wrote one stream: none of the other's", believed)
+	if believed == 0 {
+		t.Error("neither was ever proven fresh, so nothing was shown")
+	}
+	for i := range logs {
+		if n := logs[i].count(foreign); n != 1 {
+			t.Errorf("said %d times what is wrong, want once", n)
+		}
+	}
+	if err := b.stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.role(a, roleLeader)
+	f.ready(a)
+	page := a.cache("near")
+	f.exec("INSERT INTO listings VALUES (-1, 'near', 1, NULL)")
+	f.agree(a)
+	if page.handle.Live() {
+		t.Error("the page outlived a change")
+	}
+}
+
+// TestServerSetBackUnderAFollower: a follower whose primary turns out to be an
+// older copy of itself notices that the log ends before what it has applied.
+// It proves nothing any more and says why, though everything that the copy has
+// flushed is long applied.
+func TestServerSetBackUnderAFollower(t *testing.T) {
+	p, older := testbed.NewPostgres(t, nil), testbed.NewPostgres(t, nil)
+	f := newFleet(t, p.URL("postgres"), testbed.SharedRedis(t))
+	if _, err := Setup(t.Context(), f.cfg, false); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []*testbed.Postgres{p, older} {
+		if err := server.Stop("fast"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conf := filepath.Join(older.Dir(), "postgresql.conf") // with its own port
+	settings, err := os.ReadFile(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copyFiles(t, p.Dir(), older.Dir())
+	if err := os.WriteFile(conf, settings, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, server := range []*testbed.Postgres{p, older} {
+		if err := server.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.client = newClient(t, p.URL("postgres"))
+	own := func(c *Config) { c.Relay.Client = relayClient(t, testbed.SharedRedis(t)) }
+	leader := f.join(own)
+	f.ready(leader)
+	f.role(leader, roleLeader)
+	board := &switchboard{t: t, target: p.URL("postgres")}
+	through := board.url()
+	var log logbook
+	follower := f.join(own, func(c *Config) { c.URL, c.Logger = through, log.logger() })
+	f.ready(follower)
+	for range 20 { // more than a server writes by itself at its start
+		f.exec("INSERT INTO listings SELECT g, repeat('x', 200), 1 FROM generate_series(1, 1000) g", "DELETE FROM listings")
+	}
+	f.agree(leader, follower)
+	page, epoch := follower.cache("Abuja"), follower.guard.Epoch().String()
+
+	board.lead(older.URL("postgres"))
+	const why = "it was set back"
+	eventually(t, "the follower notices", func() bool { return log.count(why) > 0 })
+	eventually(t, "a new epoch on it", func() bool { return slices.Contains(follower.epochs(), "behind") })
+	if page.handle.Live() {
+		t.Error("the page outlived the state that it was made from")
+	}
+	board.lead(p.URL("postgres"))
+	f.newEpoch(leader, epoch, leader, follower)
+	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 1, NULL)")
+	f.agree(leader, follower)
+}
