@@ -67,8 +67,9 @@ func (x *exchange) covered() bool {
 
 // tellPosition adds the position of a write to the head of its response. The
 // commit had returned before the origin answered, so the position asked for
-// now is at or after it. Without an answer the client gets none: the response
-// itself is worth more.
+// now is at or after it. Without an answer the client gets a position of no
+// epoch, which nothing covers: it reads strictly until its next write. To tell
+// it nothing would leave it with an older one.
 func (x *exchange) tellPosition(head []byte) []byte {
 	if safe(x.Method) || x.p.opt.Position == nil {
 		return head
@@ -77,7 +78,7 @@ func (x *exchange) tellPosition(head []byte) []byte {
 	defer cancel()
 	at, err := x.p.opt.Position(ctx)
 	if err != nil {
-		return head
+		at = Position{}
 	}
 	return appendField(head, positionField, at.String())
 }
