@@ -151,8 +151,8 @@ func (c *oracleClient) readCity() {
 }
 
 // write changes a listing through the proxy, and keeps the position that it
-// tells. Without one the write is not covered: the proxy may have no way to
-// the database.
+// tells. One of no epoch covers the write like any other, but says nothing
+// about where it ends.
 func (c *oracleClient) write() {
 	id, next := c.o.intend(c.owner, c.rnd)
 	if next.number == 0 {
@@ -171,17 +171,16 @@ func (c *oracleClient) write() {
 	c.written = id
 	c.latest.Store(int64(id))
 	position, err := proxycache.ParsePosition(string(c.rsp.Header.Peek("Walpurge-Position")))
-	if err == nil {
+	if err != nil {
+		c.failed("no position after a write: %v", err)
+	}
+	c.tokens = positions{position} // it covers all that was carried before
+	c.board.put(c.owner, position)
+	if position.LSN != 0 {
 		lsn = uint64(position.LSN)
-		c.tokens = positions{position} // it is after all that was carried before
-		c.board.put(c.owner, position)
-	} else {
-		c.untold.Add(1)
 	}
 	c.o.committed(id, at, lsn)
-	if err == nil {
-		c.cover(id, next.number)
-	}
+	c.cover(id, next.number)
 }
 
 // cover notes that what the client carries covers that version.
@@ -195,7 +194,7 @@ func (c *oracleClient) cover(id, version int) {
 // meet takes over the position of another carrier now and then.
 func (c *oracleClient) meet() {
 	if c.rnd.IntN(10) == 0 {
-		if p := c.board.any(c.rnd); p.Epoch != 0 {
+		if p := c.board.any(c.rnd); p.LSN != 0 {
 			c.tokens = c.tokens.with(p)
 		}
 	}

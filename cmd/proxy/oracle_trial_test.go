@@ -95,7 +95,6 @@ type trial struct {
 	carriedOps history // of the carriers
 
 	responses, hits, strictHits, carriedHits, changes atomic.Int64
-	untold                                            atomic.Int64 // writes whose position no proxy could tell
 	violations, failures, excused                     atomic.Int64
 }
 

@@ -43,7 +43,8 @@ func TestReadYourWrites(t *testing.T) {
 		t.Errorf("%q %s", p.header.Get("Cache-Status"), p.body)
 	}
 	r.caughtUp()
-	r.warm("/api/listings/1")
+	const list = "/api/listings?city=Lagos"
+	r.warm("/api/listings/1", list)
 	if p := r.get("/api/listings/1", "Walpurge-Position", token); !p.hit() {
 		t.Errorf("a position that is covered is no reason to miss: %q", p.header.Get("Cache-Status"))
 	}
@@ -65,5 +66,25 @@ func TestReadYourWrites(t *testing.T) {
 			t.Errorf("with %q: %q %s", token, p.header.Get("Cache-Status"), p.body)
 		}
 	}
+
+	// A write whose position can't be told covers itself all the same.
+	if token = patch("third"); token != "0000000000000000.0/0" {
+		t.Errorf("position %q", token)
+	}
+	if p := r.get(list); !p.hit() || !strings.Contains(p.body, `"first"`) {
+		t.Fatalf("without a position: %q %s", p.header.Get("Cache-Status"), p.body)
+	}
+	if p := r.get(list, "Walpurge-Position", token); p.hit() || !strings.Contains(p.body, `"third"`) {
+		t.Errorf("with %q: %q %s", token, p.header.Get("Cache-Status"), p.body)
+	}
 	cable.flow()
+	r.caughtUp()
+	r.warm(list)
+	r.eventually("a hit again", func() bool {
+		p := r.get(list, "Walpurge-Position", token)
+		if !strings.Contains(p.body, `"third"`) {
+			t.Fatalf("with %q: %q %s", token, p.header.Get("Cache-Status"), p.body)
+		}
+		return p.hit()
+	})
 }

@@ -129,8 +129,9 @@ func (d demand) served(f *flight) bool {
 
 // tellPosition adds the position of a write to the head of its response. The
 // commit had returned before the origin answered, so the position asked for
-// now is at or after it. Without an answer the client gets one of no epoch,
-// with which it reads strictly.
+// now is at or after it. Without an answer the client gets a position of no
+// epoch, which nothing covers: it reads strictly until its next write. To tell
+// it nothing would leave it with an older one.
 func (x *exchange) tellPosition(head []byte) []byte {
 	s := &x.p.positions
 	if safe(x.Method) || x.p.opt.Position == nil {
