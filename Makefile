@@ -67,8 +67,8 @@ servers:
 	@scripts/install.sh servers
 
 test-programs:
-	@echo 'test: looking for PostgreSQL, Redis, a browser, promtool and a C compiler, installing what is missing'
-	@scripts/install.sh servers browser prometheus compiler
+	@echo 'test: looking for PostgreSQL, Redis, a browser, promtool, other caches and a C compiler, installing what is missing'
+	@scripts/install.sh servers browser prometheus caches compiler
 
 peers:
 	@echo 'bench: looking for the servers to compare with, installing what is missing'

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the programs that the demo, the tests and the benchmarks need and that this machine lacks:
 #
-#   scripts/install.sh GROUP...      groups: servers, browser, prometheus, peers, compiler
+#   scripts/install.sh GROUP...      groups: servers, browser, prometheus, caches, peers, compiler
 #
 # It works by apt-get, as root or through sudo. It asks nobody anything, and uses no network when nothing is missing.
 #
@@ -68,6 +68,11 @@ find_missing() {
         [[ -e /usr/include/stdlib.h ]] || missing+=(libc6-dev)
         need make make
         ;;
+      caches)
+        need nginx-light nginx
+        need varnish varnishd
+        need haproxy haproxy
+        ;;
       peers)
         need nginx-light nginx
         need varnish varnishd
@@ -78,7 +83,7 @@ find_missing() {
         compgen -G '/usr/lib/postgresql/*/bin/pg_recvlogical' >/dev/null || need postgresql-client pg_recvlogical
         ;;
       *)
-        fail "no group $group: choose from servers, browser, prometheus, peers, compiler"
+        fail "no group $group: choose from servers, browser, prometheus, caches, peers, compiler"
         ;;
     esac
   done
@@ -147,7 +152,7 @@ install_missing() {
 }
 
 main() {
-  if (($# == 0)); then fail 'name one or more of servers, browser, prometheus, peers, compiler'; fi
+  if (($# == 0)); then fail 'name one or more of servers, browser, prometheus, caches, peers, compiler'; fi
   find_missing "$@"
   if ((${#missing[@]} == 0)); then return; fi
   any apt-get || fail "there is no apt-get here: install ${missing[*]}, or what they are called on this system, and run the command again"

@@ -42,8 +42,10 @@ type entry struct {
 
 	forms forms // as clients get it
 
-	part     *part    // of a 206: where in the representation the body lies
-	targeted []string // Walpurge-Cache-Control, which isn't part of the head
+	groups   []string        // without dependencies: its groups, with their origin
+	asked    coherence.Nanos // then, when its request was sent
+	part     *part           // of a 206: where in the representation the body lies
+	targeted []string        // Walpurge-Cache-Control, which isn't part of the head
 	etag     string
 	modified string // Last-Modified
 

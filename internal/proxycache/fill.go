@@ -54,6 +54,7 @@ func (f *flight) ask() (*http.Response, *answer) {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.content)), int64(len(f.content))
 	}
 	sent := time.Now()
+	f.entry.asked = p.opt.Now()
 	f.queued.Store(true)
 	resp, err := p.upstream.fill(req, f.interim, func() {
 		f.queued.Store(false)
@@ -188,6 +189,9 @@ func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e := f.entry
 	e.status = a.status
 	e.judged(v, a.header)
+	if !e.guarded {
+		e.groups = groupsOf(f.primary, a.header["Cache-Groups"])
+	}
 	f.searched(a.header)
 	e.key = f.stored()
 	if len(names) > 0 {
@@ -338,7 +342,7 @@ func (f *flight) keep() Reason {
 	case f.alias != "":
 		p.memory.cache.Invalidate(f.primary)
 	}
-	if p.redis != nil && e.targeted == nil && f.alias == "" { // it has no room for what the head doesn't say
+	if p.redis != nil && e.targeted == nil && f.alias == "" && e.groups == nil { // it has no room for what the head doesn't say
 		p.redis.write(f.primary, e, p.opt.Now())
 	}
 	return NoReason

@@ -223,11 +223,14 @@ var responseHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Prox
 // connectionFields takes the hop-by-hop fields out of a response's header and
 // those that Connection names.
 func connectionFields(h http.Header) {
-	for _, v := range h["Connection"] {
-		for _, name := range listed(v) {
-			delete(h, name)
+	for _, field := range []string{"Connection", namedField} {
+		for _, v := range h[field] {
+			for _, name := range listed(v) {
+				delete(h, name)
+			}
 		}
 	}
+	delete(h, namedField)
 	for _, name := range responseHop {
 		delete(h, name)
 	}

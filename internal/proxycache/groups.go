@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/dunglas/httpsfv"
-
 	"walpurge/internal/coherence"
 )
 
@@ -17,23 +15,9 @@ const maxGroups = 128
 // list of strings (RFC 9875 section 2). Logical messages in the log touch
 // them. A field that can't be read declares none.
 func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
-	values := h["Cache-Groups"]
-	if len(values) == 0 {
-		return nil
-	}
-	list, err := httpsfv.UnmarshalList(values)
-	if err != nil {
-		return nil
-	}
 	var deps []coherence.Dependency
-	for _, member := range list[:min(len(list), maxGroups)] {
-		item, ok := member.(httpsfv.Item)
-		if !ok {
-			continue
-		}
-		if name, ok := item.Value.(string); ok {
-			deps = append(deps, g.Group(name))
-		}
+	for _, name := range groupNames(h["Cache-Groups"]) {
+		deps = append(deps, g.Group(name))
 	}
 	return deps
 }

@@ -259,7 +259,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 		x.p.memory.removeEntry(e)
 		return false
 	}
-	if now >= e.fresh || x.wish != (wish{}) || x.authorized || x.Has(http1.Of(http1.WalpurgePosition)) {
+	if now >= e.fresh || x.wish != (wish{}) || x.authorized || x.demand.strict || x.demand.lsn != 0 {
 		return false
 	}
 	x.refresh(e, key)

@@ -13,6 +13,7 @@ func (x *exchange) invalidateAfter(status int, h http.Header) {
 		return
 	}
 	x.p.invalidate(x.key)
+	x.endGroups(h)
 	for _, name := range []string{"Location", "Content-Location"} {
 		for _, v := range h[name] {
 			if key, ok := x.keyOf(v); ok && key != x.key {

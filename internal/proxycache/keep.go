@@ -66,7 +66,7 @@ func (k *keeper) begin(a *answer, length int64) {
 	connectionFields(stored.header)
 	v := judge(q, stored)
 	k.names = varyNames(stored.header)
-	if !v.store || v.lifetime <= 0 || q.part && len(k.names) > 0 {
+	if !v.store || v.lifetime <= 0 || q.part && len(k.names) > 0 || len(groupNames(stored.header["Cache-Groups"])) > 0 {
 		return
 	}
 	targeted := stored.header[ownTarget]

@@ -16,6 +16,8 @@ type memory struct {
 	cache *otter.Cache[string, *entry]
 	guard *coherence.Guard
 	now   func() coherence.Nanos
+
+	groups groupIndex // of entries without dependencies
 }
 
 func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, log *slog.Logger) (*memory, error) {
@@ -36,6 +38,9 @@ func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, l
 func (m *memory) deleted(ev otter.DeletionEvent[string, *entry]) {
 	if ev.Value.guarded {
 		m.guard.Close(&ev.Value.handle)
+	}
+	if len(ev.Value.groups) > 0 {
+		m.groups.remove(ev.Value)
 	}
 }
 
@@ -58,9 +63,16 @@ func (m *memory) peek(key string) *entry {
 // touched between the admission and now is taken out again: the listener that
 // marked it dead may have looked for it before it was there (R3).
 func (m *memory) put(e *entry) bool {
+	if len(e.groups) > 0 && !m.groups.add(e, e.asked) {
+		return false
+	}
 	m.cache.Set(e.key, e)
 	if e.guarded && !e.handle.Live() {
 		m.removeEntry(e) // also what may be shown after a change: it was never shown before
+		return false
+	}
+	if len(e.groups) > 0 && !m.groups.holds(e) { // ended between the two
+		m.removeEntry(e)
 		return false
 	}
 	return true

@@ -48,6 +48,9 @@ func newUpstream(origin *url.URL, headerTimeout time.Duration, concurrency int, 
 	if concurrency > 0 {
 		u.slots = make(chan struct{}, concurrency)
 	}
+	if origin.Scheme == "http" {
+		t.DialContext = naming(t.DialContext)
+	}
 	if origin.Scheme == "https" {
 		u.upgrades = t.Clone()
 		u.upgrades.ForceAttemptHTTP2 = false

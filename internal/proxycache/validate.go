@@ -64,6 +64,10 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 		delete(merged, name)
 	}
 	names := varyNames(merged)
+	if len(groupNames(merged["Cache-Groups"])) > 0 { // only a fill enters groups
+		x.p.forget(e)
+		return nil
+	}
 	if !v.store || len(names) > 0 && string(appendVariant([]byte(x.key), names, x.Request)) != e.key || len(names) == 0 && e.key != x.key {
 		x.p.forget(e)
 		return nil

@@ -1,0 +1,151 @@
+package proxycache
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+
+	"walpurge/internal/coherence"
+)
+
+func TestRFC9875GroupsEndByUnsafeRequests(t *testing.T) {
+	for name, c := range map[string]struct {
+		groups, ends string
+		method       string
+		status       int
+		host         string
+		ended        bool
+	}{
+		"named":            {`"a", "b"`, `"b"`, "POST", 200, "", true},
+		"another":          {`"a"`, `"b"`, "POST", 200, "", false},
+		"letter case":      {`"a"`, `"A"`, "POST", 200, "", false},
+		"several":          {`"b"`, `"a", "b"`, "DELETE", 204, "", true},
+		"redirect":         {`"a"`, `"a"`, "PUT", 303, "", true},
+		"failed":           {`"a"`, `"a"`, "POST", 500, "", false},
+		"safe":             {`"a"`, `"a"`, "GET", 200, "", false},
+		"no list":          {`"a"`, `"a`, "POST", 200, "", false},
+		"another origin":   {`"a"`, `"a"`, "POST", 200, "elsewhere.test", false},
+		"tokens are none":  {`a`, `a`, "POST", 200, "", false},
+		"with a parameter": {`"a";x=1`, `"a"`, "POST", 200, "", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, plainHTTP)
+			r.say("old", "Cache-Control: max-age=60", "Cache-Groups: "+c.groups, "Vary: X-Foo")
+			r.get("/a", "X-Foo: 1")
+			r.get("/a", "X-Foo: 2")
+			r.counted(c.status, "Cache-Group-Invalidation: "+c.ends)
+			var fields []string
+			if c.host != "" {
+				fields = append(fields, "Host: "+c.host)
+			}
+			r.do(c.method, "/b", nil, fields...)
+			r.say("new", "Cache-Control: max-age=60", "Vary: X-Foo")
+			for _, foo := range []string{"1", "2"} {
+				if got := r.get("/a", "X-Foo: "+foo); (got.body == "new") != c.ended {
+					t.Error(got.body)
+				}
+			}
+		})
+	}
+}
+
+// No cascade: what shares another group with an ended response stays.
+func TestRFC9875GroupsDoNotCascade(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.say("one", "Cache-Control: max-age=60", `Cache-Groups: "a", "b"`)
+	r.get("/1")
+	r.say("two", "Cache-Control: max-age=60", `Cache-Groups: "b"`)
+	r.get("/2")
+	r.say("", `Cache-Group-Invalidation: "a"`)
+	r.do("POST", "/x", nil)
+	r.want(r.get("/2"), "two", "walpurge; hit")
+	r.say("new", "Cache-Control: max-age=60")
+	r.want(r.get("/1"), "new", "walpurge; fwd")
+}
+
+func TestRFC9875AFillThatBeganBeforeIsNotKept(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	g := newGate()
+	r.answer(func(w http.ResponseWriter, req *http.Request) {
+		if req.Method == http.MethodPost {
+			w.Header().Set("Cache-Group-Invalidation", `"a"`)
+			return
+		}
+		g.pass()
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Cache-Groups", `"a"`)
+		_, _ = io.WriteString(w, "old")
+	})
+	got := make(chan reply, 1)
+	go func() {
+		rep, err := r.try("GET", "/1", nil)
+		if err != nil {
+			t.Error(err)
+		}
+		got <- rep
+	}()
+	r.eventually("the fill has begun", func() bool { return g.arrived.Load() == 1 })
+	r.do("POST", "/x", nil)
+	close(g.open)
+	if rep := <-got; rep.body != "old" {
+		t.Fatal(rep.body)
+	}
+	r.say("new", "Cache-Control: max-age=60")
+	r.want(r.get("/1"), "new", "walpurge; fwd")
+}
+
+func TestRFC9875GroupsLeaveWithTheirResponses(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	for i := range 20 {
+		r.say("x", "Cache-Control: max-age=60", fmt.Sprintf(`Cache-Groups: "g%d", "all"`, i))
+		r.get(fmt.Sprint("/", i))
+	}
+	r.say("")
+	for i := range 20 {
+		r.do("POST", fmt.Sprint("/", i), nil)
+	}
+	index := &r.proxy.memory.groups
+	index.mu.Lock()
+	defer index.mu.Unlock()
+	if len(index.members) != 0 {
+		t.Errorf("%d groups are left", len(index.members))
+	}
+}
+
+func TestRFC9875EndedGroupsAreRememberedInBounds(t *testing.T) {
+	var index groupIndex
+	e := &entry{groups: []string{"g0"}}
+	for i := range maxEnded + 10 {
+		index.end(fmt.Sprint("g", i), coherence.Nanos(i))
+	}
+	if len(index.ended) > maxEnded {
+		t.Error(len(index.ended))
+	}
+	if index.add(e, 0) {
+		t.Error("g0 was ended, if long ago, and a response from before is kept")
+	}
+	if !index.add(e, maxEnded+1) || !index.holds(e) {
+		t.Error("a response from after is not kept")
+	}
+}
+
+// toldPurger is a purger that remembers.
+type toldPurger struct{ groups []string }
+
+func (p *toldPurger) Purge(_ context.Context, groups []string) (coherence.LSN, error) {
+	p.groups = append(p.groups, groups...)
+	return 1, nil
+}
+
+func TestRFC9875EndedGroupsAreToldToTheLog(t *testing.T) {
+	p := &toldPurger{}
+	r := newRig(t, func(_ *rig, o *Options) { o.Purger = p })
+	r.say("", `Cache-Group-Invalidation: "a", "b"`)
+	r.do("POST", "/x", nil)
+	if !slices.Equal(p.groups, []string{"a", "b"}) {
+		t.Error(p.groups)
+	}
+}
