@@ -67,6 +67,8 @@ var required = map[string][]string{
 	"the configuration":      {"origin"},
 	"postgres":               {"url"},
 	"redis":                  {"url"},
+	"access_log":             {"file"},
+	"tracing":                {"url"},
 	"a route":                {"path"},
 	"an entry of depends_on": {"table"},
 }

@@ -30,6 +30,7 @@ const (
 	body                 // for more of a body
 	writing              // for the client to take what was written
 	active               // for the handler
+	fresh                // for the first request
 )
 
 // conn is one client connection.
@@ -63,7 +64,7 @@ func newConn(s *Server, c net.Conn) *conn {
 	cn := &conn{server: s, net: c, remote: c.RemoteAddr()}
 	cn.ex.c = cn
 	cn.body.conn = cn
-	cn.enter(idle)
+	cn.enter(fresh)
 	return cn
 }
 
