@@ -29,10 +29,18 @@ type exchange struct {
 	head       bool
 }
 
-// serve answers one request. It is a decision table: the first line that
-// fits counts.
+// serve answers one request and notes it down.
 func (p *Proxy) serve(ex *http1.Exchange) {
 	now := p.opt.Now()
+	p.answer(ex, now)
+	if p.opt.Access != nil {
+		p.opt.Access.note(ex, p.opt.Now()-now)
+	}
+}
+
+// answer answers one request. It is a decision table: the first line that
+// fits counts.
+func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	if p.fastHit(ex, now) {
 		return
 	}
@@ -316,6 +324,7 @@ func (x *exchange) problem(status int, o outcome, cs cacheStatus, sentence strin
 func (x *exchange) done(o outcome, reason Reason) {
 	took := x.p.opt.Now() - x.start
 	x.route.counters[o].count(took)
+	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)
 	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
 		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))
 	}

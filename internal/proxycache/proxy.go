@@ -62,6 +62,8 @@ type Options struct {
 	// read. nil: clients are told no position.
 	Position func(ctx context.Context) (Position, error)
 
+	Access *AccessLog // nil: none; Close closes it
+
 	Purger     Purger // nil: purges are refused
 	AdminToken string // bearer token for what changes state; empty: none is asked for
 
@@ -125,6 +127,9 @@ func New(o Options) (*Proxy, error) {
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
 	}
 	p.metrics.watch(p)
+	if o.Access != nil {
+		p.metrics.registry.MustRegister(o.Access.dropped)
+	}
 	p.audit = newAuditor(p)
 	p.dashboard = newDashboard(p)
 	return p, nil
@@ -223,6 +228,9 @@ func (p *Proxy) Close(ctx context.Context) error {
 	}
 	p.upstream.close()
 	p.memory.close()
+	if p.opt.Access != nil {
+		p.opt.Access.Close()
+	}
 	return err
 }
 

@@ -13,8 +13,13 @@ type Exchange struct {
 	*Request
 	Body *Body // nil if the request has none
 
+	// Note is the handler's own, for whoever looks at the exchange at its end.
+	Note struct{ Route, Outcome, Reason string }
+
 	c       *conn
-	head    bool // a HEAD request
+	status  int   // of the response, 0 before
+	sent    int64 // bytes of the body
+	head    bool  // a HEAD request
 	closing bool // the connection ends with this exchange
 	started bool // guarded by conn.wmu where the body may be read elsewhere
 	ended   bool
@@ -33,8 +38,13 @@ var (
 	errShort   = errors.New("send response: shorter than announced")
 )
 
-// RemoteAddr is the client's address.
-func (ex *Exchange) RemoteAddr() net.Addr { return ex.c.remote }
+// RemoteAddr is the client's address; nil of an exchange that nobody has begun.
+func (ex *Exchange) RemoteAddr() net.Addr {
+	if ex.c == nil {
+		return nil
+	}
+	return ex.c.remote
+}
 
 // CloseAfter ends the connection after this response.
 func (ex *Exchange) CloseAfter() { ex.closing = true }
@@ -54,10 +64,12 @@ func (ex *Exchange) Send(head, body []byte) error {
 	c := ex.c
 	ex.begin()
 	ex.ended = true
+	ex.status = statusOf(head[len(c.out):])
 	c.out = ex.endHead(head)
 	if ex.head {
 		body = nil
 	}
+	ex.sent = int64(len(body))
 	var err error
 	switch {
 	case len(body) > copyBelow:
@@ -125,6 +137,21 @@ func (ex *Exchange) Interim(head []byte) error {
 	return err
 }
 
+// Status is that of the response, 0 before there is one.
+func (ex *Exchange) Status() int { return ex.status }
+
+// Sent is how many bytes of a body have been sent.
+func (ex *Exchange) Sent() int64 { return ex.sent }
+
+// statusOf reads the status of a head, HTTP/1.1 NNN and more.
+func statusOf(head []byte) int {
+	const at = len("HTTP/1.1 ")
+	if len(head) < at+3 {
+		return 0
+	}
+	return int(head[at]-'0')*100 + int(head[at+1]-'0')*10 + int(head[at+2]-'0')
+}
+
 // Flush sends what pipelined requests before this one were answered. Whoever
 // makes the client wait calls it first.
 func (ex *Exchange) Flush() error { return ex.c.flush() }
@@ -140,7 +167,7 @@ func (ex *Exchange) Start(status int, head []byte, length int64) error {
 	}
 	ex.begin()
 	c := ex.c
-	ex.left = length
+	ex.left, ex.status = length, status
 	switch {
 	case status < 200 || status == 204:
 		ex.silent = true
@@ -182,6 +209,7 @@ func (ex *Exchange) Write(p []byte) (int, error) {
 	if ex.silent || len(p) == 0 {
 		return len(p), nil
 	}
+	ex.sent += int64(len(p))
 	if ex.left >= 0 {
 		if int64(len(p)) > ex.left {
 			return 0, errTooLong
@@ -255,6 +283,7 @@ func (ex *Exchange) Hijack(head []byte) (conn net.Conn, ahead []byte, err error)
 	c := ex.c
 	c.endWatch()
 	ex.begin()
+	ex.status = statusOf(head)
 	c.out = append(append(c.out, head...), '\r', '\n')
 	if err := c.flush(); err != nil {
 		ex.broken = true
