@@ -20,8 +20,8 @@ type Exchange struct {
 	status  int   // of the response, 0 before
 	sent    int64 // bytes of the body
 	head    bool  // a HEAD request
-	closing bool // the connection ends with this exchange
-	started bool // guarded by conn.wmu where the body may be read elsewhere
+	closing bool  // the connection ends with this exchange
+	started bool  // guarded by conn.wmu where the body may be read elsewhere
 	ended   bool
 	broken  bool
 	chunked bool
