@@ -35,6 +35,9 @@ func serve(ctx context.Context, c *command) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
+	rotate := make(chan os.Signal, 1)
+	signal.Notify(rotate, syscall.SIGUSR1, syscall.SIGHUP)
+	defer signal.Stop(rotate)
 	log := logger(c.config, c.stderr)
 	began := time.Now()
 	s := &sidecar{file: c.file, config: c.config, log: log, now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }}
@@ -52,8 +55,8 @@ func serve(ctx context.Context, c *command) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", c.config.Origin.Redacted())
-	return s.run(ctx, reload)
+	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", originText(c.config))
+	return s.run(ctx, reload, rotate)
 }
 
 // sidecar is the running program.
@@ -70,6 +73,8 @@ type sidecar struct {
 	redis     io.Closer
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
+	access    *proxycache.AccessLog // nil: none; the proxy closes it
+	port      net.Listener          // for clients; the proxy closes it
 	adminPort net.Listener
 	admin     *http.Server
 }
@@ -102,6 +107,8 @@ func (s *sidecar) openProxy() error {
 	o := proxycache.Options{
 		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
+		OriginSocket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, JoinTimeout: c.JoinTimeout, HeaderTimeout: c.HeaderTimeout,
+		BodyTimeout: c.BodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
 		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress,
 		OriginWait: c.OriginWait, TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
 		PositionCookie: c.Position.Cookie, PositionSecret: string(c.Position.Secret), PositionLife: c.Position.MaxAge,
@@ -133,7 +140,16 @@ func (s *sidecar) openProxy() error {
 		o.Purger, o.Prove, o.Position = purger{s}, s.prove, s.position
 		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}
+	if a := c.AccessLog; a != nil {
+		if o.Access, err = proxycache.OpenAccessLog(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
+			return config.NewErrors(c.Problem(c.Pos("access_log.file"), "%v; name a file that the proxy may write", err))
+		}
+		s.access = o.Access
+	}
 	if s.proxy, err = proxycache.New(o); err != nil {
+		if s.access != nil {
+			s.access.Close()
+		}
 		return usageError{err}
 	}
 	if s.guard != nil {
@@ -158,12 +174,20 @@ const (
 )
 
 func (s *sidecar) listen(ctx context.Context) error {
-	if err := s.proxy.Listen(s.config.Listen.String()); err != nil {
-		return placeable(s.config, "listen", err)
+	open, err := inherited()
+	if err != nil {
+		return usageError{err}
 	}
-	var err error
-	if s.adminPort, err = new(net.ListenConfig).Listen(ctx, s.config.Admin.Network, s.config.Admin.Address); err != nil {
-		return placeable(s.config, "admin", fmt.Errorf("listen for administrators: %w", err))
+	if s.port, s.adminPort = open[clientPort], open[adminPort]; s.port == nil {
+		if s.port, err = openPort(ctx, s.config.Listen, s.config.ReusePort); err != nil {
+			return placeable(s.config, "listen", fmt.Errorf("listen for clients: %w", err))
+		}
+	}
+	s.proxy.ListenOn(s.port)
+	if s.adminPort == nil {
+		if s.adminPort, err = openPort(ctx, s.config.Admin, s.config.ReusePort); err != nil {
+			return placeable(s.config, "admin", fmt.Errorf("listen for administrators: %w", err))
+		}
 	}
 	s.admin = &http.Server{
 		Handler: s.proxy.Admin(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
@@ -181,7 +205,7 @@ func placeable(c *config.Config, key string, err error) error {
 }
 
 // run serves until ctx ends or a part fails.
-func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
+func (s *sidecar) run(ctx context.Context, reload, rotate <-chan os.Signal) error {
 	g, ctx := errgroup.WithContext(ctx)
 	// The listener outlives the requests: what is still served on the way out is
 	// proven fresh too.
@@ -194,6 +218,7 @@ func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	g.Go(s.proxy.Serve)
 	g.Go(func() error { return s.reloads(ctx, reload) })
+	g.Go(func() error { return s.rotates(ctx, rotate) })
 	g.Go(func() error {
 		if err := s.admin.Serve(s.adminPort); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve administrators: %w", err)
@@ -206,6 +231,9 @@ func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
 		defer stopListening()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
 		defer cancel()
+		if s.config.ReusePort {
+			leavePort(drain, s.port)
+		}
 		err := s.proxy.Close(drain)
 		if err != nil {
 			s.log.Warn("requests were cut off at the end", "error", err)
@@ -309,4 +337,12 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// originText is where the origin is, for the log.
+func originText(c *config.Config) string {
+	if c.OriginSocket != "" {
+		return "unix:" + c.OriginSocket
+	}
+	return c.Origin.Redacted()
 }
