@@ -604,3 +604,24 @@ func (s *script) changeSlot(what string) {
 		}
 	})
 }
+
+func (l *scriptLink) waiting(ctx context.Context) (int, error) {
+	if err := l.travel(ctx); err != nil {
+		return 0, err
+	}
+	return l.p.s.redis.waiting(ctx)
+}
+
+func (l *scriptLink) want(ctx context.Context, life time.Duration) error {
+	if err := l.travel(ctx); err != nil {
+		return err
+	}
+	return l.p.s.redis.want(ctx, life)
+}
+
+func (l *scriptLink) wanted(ctx context.Context) (bool, error) {
+	if err := l.travel(ctx); err != nil {
+		return false, err
+	}
+	return l.p.s.redis.wanted(ctx)
+}

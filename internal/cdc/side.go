@@ -54,7 +54,8 @@ var errShuttingDown = errors.New("the server is shutting down or starting")
 // endsSession tells whether err on a side connection is more than trouble with
 // that connection.
 func endsSession(err error) bool {
-	return errors.Is(err, errOtherServer) || errors.Is(err, errShuttingDown)
+	var doubted *doubt
+	return errors.Is(err, errOtherServer) || errors.Is(err, errShuttingDown) || errors.As(err, &doubted)
 }
 
 // verify asks who answers: behind one name there may be several servers.

@@ -327,8 +327,8 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 		return &wireTable{[]uint32{text, boolean, number}, [][]any{{m.server.system, false, m.server.timeline}}}
 	case query == serverFactsQuery:
 		return &wireTable{
-			[]uint32{number, text, text, text, text, text, boolean, boolean, boolean, number, number, number, number, text},
-			[][]any{{int32(150000), "15.0", "logical", "UTF8", "d", "u", false, true, true, int32(0), int32(10), int32(1000), int32(60000), ""}},
+			[]uint32{number, text, text, text, text, text, boolean, boolean, boolean, number, number, number, number, number, text, boolean},
+			[][]any{{int32(150000), "15.0", "logical", "UTF8", "d", "u", false, true, true, int32(0), int32(10), int32(1000), int32(60000), int32(65536), "", false}},
 		}
 	case query == tableQuery:
 		return &wireTable{[]uint32{oid, text, text, text, boolean, boolean, text, boolean}, [][]any{{uint32(table), "r", "p", "f", false, true, "", false}}}
