@@ -20,6 +20,7 @@ import (
 // Redis is a private Redis or Valkey server. Its methods may be called from any goroutine.
 type Redis struct {
 	program string
+	watches string // the configuration of a sentinel; empty: it is a server
 	args    []string
 	dir     string // lock, log and what Redis saves
 	lock    *os.File
@@ -33,6 +34,10 @@ type Redis struct {
 // StartRedis starts a server on a free port of 127.0.0.1 with dir, which it creates, as its working directory. Nothing
 // is saved to disk unless args, which are redis-server's, say so. dir is treated as by StartPostgres.
 func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error) {
+	return startRedis(ctx, dir, "", args)
+}
+
+func startRedis(ctx context.Context, dir, watches string, args []string) (*Redis, error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
 	program, err := redisProgram()
@@ -42,7 +47,7 @@ func StartRedis(ctx context.Context, dir string, args ...string) (*Redis, error)
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	r := &Redis{program: program, args: args, dir: dir}
+	r := &Redis{program: program, watches: watches, args: args, dir: dir}
 	if r.lock, err = claim(dir); err != nil {
 		return nil, fmt.Errorf("prepare %s: %w", dir, err)
 	}
@@ -92,10 +97,10 @@ func (r *Redis) Start(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	cmd := exec.Command(r.program, append([]string{
-		"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir,
-		"--save", "", "--appendonly", "no", "--daemonize", "no",
-	}, r.args...)...)
+	cmd, err := r.command()
+	if err != nil {
+		return fmt.Errorf("start Redis: %w", err)
+	}
 	cmd.Dir = r.dir
 	cmd.Stdout, cmd.Stderr = log, log
 	if r.process, err = startProcess(cmd, syscall.SIGKILL); err != nil {
@@ -105,6 +110,23 @@ func (r *Redis) Start(ctx context.Context) error {
 		return errors.Join(startError(fmt.Errorf("start Redis on port %d: %w", r.port, err), r.Log(), offset), r.process.stop(syscall.SIGKILL, stopPatience))
 	}
 	return nil
+}
+
+// command is how the server is started.
+func (r *Redis) command() (*exec.Cmd, error) {
+	args := []string{"--port", strconv.Itoa(r.port), "--bind", "127.0.0.1", "--dir", r.dir, "--daemonize", "no"}
+	if r.watches == "" {
+		args = append(args, "--save", "", "--appendonly", "no")
+		return exec.Command(r.program, append(args, r.args...)...), nil
+	}
+	// A sentinel keeps what it learns in its configuration.
+	file := filepath.Join(r.dir, "sentinel.conf")
+	if _, err := os.Stat(file); err != nil {
+		if err := os.WriteFile(file, []byte(r.watches), 0o600); err != nil {
+			return nil, err
+		}
+	}
+	return exec.Command(r.program, append(append([]string{file, "--sentinel"}, args...), r.args...)...), nil
 }
 
 // awaitReady waits until this server, and no other on the same port (B3), answers and has loaded its data.
@@ -142,7 +164,7 @@ func (r *Redis) ask(ctx context.Context) error {
 	if err := conn.SetDeadline(deadline); err != nil {
 		return err
 	}
-	if _, err := io.WriteString(conn, "INFO\r\nQUIT\r\n"); err != nil {
+	if _, err := io.WriteString(conn, "INFO\r\nPING\r\n"); err != nil {
 		return err
 	}
 	scanner := bufio.NewScanner(conn)
@@ -156,7 +178,7 @@ func (r *Redis) ask(ctx context.Context) error {
 			return fmt.Errorf("another server answers: %s", line)
 		case line == "loading:1":
 			return errors.New("loading")
-		case line == "+OK":
+		case line == "+PONG":
 			return nil
 		}
 	}
