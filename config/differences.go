@@ -13,7 +13,10 @@ func (c *Config) Differences(other *Config) []string {
 		for _, s := range bare.settings() {
 			m[s.key] = s.value
 		}
-		m["admin_token"] = string(c.AdminToken)
+		m["admin_token"], m["position.secret"] = string(c.AdminToken), string(c.Position.Secret)
+		if c.Position.Cookie == "" {
+			delete(m, "position.max_age") // it is the cookie's, and may come from the routes
+		}
 		if c.Postgres != nil {
 			m["postgres.url"] = string(c.Postgres.URL)
 		}

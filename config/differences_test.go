@@ -2,6 +2,7 @@ package config
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -11,6 +12,11 @@ func TestDifferencesNameKeysAndSeeSecrets(t *testing.T) {
 	want := []string{"admin_token", "listen", "postgres.publication", "postgres.slot", "postgres.url", "redis.url"}
 	if got := before.Differences(after); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+	signed := "origin: http://h\npostgres: { url: postgres://h/d }\nposition: { cookie: at, secret: aaaaaaaaaaaaaaaa }\n"
+	other := mustParse(t, strings.ReplaceAll(signed, "aaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbb"))
+	if got := mustParse(t, signed).Differences(other); !slices.Equal(got, []string{"position.secret"}) {
+		t.Errorf("another secret: got %v", got)
 	}
 	if got := before.Differences(before); got != nil {
 		t.Errorf("a configuration differs from itself in %v", got)

@@ -71,6 +71,7 @@ func (k *keeper) begin(a *answer, length int64) {
 	}
 	targeted := stored.header[ownTarget]
 	passFields(stored.header)
+	x.p.positions.dropForeign(stored.header)
 	delete(stored.header, "Age")
 	for _, name := range v.withheld {
 		delete(stored.header, name)

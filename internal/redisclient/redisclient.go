@@ -52,7 +52,7 @@ func New(text string, l Limits) (redis.UniversalClient, error) {
 	}
 	o.ContextTimeoutEnabled = true
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = l.Wait, l.Wait, l.Wait, l.Wait
-	o.MaxRetries, o.DialerRetries, o.PoolSize = retries(l.Retries), 1, l.PoolSize
+	o.MaxRetries, o.DialerRetries, o.PoolSize = retries(l.Retries), dials(l.Retries), l.PoolSize
 	o.MaxRedirects = redirects
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return redis.NewUniversalClient(o), nil
@@ -70,6 +70,14 @@ func retries(n int) int {
 	return n
 }
 
+// dials is how often connecting is tried, in the library's terms.
+func dials(retries int) int {
+	if retries == 0 {
+		return 1
+	}
+	return 0 // its default
+}
+
 func single(text string, l Limits) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(text)
 	if err != nil {
@@ -81,7 +89,7 @@ func single(text string, l Limits) (redis.UniversalClient, error) {
 	}
 	o.ContextTimeoutEnabled = true
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = l.Wait, l.Wait, l.Wait, l.Wait
-	o.MaxRetries, o.DialerRetries = retries(l.Retries), 1
+	o.MaxRetries, o.DialerRetries = retries(l.Retries), dials(l.Retries)
 	if l.PoolSize > 0 {
 		o.PoolSize, o.MinIdleConns = l.PoolSize, 0
 	}
