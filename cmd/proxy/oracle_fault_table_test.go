@@ -209,8 +209,18 @@ func (f *faults) loseSlot() {
 // holdCommits keeps commits decoded and invisible: they wait for a standby
 // that doesn't exist.
 func (f *faults) holdCommits() {
+	f.leader()
 	f.must(f.postgres.Set(f.t.Context(), "synchronous_standby_names", "nobody"))
-	f.eventually("a commit is pending", func() bool { return f.leader().proxy.Load().status().Position.Pending > 0 })
+	f.eventually("a commit is pending, or held where nobody can begin to lead", func() bool {
+		led := false
+		for _, m := range f.members {
+			s := m.proxy.Load().status()
+			if led = led || s.Position.Connected; s.Position.Pending > 0 {
+				return true
+			}
+		}
+		return !led
+	})
 	f.lasts(outlast)
 	f.must(f.postgres.Set(f.t.Context(), "synchronous_standby_names", ""))
 }
