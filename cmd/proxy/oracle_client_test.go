@@ -86,13 +86,14 @@ func (c *oracleClient) bound() (mark uint64, before time.Time) {
 	return mark, now.Add(-maxLag)
 }
 
-// choose picks a listing. What has just changed is where a stale page would be.
+// choose picks a listing. What has just changed is where a page would be older
+// than a client allows that asks for more than max_lag.
 func (c *oracleClient) choose() (id int) {
 	switch written := c.written; {
 	case written != 0:
 		c.written = 0
 		return written
-	case c.rnd.IntN(3) == 0 && c.latest.Load() != 0:
+	case c.kind != plainClient && c.rnd.IntN(3) == 0 && c.latest.Load() != 0:
 		return int(c.latest.Load())
 	}
 	return 1 + min(int(c.rnd.ExpFloat64()*20), oracleListings-1)

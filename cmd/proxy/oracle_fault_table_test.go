@@ -132,7 +132,7 @@ func (f *faults) emptyRedis() {
 }
 
 func (f *faults) restoreRedis() {
-	f.must(f.client.Save(f.t.Context()).Err())
+	f.must(f.stream.Save(f.t.Context()).Err())
 	f.relayed(50)
 	f.must(f.redis.Kill())
 	f.must(f.redis.Start(f.t.Context()))
@@ -148,7 +148,7 @@ func (f *faults) relayKey() string {
 func (f *faults) relayed(more int64) {
 	f.t.Helper()
 	last := func() (seq int64) {
-		newest, err := f.client.XRevRangeN(f.t.Context(), f.relayKey(), "+", "-", 1).Result()
+		newest, err := f.stream.XRevRangeN(f.t.Context(), f.relayKey(), "+", "-", 1).Result()
 		if err == nil && len(newest) == 1 {
 			_, _ = fmt.Sscan(strings.TrimSuffix(newest[0].ID, "-0"), &seq)
 		}
@@ -164,7 +164,7 @@ func (f *faults) trimStream() {
 	p.suspend()
 	f.relayed(50)
 	// Two remain: the leader looks whether the one before the last is there.
-	f.must(f.client.XTrimMaxLen(f.t.Context(), f.relayKey(), 2).Err())
+	f.must(f.stream.XTrimMaxLen(f.t.Context(), f.relayKey(), 2).Err())
 	m.proxy.Store(p)
 	p.resume()
 }
@@ -209,8 +209,18 @@ func (f *faults) loseSlot() {
 // holdCommits keeps commits decoded and invisible: they wait for a standby
 // that doesn't exist.
 func (f *faults) holdCommits() {
+	f.leader()
 	f.must(f.postgres.Set(f.t.Context(), "synchronous_standby_names", "nobody"))
-	f.eventually("a commit is pending", func() bool { return f.leader().proxy.Load().status().Position.Pending > 0 })
+	f.eventually("a commit is pending, or held where nobody can begin to lead", func() bool {
+		led := false
+		for _, m := range f.members {
+			s := m.proxy.Load().status()
+			if led = led || s.Position.Connected; s.Position.Pending > 0 {
+				return true
+			}
+		}
+		return !led
+	})
 	f.lasts(outlast)
 	f.must(f.postgres.Set(f.t.Context(), "synchronous_standby_names", ""))
 }

@@ -34,7 +34,7 @@ func TestOracleThroughFaults(t *testing.T) {
 		f.suffer(each)
 	}
 	f.stop()
-	f.judge(0.1)
+	f.judge(0.05)
 	f.judgeHistories()
 	f.report()
 }
@@ -72,7 +72,7 @@ func TestOracleThroughRandomFaults(t *testing.T) {
 	f.recovered()
 	f.stop()
 	testbed.Measured(t, "%s=%d: %s", faultSeed, seed, strings.Join(names, ", "))
-	f.judge(0.1)
+	f.judge(0.05)
 	f.judgeHistories()
 }
 
@@ -84,7 +84,7 @@ type faults struct {
 	postgres *testbed.Postgres
 	redis    *testbed.Redis
 	primary  *cable
-	client   *redis.Client
+	stream   *redis.Client
 	stopped  time.Duration // how long a process is stopped
 	outcomes []outcome
 }
@@ -125,8 +125,8 @@ func newFaults(t *testing.T, stopped time.Duration) *faults {
 		m.proxy.Load().ready()
 	}
 	f.trial = newTrial(r, all, mixedCrew)
-	f.client = redis.NewClient(&redis.Options{Addr: strings.TrimSuffix(strings.TrimPrefix(server.URL(), "redis://"), "/0")})
-	t.Cleanup(func() { _ = f.client.Close() })
+	f.stream = redis.NewClient(&redis.Options{Addr: strings.TrimSuffix(strings.TrimPrefix(server.URL(), "redis://"), "/0")})
+	t.Cleanup(func() { _ = f.stream.Close() })
 	return f
 }
 
