@@ -494,3 +494,22 @@ func TestRFC5861WithoutALifetimeAndWithoutValidators(t *testing.T) {
 	r.want(r.get("/b"), "two", "walpurge; hit")
 	r.eventually("the new one is stored", func() bool { return r.get("/b").body == "three" })
 }
+
+func TestRFC9111Section3_4AnotherRangeThanAskedForIsNotCombined(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.ranged("0123456789", "Cache-Control: max-age=60", `Etag: "1"`, "Content-Type: text/plain")
+	r.get("/a", "Range: bytes=0-4")
+	r.answer(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Etag", `"1"`)
+		if req.Header.Get("Range") == "" {
+			_, _ = io.WriteString(w, "0123456789")
+			return
+		}
+		w.Header().Set("Content-Range", "bytes 3-9/10")
+		w.WriteHeader(206)
+		_, _ = io.WriteString(w, "3456789")
+	})
+	if got := r.get("/a"); got.StatusCode != 200 || got.body != "0123456789" {
+		t.Fatal(got.Status, got.body)
+	}
+}
