@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
 )
@@ -27,6 +29,9 @@ type exchange struct {
 	wish       wish
 	authorized bool
 	head       bool
+
+	span    trace.Span // nil: none
+	spanned context.Context
 }
 
 // serve answers one request and notes it down.
@@ -48,6 +53,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 		return
 	}
 	x := p.newExchange(ex, now)
+	x.trace()
 	switch {
 	case string(ex.Method) == "CONNECT":
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
@@ -303,6 +309,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		f.deps = rt.bind(p.opt.Guard, x.subject())
 	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
+	f.parent = x
 	return f
 }
 
@@ -310,6 +317,8 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 func (p *Proxy) launch(f *flight) {
 	f.timer = time.AfterFunc(p.opt.FillTimeout, func() { f.cancel(errFillTimeout) })
 	p.fills.Add(1)
+	f.trace(f.parent)
+	f.parent = nil // which goes on with its request
 	go f.run()
 }
 
@@ -322,6 +331,7 @@ func (x *exchange) problem(status int, o outcome, cs cacheStatus, sentence strin
 
 // done counts the request.
 func (x *exchange) done(o outcome, reason Reason) {
+	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
 	x.route.counters[o].count(took)
 	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
@@ -61,6 +62,8 @@ type Options struct {
 	// epoch it counts in: what a client that has just written must be able to
 	// read. nil: clients are told no position.
 	Position func(ctx context.Context) (Position, error)
+
+	Tracer trace.Tracer // nil: no spans
 
 	Access *AccessLog // nil: none; Close closes it
 
