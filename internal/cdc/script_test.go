@@ -153,10 +153,10 @@ func (s *script) watch() {
 		case <-tick.C:
 		}
 		s.mu.Lock()
-		all := slices.Clone(s.processes)
+		all := slices.DeleteFunc(slices.Clone(s.processes), func(p *scriptProcess) bool { return p.dead })
 		s.mu.Unlock()
 		for _, p := range all {
-			if now := p.look(); now != p.seen && !p.dead {
+			if now := p.look(); now != p.seen {
 				p.seen = now
 				s.say("%s %s", p.name, now)
 			}
@@ -255,9 +255,10 @@ var errScriptRedis = errors.New("connection refused")
 // travel is the way there, and the way back.
 func (l *scriptLink) travel(ctx context.Context) error {
 	r := l.p.s.redis
-	if r.latency > 0 {
-		time.Sleep(r.latency / 2)
-	}
+	l.p.s.mu.Lock()
+	way := r.latency / 2
+	l.p.s.mu.Unlock()
+	time.Sleep(way)
 	l.p.s.mu.Lock()
 	cut, gone := l.p.cutRedis, r.down || l.p.dead
 	l.p.s.mu.Unlock()
@@ -435,7 +436,9 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 		}
 		p.cancel()
 		<-p.ended
+		s.mu.Lock()
 		p.dead = true
+		s.mu.Unlock()
 	case "commit":
 		city, text, _ := strings.Cut(words[0], "=")
 		price, _ := strconv.Atoi(text)
@@ -501,7 +504,9 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 	case "latency":
 		l, _ := time.ParseDuration(words[0])
 		s.pg.with(func() { s.pg.latency = l })
+		s.mu.Lock()
 		s.redis.latency = l
+		s.mu.Unlock()
 	case "wait":
 		l, err := time.ParseDuration(words[0])
 		if err != nil {
