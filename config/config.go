@@ -11,10 +11,12 @@ import (
 
 // Config is a checked configuration: every value is within its bounds and every default is filled in.
 type Config struct {
-	Listen            Address        `yaml:"listen"`             // where clients connect
-	Admin             Address        `yaml:"admin"`              // metrics, health, status, purge, dashboard
-	AdminToken        Secret         `yaml:"admin_token"`        // bearer token for what changes state; never empty when Admin isn't loopback
-	Origin            *url.URL       `yaml:"origin"`             // http or https, host and port only
+	Listen            Address        `yaml:"listen"`      // where clients connect
+	Admin             Address        `yaml:"admin"`       // metrics, health, status, purge, dashboard
+	AdminToken        Secret         `yaml:"admin_token"` // bearer token for what changes state; never empty when Admin isn't loopback
+	ReusePort         bool           `yaml:"reuse_port"`  // another process may listen on the same ports meanwhile
+	Origin            *url.URL       `yaml:"origin"`      // http or https, host and port only
+	OriginSocket      string         // path of the Unix socket where the origin is; empty: at Origin's host
 	Postgres          *Postgres      `yaml:"postgres"`           // nil: a plain HTTP cache, no route has dependencies
 	Redis             *Redis         `yaml:"redis"`              // nil: the memory tier alone
 	Memory            Size           `yaml:"memory"`             // of the memory tier, at least 1MiB
@@ -25,6 +27,12 @@ type Config struct {
 	FillTimeout       time.Duration  `yaml:"fill_timeout"`       // for a whole fill
 	OriginConcurrency int            `yaml:"origin_concurrency"` // fills under way to the origin at one time; 0 is no limit
 	OriginWait        time.Duration  `yaml:"origin_wait"`        // how long a request waits for its turn among them
+	ConnectTimeout    time.Duration  `yaml:"connect_timeout"`    // for a connection to the origin
+	JoinTimeout       time.Duration  `yaml:"join_timeout"`       // how long a request waits for another's fill
+	HeaderTimeout     time.Duration  `yaml:"header_timeout"`     // for a client to send a head
+	BodyTimeout       time.Duration  `yaml:"body_timeout"`       // between two pieces of a request's body
+	WriteTimeout      time.Duration  `yaml:"write_timeout"`      // for a client to take a piece of a response
+	IdleTimeout       time.Duration  `yaml:"idle_timeout"`       // of client connections between requests
 	StrictWait        time.Duration  `yaml:"strict_wait"`        // how long a strict read waits for the proof of freshness
 	Position          Position       `yaml:"position"`
 	Audit             float64        `yaml:"audit"`           // share of hits compared with the origin, 0 to 1
@@ -32,6 +40,8 @@ type Config struct {
 	TLS               *TLS           `yaml:"tls"`             // nil: clients connect in clear text
 	TrustedProxies    []netip.Prefix `yaml:"trusted_proxies"` // whose Forwarded and X-Forwarded-* are believed
 	Log               Log            `yaml:"log"`
+	AccessLog         *AccessLog     `yaml:"access_log"`       // nil: none
+	Tracing           *Tracing       `yaml:"tracing"`          // nil: none
 	ShutdownTimeout   time.Duration  `yaml:"shutdown_timeout"` // how long requests may take to finish on stop
 	MaxHeader         Size           `yaml:"max_header"`       // of a request's header section, 1KiB to 16MiB
 	Routes            []Route        `yaml:"routes"`           // in the file's order; may be empty
@@ -76,6 +86,28 @@ const (
 	JSON LogFormat = "json"
 )
 
+// AccessLog says where each request is noted down, and how.
+type AccessLog struct {
+	File   string       `yaml:"file"` // opened again on SIGHUP and SIGUSR1
+	Format AccessFormat `yaml:"format"`
+	Query  bool         `yaml:"query"` // with the query, which may hold secrets
+}
+
+// AccessFormat is how a line of the access log is written.
+type AccessFormat string
+
+// The formats of the access log.
+const (
+	Combined   AccessFormat = "combined" // as Apache httpd and nginx write it
+	AccessJSON AccessFormat = "json"
+)
+
+// Tracing says where spans are sent.
+type Tracing struct {
+	URL    *url.URL `yaml:"url"`    // of an OTLP/HTTP endpoint
+	Sample float64  `yaml:"sample"` // share of the traces that begin here, 0 to 1
+}
+
 // Address is where to listen, in the terms of [net.Listen].
 type Address struct {
 	Network string // "tcp" or "unix"
@@ -102,6 +134,12 @@ func defaults() Config {
 		FillTimeout:       60 * time.Second,
 		OriginConcurrency: 256,
 		OriginWait:        10 * time.Second,
+		ConnectTimeout:    5 * time.Second,
+		JoinTimeout:       5 * time.Second,
+		HeaderTimeout:     10 * time.Second,
+		BodyTimeout:       60 * time.Second,
+		WriteTimeout:      10 * time.Minute,
+		IdleTimeout:       75 * time.Second,
 		StrictWait:        100 * time.Millisecond,
 		Compress:          true,
 		Log:               Log{Level: slog.LevelInfo, Format: Text},

@@ -96,16 +96,19 @@ func join(path, key string) string {
 // sections are the keys that people put at the wrong level.
 var sections = map[string][]string{
 	"the configuration": {
-		"listen", "admin", "admin_token", "origin", "postgres", "redis", "memory", "max_object", "bulk_rows",
-		"origin_timeout", "fill_timeout", "origin_concurrency", "origin_wait", "strict_wait", "position", "audit", "compress", "tls", "trusted_proxies", "log",
+		"listen", "admin", "admin_token", "reuse_port", "origin", "postgres", "redis", "memory", "max_object", "bulk_rows",
+		"origin_timeout", "fill_timeout", "origin_concurrency", "origin_wait", "connect_timeout", "join_timeout", "header_timeout", "body_timeout", "write_timeout", "idle_timeout",
+		"strict_wait", "position", "audit", "compress", "tls", "trusted_proxies", "log", "access_log", "tracing",
 		"shutdown_timeout", "max_header", "routes",
 	},
-	"tls":      {"cert", "key"},
-	"postgres": {"slot", "publication", "watch"},
-	"redis":    {"namespace"},
-	"log":      {"level", "format"},
-	"position": {"cookie", "secret", "max_age"},
-	"a route":  {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error", "on_change", "client_cache"},
+	"tls":        {"cert", "key"},
+	"postgres":   {"slot", "publication", "watch"},
+	"redis":      {"namespace"},
+	"log":        {"level"},
+	"access_log": {"file"},
+	"tracing":    {"sample"},
+	"position":   {"cookie", "secret", "max_age"},
+	"a route":    {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error", "on_change", "client_cache"},
 	"an entry of depends_on": {
 		"table", "where", "columns",
 	},

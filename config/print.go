@@ -17,7 +17,11 @@ func (c Config) settings() []setting {
 		s = append(s, setting{"admin_token", c.AdminToken.String()})
 	}
 	if c.Origin != nil {
-		s = append(s, setting{"origin", RedactURL(c.Origin.String())})
+		origin := RedactURL(c.Origin.String())
+		if c.OriginSocket != "" {
+			origin = "unix:" + c.OriginSocket
+		}
+		s = append(s, setting{"origin", origin})
 	}
 	if c.Postgres != nil {
 		s = append(s, setting{"postgres.url", RedactURL(string(c.Postgres.URL))},
@@ -51,6 +55,12 @@ func (c Config) settings() []setting {
 		setting{"fill_timeout", c.FillTimeout.String()},
 		setting{"origin_concurrency", strconv.Itoa(c.OriginConcurrency)},
 		setting{"origin_wait", c.OriginWait.String()},
+		setting{"connect_timeout", c.ConnectTimeout.String()},
+		setting{"join_timeout", c.JoinTimeout.String()},
+		setting{"header_timeout", c.HeaderTimeout.String()},
+		setting{"body_timeout", c.BodyTimeout.String()},
+		setting{"write_timeout", c.WriteTimeout.String()},
+		setting{"idle_timeout", c.IdleTimeout.String()},
 		setting{"strict_wait", c.StrictWait.String()},
 		setting{"position.max_age", c.Position.MaxAge.String()},
 		setting{"audit", strconv.FormatFloat(c.Audit, 'g', -1, 64)},
@@ -61,6 +71,15 @@ func (c Config) settings() []setting {
 		setting{"shutdown_timeout", c.ShutdownTimeout.String()},
 		setting{"max_header", c.MaxHeader.String()},
 	)
+	if c.ReusePort {
+		s = append(s, setting{"reuse_port", "true"})
+	}
+	if a := c.AccessLog; a != nil {
+		s = append(s, setting{"access_log.file", a.File}, setting{"access_log.format", string(a.Format)}, setting{"access_log.query", strconv.FormatBool(a.Query)})
+	}
+	if t := c.Tracing; t != nil && t.URL != nil {
+		s = append(s, setting{"tracing.url", RedactURL(t.URL.String())}, setting{"tracing.sample", strconv.FormatFloat(t.Sample, 'g', -1, 64)})
+	}
 	for i := range s {
 		if written, ok := c.fromEnv[s[i].key]; ok {
 			s[i].value = RedactURL(written)

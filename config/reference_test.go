@@ -48,7 +48,7 @@ func TestReferenceShowsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	plain, err := Parse("f", []byte("origin: http://127.0.0.1:9000\npostgres: { url: postgres://127.0.0.1/listings }\nredis: { url: redis://127.0.0.1:6379/0 }\n"), nil)
+	plain, err := Parse("f", []byte("origin: http://127.0.0.1:9000\npostgres: { url: postgres://127.0.0.1/listings }\nredis: { url: redis://127.0.0.1:6379/0 }\naccess_log: { file: /var/log/walpurge/access.log }\ntracing: { url: \"http://127.0.0.1:4318\" }\n"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,6 +99,8 @@ func TestMisplacedKeysAreSentToWhereTheyBelong(t *testing.T) {
 		"log":                    reflect.TypeFor[Log](),
 		"position":               reflect.TypeFor[Position](),
 		"tls":                    reflect.TypeFor[TLS](),
+		"access_log":             reflect.TypeFor[AccessLog](),
+		"tracing":                reflect.TypeFor[Tracing](),
 		"a route":                reflect.TypeFor[Route](),
 		"an entry of depends_on": reflect.TypeFor[Dependency](),
 	}

@@ -68,6 +68,8 @@ var required = map[string][]string{
 	"postgres":               {"url"},
 	"redis":                  {"url"},
 	"tls":                    {"cert", "key"},
+	"access_log":             {"file"},
+	"tracing":                {"url"},
 	"a route":                {"path"},
 	"an entry of depends_on": {"table"},
 }

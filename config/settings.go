@@ -37,6 +37,7 @@ func (d *decoder) root(n *node) {
 		{"listen", func(n *node) { d.address(n, "listen", &c.Listen) }},
 		{"admin", func(n *node) { d.address(n, "admin", &c.Admin) }},
 		{"admin_token", d.adminToken},
+		{"reuse_port", func(n *node) { c.ReusePort = d.choice(n, "reuse_port", "false", "true") == 1 }},
 		{"origin", d.origin},
 		{"postgres", d.postgres},
 		{"redis", d.redis},
@@ -48,6 +49,12 @@ func (d *decoder) root(n *node) {
 		{"fill_timeout", func(n *node) { d.duration(n, "fill_timeout", &c.FillTimeout, time.Millisecond, maxTimeout) }},
 		{"origin_concurrency", func(n *node) { d.integer(n, "origin_concurrency", &c.OriginConcurrency, 0, maxConcurrency) }},
 		{"origin_wait", func(n *node) { d.duration(n, "origin_wait", &c.OriginWait, time.Millisecond, maxTimeout) }},
+		{"connect_timeout", func(n *node) { d.duration(n, "connect_timeout", &c.ConnectTimeout, time.Millisecond, maxTimeout) }},
+		{"join_timeout", func(n *node) { d.duration(n, "join_timeout", &c.JoinTimeout, time.Millisecond, maxTimeout) }},
+		{"header_timeout", func(n *node) { d.duration(n, "header_timeout", &c.HeaderTimeout, time.Millisecond, maxTimeout) }},
+		{"body_timeout", func(n *node) { d.duration(n, "body_timeout", &c.BodyTimeout, time.Millisecond, maxTimeout) }},
+		{"write_timeout", func(n *node) { d.duration(n, "write_timeout", &c.WriteTimeout, time.Millisecond, maxTimeout) }},
+		{"idle_timeout", func(n *node) { d.duration(n, "idle_timeout", &c.IdleTimeout, time.Millisecond, maxTimeout) }},
 		{"strict_wait", func(n *node) { d.duration(n, "strict_wait", &c.StrictWait, time.Millisecond, time.Minute) }},
 		{"position", d.position},
 		{"audit", d.audit},
@@ -59,6 +66,8 @@ func (d *decoder) root(n *node) {
 		{"tls", d.tls},
 		{"trusted_proxies", d.trustedProxies},
 		{"log", d.log},
+		{"access_log", d.accessLog},
+		{"tracing", d.tracing},
 		{"shutdown_timeout", func(n *node) { d.duration(n, "shutdown_timeout", &c.ShutdownTimeout, 0, time.Hour) }},
 		{"max_header", func(n *node) { d.size(n, "max_header", &c.MaxHeader, KiB, 16*MiB) }},
 		{"routes", d.routes},
@@ -132,6 +141,13 @@ func (d *decoder) origin(n *node) {
 	if !ok {
 		return
 	}
+	if strings.HasPrefix(text, "unix:") {
+		var socket Address
+		if d.address(n, "origin", &socket); socket.Network == "unix" {
+			d.config.Origin, d.config.OriginSocket = &url.URL{Scheme: "http", Host: "localhost"}, socket.Address
+		}
+		return
+	}
 	u, err := url.Parse(text)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
@@ -158,20 +174,23 @@ func validPort(u *url.URL) bool {
 	return err == nil && port > 0
 }
 
-func (d *decoder) audit(n *node) {
+func (d *decoder) audit(n *node) { d.share(n, "audit", "every hit", &d.config.Audit) }
+
+// share reads a number from 0 to 1. all says what 1 means.
+func (d *decoder) share(n *node, key, all string, into *float64) {
 	if d.note(shareShape()) {
 		return
 	}
-	text, ok := d.text(n, "audit")
+	text, ok := d.text(n, key)
 	if !ok {
 		return
 	}
 	v, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(v) || v < 0 || v > 1 {
-		d.fail(n.pos, "audit: %s is not a share; write a number from 0 (off) to 1 (every hit)", n.show())
+		d.fail(n.pos, "%s: %s is not a share; write a number from 0 (off) to 1 (%s)", key, n.show(), all)
 		return
 	}
-	d.config.Audit = v
+	*into = v
 }
 
 func (d *decoder) tls(n *node) {
@@ -229,4 +248,49 @@ func (d *decoder) log(n *node) {
 			}
 		}},
 	})
+}
+
+func (d *decoder) accessLog(n *node) {
+	a := &AccessLog{Format: Combined, Query: true}
+	d.config.AccessLog = a
+	given := d.fields(n, "access_log", []field{
+		{"file", func(n *node) {
+			if text, ok := d.text(n, "access_log.file"); ok {
+				a.File = text
+			}
+		}},
+		{"format", func(n *node) {
+			if i := d.choice(n, "access_log.format", string(Combined), string(AccessJSON)); i >= 0 {
+				a.Format = []AccessFormat{Combined, AccessJSON}[i]
+			}
+		}},
+		{"query", func(n *node) { a.Query = d.choice(n, "access_log.query", "true", "false") == 0 }},
+	})
+	if _, ok := given["file"]; !ok && n.kind == mapping {
+		d.fail(n.pos, "access_log.file is missing; add file: /var/log/walpurge/access.log")
+	}
+}
+
+func (d *decoder) tracing(n *node) {
+	t := &Tracing{Sample: 1}
+	d.config.Tracing = t
+	given := d.fields(n, "tracing", []field{
+		{"url", func(n *node) {
+			text, ok := d.text(n, "tracing.url")
+			if !ok {
+				return
+			}
+			d.notePassword(n)
+			u, err := url.Parse(text)
+			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+				d.fail(n.pos, "tracing.url is not an http:// or https:// URL; write one such as http://127.0.0.1:4318")
+				return
+			}
+			t.URL = u
+		}},
+		{"sample", func(n *node) { d.share(n, "tracing.sample", "every trace", &t.Sample) }},
+	})
+	if _, ok := given["url"]; !ok && n.kind == mapping {
+		d.fail(n.pos, "tracing.url is missing; add url: http://127.0.0.1:4318")
+	}
 }

@@ -52,7 +52,7 @@ func serve(ctx context.Context, c *command) error {
 	if err := s.listen(ctx); err != nil {
 		return err
 	}
-	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", c.config.Origin.Redacted())
+	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", originText(c.config))
 	return s.run(ctx, reload)
 }
 
@@ -70,6 +70,7 @@ type sidecar struct {
 	redis     io.Closer
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
+	port      net.Listener // for clients; the proxy closes it
 	adminPort net.Listener
 	admin     *http.Server
 }
@@ -102,6 +103,8 @@ func (s *sidecar) openProxy() error {
 	o := proxycache.Options{
 		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
+		OriginSocket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, JoinTimeout: c.JoinTimeout, HeaderTimeout: c.HeaderTimeout,
+		BodyTimeout: c.BodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
 		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress,
 		OriginWait: c.OriginWait, TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
 		PositionCookie: c.Position.Cookie, PositionSecret: string(c.Position.Secret), PositionLife: c.Position.MaxAge,
@@ -158,12 +161,20 @@ const (
 )
 
 func (s *sidecar) listen(ctx context.Context) error {
-	if err := s.proxy.Listen(s.config.Listen.String()); err != nil {
-		return placeable(s.config, "listen", err)
+	open, err := inherited()
+	if err != nil {
+		return usageError{err}
 	}
-	var err error
-	if s.adminPort, err = new(net.ListenConfig).Listen(ctx, s.config.Admin.Network, s.config.Admin.Address); err != nil {
-		return placeable(s.config, "admin", fmt.Errorf("listen for administrators: %w", err))
+	if s.port, s.adminPort = open[clientPort], open[adminPort]; s.port == nil {
+		if s.port, err = openPort(ctx, s.config.Listen, s.config.ReusePort); err != nil {
+			return placeable(s.config, "listen", fmt.Errorf("listen for clients: %w", err))
+		}
+	}
+	s.proxy.ListenOn(s.port)
+	if s.adminPort == nil {
+		if s.adminPort, err = openPort(ctx, s.config.Admin, s.config.ReusePort); err != nil {
+			return placeable(s.config, "admin", fmt.Errorf("listen for administrators: %w", err))
+		}
 	}
 	s.admin = &http.Server{
 		Handler: s.proxy.Admin(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
@@ -206,6 +217,9 @@ func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
 		defer stopListening()
 		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.ShutdownTimeout)
 		defer cancel()
+		if s.config.ReusePort {
+			leavePort(drain, s.port)
+		}
 		err := s.proxy.Close(drain)
 		if err != nil {
 			s.log.Warn("requests were cut off at the end", "error", err)
@@ -309,4 +323,12 @@ func logger(c *config.Config, w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// originText is where the origin is, for the log.
+func originText(c *config.Config) string {
+	if c.OriginSocket != "" {
+		return "unix:" + c.OriginSocket
+	}
+	return c.Origin.Redacted()
 }

@@ -25,9 +25,10 @@ import (
 // Options is what a Proxy is made with. Zero values mean the defaults that
 // are given.
 type Options struct {
-	Origin *url.URL         // scheme, host and port
-	Guard  *coherence.Guard // nil without PostgreSQL
-	Routes []Route
+	Origin       *url.URL         // scheme, host and port
+	OriginSocket string           // path of the Unix socket where the origin is; empty: at Origin's host
+	Guard        *coherence.Guard // nil without PostgreSQL
+	Routes       []Route
 
 	Memory    int64 // bytes of the memory tier; 256 MiB
 	MaxObject int64 // bytes of the largest body that is kept; 8 MiB, at most Memory
@@ -38,14 +39,15 @@ type Options struct {
 
 	Now func() coherence.Nanos // the clock that proofs of freshness count in
 
-	OriginTimeout time.Duration // until the head of the origin's response; 30 s
-	FillTimeout   time.Duration // for a whole fill; 60 s
-	JoinTimeout   time.Duration // how long a request waits for another's fill; 5 s
-	StrictWait    time.Duration // how long a strict read, or one with a position, waits for its proof; 100 ms
-	IdleTimeout   time.Duration // of client connections between requests; 75 s
-	HeaderTimeout time.Duration // for a client to send a head; 10 s
-	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
-	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
+	ConnectTimeout time.Duration // for a connection to the origin; 5 s
+	OriginTimeout  time.Duration // until the head of the origin's response; 30 s
+	FillTimeout    time.Duration // for a whole fill; 60 s
+	JoinTimeout    time.Duration // how long a request waits for another's fill; 5 s
+	StrictWait     time.Duration // how long a strict read, or one with a position, waits for its proof; 100 ms
+	IdleTimeout    time.Duration // of client connections between requests; 75 s
+	HeaderTimeout  time.Duration // for a client to send a head; 10 s
+	BodyTimeout    time.Duration // between two pieces of a request's body; 60 s
+	WriteTimeout   time.Duration // for a client to take a piece of up to 256 KiB; 10 min
 
 	TLS *tls.Config // of the port for clients; nil: clear text
 
@@ -132,7 +134,7 @@ func New(o Options) (*Proxy, error) {
 	if o.Redis != nil {
 		p.redis = newRedisTier(&p.opt, p.metrics.redis)
 	}
-	p.upstream = newUpstream(o.Origin, o.OriginTimeout, o.OriginConcurrency, o.OriginWait, p.metrics.upstream.Observe)
+	p.upstream = newUpstream(&p.opt, p.metrics.upstream.Observe)
 	p.server = &http1.Server{
 		Handler: p.serve, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
@@ -161,6 +163,7 @@ func (o *Options) setDefaults() {
 	size(&o.Memory, 256<<20)
 	size(&o.MaxObject, 8<<20)
 	o.MaxObject = min(o.MaxObject, o.Memory)
+	span(&o.ConnectTimeout, 5*time.Second)
 	span(&o.OriginTimeout, 30*time.Second)
 	span(&o.FillTimeout, time.Minute)
 	span(&o.JoinTimeout, 5*time.Second)
@@ -185,10 +188,15 @@ func (p *Proxy) Listen(addr string) error {
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
-	p.mu.Lock()
-	p.listener = ln
-	p.mu.Unlock()
+	p.ListenOn(ln)
 	return nil
+}
+
+// ListenOn takes a port for clients that is open already. Close closes it.
+func (p *Proxy) ListenOn(ln net.Listener) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.listener = ln
 }
 
 // Addr is where clients connect; nil before Listen.

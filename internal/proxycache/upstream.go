@@ -27,18 +27,25 @@ type upstream struct {
 	waiting   atomic.Int64  // for a slot
 }
 
-func newUpstream(origin *url.URL, headerTimeout time.Duration, concurrency int, patience time.Duration, observe func(float64)) *upstream {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}
+func newUpstream(o *Options, observe func(float64)) *upstream {
+	origin, concurrency, patience := o.Origin, o.OriginConcurrency, o.OriginWait
+	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
+	dial := dialer.DialContext
+	if o.OriginSocket != "" {
+		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", o.OriginSocket)
+		}
+	}
 	t := &http.Transport{
 		Proxy:                  nil, // whatever the environment says: the origin is configured
-		DialContext:            dialer.DialContext,
+		DialContext:            dial,
 		DisableCompression:     true,
 		ForceAttemptHTTP2:      true,
 		MaxIdleConns:           1024,
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        60 * time.Second,
-		TLSHandshakeTimeout:    5 * time.Second,
-		ResponseHeaderTimeout:  headerTimeout,
+		TLSHandshakeTimeout:    o.ConnectTimeout,
+		ResponseHeaderTimeout:  o.OriginTimeout,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 		WriteBufferSize:        16 << 10,
@@ -199,3 +206,11 @@ var errFillTimeout = errors.New("fill timeout")
 
 // discard closes a response's body without waiting for the rest of it.
 func discard(body io.ReadCloser) { _ = body.Close() }
+
+// originName is where the origin is, for people.
+func (p *Proxy) originName() string {
+	if p.opt.OriginSocket != "" {
+		return "unix:" + p.opt.OriginSocket
+	}
+	return p.opt.Origin.Redacted()
+}

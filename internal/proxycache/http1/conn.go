@@ -32,6 +32,7 @@ const (
 	body                 // for more of a body
 	writing              // for the client to take what was written
 	active               // for the handler
+	fresh                // for the first request
 )
 
 // conn is one client connection.
@@ -68,7 +69,7 @@ func newConn(s *Server, c net.Conn) *conn {
 	_, cn.secure = c.(*tls.Conn)
 	cn.ex.c = cn
 	cn.body.conn = cn
-	cn.enter(idle)
+	cn.enter(fresh)
 	return cn
 }
 

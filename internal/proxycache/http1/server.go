@@ -38,9 +38,11 @@ type Server struct {
 
 	tick     atomic.Int64 // counts sweeps
 	sweep    time.Duration
+	pausing  atomic.Bool // nothing more is accepted
 	stopping atomic.Bool
 	readers  sync.Pool
 
+	accepting sync.WaitGroup // the loops of Serve
 	mu        sync.Mutex
 	listeners []net.Listener
 	conns     map[*conn]struct{}
@@ -86,7 +88,7 @@ var ErrStopped = errors.New("server stopped")
 // ErrStopped. It may be called for several listeners.
 func (s *Server) Serve(ln net.Listener) error {
 	s.mu.Lock()
-	if s.stopping.Load() {
+	if s.pausing.Load() || s.stopping.Load() {
 		s.mu.Unlock()
 		_ = ln.Close()
 		return ErrStopped
@@ -95,11 +97,13 @@ func (s *Server) Serve(ln net.Listener) error {
 		s.prepare()
 	}
 	s.listeners = append(s.listeners, ln)
+	s.accepting.Add(1)
 	s.mu.Unlock()
+	defer s.accepting.Done()
 	for backoff := time.Duration(0); ; {
 		nc, err := ln.Accept()
 		if err != nil {
-			if s.stopping.Load() {
+			if s.pausing.Load() {
 				return ErrStopped
 			}
 			if errors.Is(err, net.ErrClosed) {
@@ -117,11 +121,6 @@ func (s *Server) Serve(ln net.Listener) error {
 		backoff = 0
 		c := newConn(s, nc)
 		s.mu.Lock()
-		if s.stopping.Load() {
-			s.mu.Unlock()
-			_ = nc.Close()
-			continue
-		}
 		s.conns[c] = struct{}{}
 		s.mu.Unlock()
 		go s.run(c)
@@ -195,7 +194,7 @@ func (s *Server) check(c *conn) {
 	state := c.state.Load()
 	waited := time.Duration(s.tick.Load()-state>>3) * s.sweep
 	switch phase(state & 7) {
-	case idle:
+	case fresh, idle:
 		if waited > s.IdleTimeout {
 			c.wake()
 		}
@@ -214,10 +213,31 @@ func (s *Server) check(c *conn) {
 	}
 }
 
+// freshGrace is how long a connection that has just been accepted may take for
+// its first request when the server stops.
+const freshGrace = time.Second
+
+// pause makes every loop of Serve return. What has been accepted by then is
+// served.
+func (s *Server) pause() {
+	s.mu.Lock()
+	s.pausing.Store(true)
+	for _, ln := range s.listeners {
+		// A listener may be shared with a process that goes on: interrupting the
+		// wait leaves alone what it holds.
+		if d, ok := ln.(interface{ SetDeadline(time.Time) error }); !ok || d.SetDeadline(past) != nil {
+			_ = ln.Close()
+		}
+	}
+	s.mu.Unlock()
+	s.accepting.Wait()
+}
+
 // Shutdown stops accepting, ends idle connections and waits until the others
 // have had their response, or until ctx is done; then it closes them and
 // returns ctx's error.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.pause()
 	s.mu.Lock()
 	if s.stopping.Swap(true) {
 		s.mu.Unlock()
@@ -237,8 +257,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	defer close(s.done)
 	t := time.NewTicker(20 * time.Millisecond)
 	defer t.Stop()
-	for {
-		s.endIdle()
+	for began := time.Now(); ; {
+		s.endIdle(time.Since(began) > freshGrace)
 		select {
 		case <-s.idleWait:
 			return nil
@@ -250,11 +270,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 }
 
-func (s *Server) endIdle() {
+func (s *Server) endIdle(freshToo bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if phase(c.state.Load()&7) == idle {
+		if p := phase(c.state.Load() & 7); p == idle || p == fresh && freshToo {
 			c.wake()
 		}
 	}
