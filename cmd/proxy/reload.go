@@ -122,3 +122,17 @@ func wider(now, needed *cdc.Config) *cdc.Config {
 	}
 	return &more
 }
+
+// rotates has the access log opened again each time somebody asks.
+func (s *sidecar) rotates(ctx context.Context, asked <-chan os.Signal) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-asked:
+			if s.access != nil {
+				s.access.Reopen()
+			}
+		}
+	}
+}

@@ -35,6 +35,9 @@ func serve(ctx context.Context, c *command) error {
 	reload := make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	defer signal.Stop(reload)
+	rotate := make(chan os.Signal, 1)
+	signal.Notify(rotate, syscall.SIGUSR1, syscall.SIGHUP)
+	defer signal.Stop(rotate)
 	log := logger(c.config, c.stderr)
 	began := time.Now()
 	s := &sidecar{file: c.file, config: c.config, log: log, now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }}
@@ -53,7 +56,7 @@ func serve(ctx context.Context, c *command) error {
 		return err
 	}
 	log.Info("listening", "addr", s.proxy.Addr().String(), "admin", s.adminPort.Addr().String(), "origin", originText(c.config))
-	return s.run(ctx, reload)
+	return s.run(ctx, reload, rotate)
 }
 
 // sidecar is the running program.
@@ -70,6 +73,7 @@ type sidecar struct {
 	redis     io.Closer
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
+	access    *proxycache.AccessLog // nil: none; the proxy closes it
 	port      net.Listener // for clients; the proxy closes it
 	adminPort net.Listener
 	admin     *http.Server
@@ -136,7 +140,16 @@ func (s *sidecar) openProxy() error {
 		o.Purger, o.Prove, o.Position = purger{s}, s.prove, s.position
 		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}
+	if a := c.AccessLog; a != nil {
+		if o.Access, err = proxycache.OpenAccessLog(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
+			return config.NewErrors(c.Problem(c.Pos("access_log.file"), "%v; name a file that the proxy may write", err))
+		}
+		s.access = o.Access
+	}
 	if s.proxy, err = proxycache.New(o); err != nil {
+		if s.access != nil {
+			s.access.Close()
+		}
 		return usageError{err}
 	}
 	if s.guard != nil {
@@ -192,7 +205,7 @@ func placeable(c *config.Config, key string, err error) error {
 }
 
 // run serves until ctx ends or a part fails.
-func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
+func (s *sidecar) run(ctx context.Context, reload, rotate <-chan os.Signal) error {
 	g, ctx := errgroup.WithContext(ctx)
 	// The listener outlives the requests: what is still served on the way out is
 	// proven fresh too.
@@ -205,6 +218,7 @@ func (s *sidecar) run(ctx context.Context, reload <-chan os.Signal) error {
 	}
 	g.Go(s.proxy.Serve)
 	g.Go(func() error { return s.reloads(ctx, reload) })
+	g.Go(func() error { return s.rotates(ctx, rotate) })
 	g.Go(func() error {
 		if err := s.admin.Serve(s.adminPort); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve administrators: %w", err)

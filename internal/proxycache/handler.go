@@ -38,10 +38,18 @@ type exchange struct {
 	keeper *keeper // of a passed request: what keeps its response
 }
 
-// serve answers one request. It is a decision table: the first line that
-// fits counts.
+// serve answers one request and notes it down.
 func (p *Proxy) serve(ex *http1.Exchange) {
 	now := p.opt.Now()
+	p.answer(ex, now)
+	if p.opt.Access != nil {
+		p.opt.Access.note(ex, p.opt.Now()-now)
+	}
+}
+
+// answer answers one request. It is a decision table: the first line that
+// fits counts.
+func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	asked := p.positions.take(ex.Request)
 	if p.fastHit(ex, now, asked) {
 		return
@@ -401,6 +409,7 @@ func (x *exchange) problem(status int, o outcome, cs cacheStatus, sentence strin
 func (x *exchange) done(o outcome, reason Reason) {
 	took := x.p.opt.Now() - x.start
 	x.route.counters[o].count(took)
+	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)
 	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
 		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))
 	}

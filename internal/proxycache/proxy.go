@@ -73,6 +73,8 @@ type Options struct {
 	PositionSecret string        // signs positions, the same in every proxy; empty: they are believed as they are
 	PositionLife   time.Duration // of the cookie; longer than the longest MaxLag of the routes; 1 min
 
+	Access *AccessLog // nil: none; Close closes it
+
 	Purger     Purger // nil: purges are refused
 	AdminToken string // bearer token for what changes state; empty: none is asked for
 
@@ -144,6 +146,9 @@ func New(o Options) (*Proxy, error) {
 	p.server.HandOver = p.streams.give
 	p.http2 = newHTTP2(p.server, &p.opt)
 	p.metrics.watch(p)
+	if o.Access != nil {
+		p.metrics.registry.MustRegister(o.Access.dropped)
+	}
 	p.audit = newAuditor(p)
 	p.dashboard = newDashboard(p)
 	return p, nil
@@ -268,6 +273,9 @@ func (p *Proxy) Close(ctx context.Context) error {
 	}
 	p.upstream.close()
 	p.memory.close()
+	if p.opt.Access != nil {
+		p.opt.Access.Close()
+	}
 	return err
 }
 

@@ -13,11 +13,16 @@ type Exchange struct {
 	*Request
 	Body *Body // nil if the request has none
 
+	// Note is the handler's own, for whoever looks at the exchange at its end.
+	Note struct{ Route, Outcome, Reason string }
+
 	// Secure tells that the client's connection is encrypted.
 	Secure bool
 
 	c       *conn    // nil if there is
 	foreign *foreign // another server's side
+	status  int      // of the response, 0 before
+	sent    int64    // bytes of the body
 	head    bool     // a HEAD request
 	closing bool     // the connection ends with this exchange
 	started bool     // guarded by conn.wmu where the body may be read elsewhere
@@ -38,10 +43,13 @@ var (
 	errShort   = errors.New("send response: shorter than announced")
 )
 
-// RemoteAddr is the client's address.
+// RemoteAddr is the client's address; nil of an exchange that nobody has begun.
 func (ex *Exchange) RemoteAddr() net.Addr {
 	if ex.foreign != nil {
 		return ex.foreign.remote
+	}
+	if ex.c == nil {
+		return nil
 	}
 	return ex.c.remote
 }
@@ -83,10 +91,12 @@ func (ex *Exchange) Send(head, body []byte) error {
 	c := ex.c
 	ex.begin()
 	ex.ended = true
+	ex.status = statusOf(head[len(c.out):])
 	c.out = ex.endHead(head)
 	if ex.head {
 		body = nil
 	}
+	ex.sent = int64(len(body))
 	var err error
 	switch {
 	case len(body) > copyBelow:
@@ -160,6 +170,21 @@ func (ex *Exchange) Interim(head []byte) error {
 	return err
 }
 
+// Status is that of the response, 0 before there is one.
+func (ex *Exchange) Status() int { return ex.status }
+
+// Sent is how many bytes of a body have been sent.
+func (ex *Exchange) Sent() int64 { return ex.sent }
+
+// statusOf reads the status of a head, HTTP/1.1 NNN and more.
+func statusOf(head []byte) int {
+	const at = len("HTTP/1.1 ")
+	if len(head) < at+3 {
+		return 0
+	}
+	return int(head[at]-'0')*100 + int(head[at+1]-'0')*10 + int(head[at+2]-'0')
+}
+
 // Flush sends what pipelined requests before this one were answered. Whoever
 // makes the client wait calls it first.
 func (ex *Exchange) Flush() error {
@@ -183,7 +208,7 @@ func (ex *Exchange) Start(status int, head []byte, length int64) error {
 	}
 	ex.begin()
 	c := ex.c
-	ex.left = length
+	ex.left, ex.status = length, status
 	switch {
 	case status < 200 || status == 204:
 		ex.silent = true
@@ -225,6 +250,7 @@ func (ex *Exchange) Write(p []byte) (int, error) {
 	if ex.silent || len(p) == 0 {
 		return len(p), nil
 	}
+	ex.sent += int64(len(p))
 	if ex.left >= 0 {
 		if int64(len(p)) > ex.left {
 			return 0, errTooLong
@@ -311,6 +337,7 @@ func (ex *Exchange) Hijack(head []byte) (conn net.Conn, ahead []byte, err error)
 	c := ex.c
 	c.endWatch()
 	ex.begin()
+	ex.status = statusOf(head)
 	c.out = append(append(c.out, head...), '\r', '\n')
 	if err := c.flush(); err != nil {
 		ex.broken = true

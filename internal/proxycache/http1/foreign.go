@@ -153,6 +153,10 @@ func (f *foreign) end(trailer []byte) {
 // send is Exchange.Send.
 func (ex *Exchange) sendForeign(head, body []byte) error {
 	ex.started, ex.ended = true, true
+	ex.status = statusOf(head)
+	if !ex.head {
+		ex.sent = int64(len(body))
+	}
 	err := ex.foreign.writeHead(head, Unknown)
 	if err == nil && !ex.head && len(body) > 0 {
 		err = ex.foreign.write(body)
@@ -163,7 +167,7 @@ func (ex *Exchange) sendForeign(head, body []byte) error {
 
 func (ex *Exchange) startForeign(status int, head []byte, length int64) error {
 	ex.started = true
-	ex.left = length
+	ex.left, ex.status = length, status
 	ex.silent = status < 200 || status == http.StatusNoContent || status == http.StatusNotModified || ex.head
 	if status == http.StatusNoContent {
 		length = Unknown
