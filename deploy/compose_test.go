@@ -39,6 +39,7 @@ type service struct {
 }
 
 type healthcheck struct {
+	Disable  bool     `yaml:"disable"`
 	Test     []string `yaml:"test"`
 	Interval string   `yaml:"interval"`
 	Timeout  string   `yaml:"timeout"`
@@ -179,6 +180,17 @@ func TestCommandLinesAreUnderstood(t *testing.T) {
 			t.Errorf("%s: %s: %v\n%s", name, command, err, out)
 		}
 		seen[program+" "+s.Command[0]] = true
+		switch check := s.Healthcheck; {
+		case check == nil:
+			t.Errorf("%s has the image's health check, which is for a proxy", name)
+		case s.Restart == "no" != check.Disable:
+			t.Errorf("%s: a health check is for what goes on running", name)
+		case !check.Disable:
+			words := append(slices.Clone(check.Test[2:]), "-h")
+			if out, err := exec.Command(filepath.Join(bin, filepath.Base(check.Test[1])), words...).CombinedOutput(); err != nil || !bytes.HasPrefix(out, []byte("usage: ")) {
+				t.Errorf("%s: %v: %v\n%s", name, check.Test, err, out)
+			}
+		}
 
 		// A configuration that is named is mounted there.
 		if i := slices.Index(s.Command, "-config"); i >= 0 && !slices.Contains(s.Volumes, "./config/compose.yaml:"+s.Command[i+1]+":ro") {

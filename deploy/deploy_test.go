@@ -114,6 +114,7 @@ func TestImageIsBuiltFromThisRepository(t *testing.T) {
 		"FROM gcr.io/distroless/static:nonroot",
 		"COPY --from=build /out/proxy /out/origin /",
 		"USER nonroot",
+		`CMD ["/proxy", "status", "-check"]`,
 		`ENTRYPOINT ["/proxy"]`,
 	} {
 		if !strings.Contains(text, line) {

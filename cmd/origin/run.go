@@ -87,15 +87,23 @@ func seed(ctx context.Context, args []string, stdout, _ io.Writer) error {
 	flags := newFlags("seed")
 	listings := flags.Int("listings", origin.DefaultListings, "how many listings to make; there is one agent to a hundred of them, at least ten")
 	reset := flags.Bool("reset", false, "delete all listings and agents first")
+	ifEmpty := flags.Bool("if-empty", false, "do nothing, and succeed, if there are rows already")
 	if err := flags.parse(args, stdout); err != nil {
 		return err
 	}
 	if *listings < 1 || *listings > origin.MaxListings {
 		return usageError{fmt.Errorf("-listings must be from 1 to %d", origin.MaxListings)}
 	}
+	if *reset && *ifEmpty {
+		return usageError{errors.New("-reset and -if-empty exclude each other; give one of them")}
+	}
 	return withConn(ctx, flags.url, func(conn *pgx.Conn) error {
 		start := time.Now()
 		done, err := origin.Seed(ctx, conn, origin.SeedOptions{Listings: *listings, Reset: *reset})
+		if *ifEmpty && errors.Is(err, origin.ErrFilled) {
+			_, err = fmt.Fprintln(stdout, "the tables already hold rows; nothing to do")
+			return err
+		}
 		if err != nil {
 			return err
 		}

@@ -70,6 +70,8 @@ func TestCommandLines(t *testing.T) {
 		{dead, "migrate -database " + url, 0, "applied: 0", ""},
 		{url, "seed -listings 100", 0, "seeded 100 listings and 10 agents", ""},
 		{url, "seed -listings 100", 1, "", "use -reset"},
+		{url, "seed -listings 100 -if-empty", 0, "nothing to do", ""},
+		{url, "seed -if-empty -reset", 2, "", "exclude each other"},
 		{url, "seed -listings 200 -reset", 0, "seeded 200 listings", ""},
 		{url, "run -listen 127.0.0.1:none", 1, "", "listen"},
 	} {

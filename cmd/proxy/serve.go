@@ -74,7 +74,7 @@ type sidecar struct {
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
 	access    *proxycache.AccessLog // nil: none; the proxy closes it
-	port      net.Listener // for clients; the proxy closes it
+	port      net.Listener          // for clients; the proxy closes it
 	adminPort net.Listener
 	admin     *http.Server
 }

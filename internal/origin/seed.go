@@ -48,6 +48,9 @@ func Seed(ctx context.Context, conn *pgx.Conn, options SeedOptions) (Seeded, err
 	return done, nil
 }
 
+// ErrFilled says that there are rows already.
+var ErrFilled = errors.New("the tables already hold rows; use -reset to delete them all and start again, or -if-empty to leave them")
+
 func fill(ctx context.Context, tx pgx.Tx, want Seeded, reset bool) error {
 	if reset {
 		if _, err := tx.Exec(ctx, "truncate public.listings, public.agents restart identity"); err != nil {
@@ -64,7 +67,7 @@ func fill(ctx context.Context, tx pgx.Tx, want Seeded, reset bool) error {
 		return fmt.Errorf("look for rows: %w", err)
 	}
 	if filled {
-		return errors.New("the tables already hold rows; use -reset to delete them all and start again")
+		return ErrFilled
 	}
 	g := newGenerator(want)
 	if err := copyRows(ctx, tx, "agents", agentColumns(), want.Agents, g.agent); err != nil {
