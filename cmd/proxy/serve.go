@@ -73,6 +73,7 @@ type sidecar struct {
 	redis     io.Closer
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
+	tracing   *tracing              // nil: none
 	access    *proxycache.AccessLog // nil: none; the proxy closes it
 	port      net.Listener          // for clients; the proxy closes it
 	adminPort net.Listener
@@ -146,6 +147,12 @@ func (s *sidecar) openProxy() error {
 		}
 		s.access = o.Access
 	}
+	if c.Tracing != nil {
+		if s.tracing, err = openTracing(context.Background(), c.Tracing, s.log); err != nil {
+			return config.NewErrors(c.Problem(c.Pos("tracing.url"), "%v; correct tracing.url", err))
+		}
+		o.Tracer = s.tracing
+	}
 	if s.proxy, err = proxycache.New(o); err != nil {
 		if s.access != nil {
 			s.access.Close()
@@ -161,7 +168,7 @@ func (s *sidecar) openProxy() error {
 			s.database.Relay = &cdc.Relay{Client: s.relay, Namespace: c.Redis.Namespace}
 		}
 		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
-		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy})
+		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.tracing})
 		metrics.Watch(s.proxy.Registry(), s.listener)
 	}
 	return nil
@@ -172,6 +179,9 @@ const (
 	adminHeaderTimeout = 5 * time.Second
 	adminWriteTimeout  = time.Minute
 )
+
+// lastSpans is how long the last spans may take on the way out.
+const lastSpans = 2 * time.Second
 
 func (s *sidecar) listen(ctx context.Context) error {
 	open, err := inherited()
@@ -247,6 +257,13 @@ func (s *sidecar) run(ctx context.Context, reload, rotate <-chan os.Signal) erro
 	})
 	err := g.Wait()
 	s.proxy = nil // closed
+	if s.tracing != nil {
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastSpans)
+		defer cancel()
+		if err := s.tracing.close(last); err != nil {
+			s.log.Warn("spans are lost", "error", err)
+		}
+	}
 	s.log.Info("stopped")
 	return err
 }
@@ -273,12 +290,14 @@ func (s *sidecar) close() {
 // changes counts what is applied and shows the last of it on the dashboard.
 type changes struct {
 	*cdc.Metrics
-	proxy *proxycache.Proxy
+	proxy   *proxycache.Proxy
+	tracing *tracing
 }
 
 // Applied implements cdc.Observer.
 func (c changes) Applied(tx *coherence.Transaction, p *coherence.Purge, took time.Duration) {
 	c.Metrics.Applied(tx, p, took)
+	c.tracing.purge(tx, p, took)
 	for t, ops := range tx.Rows {
 		purged := p.Tables[t] // known of the table, shown with its first operation
 		for op, rows := range ops {

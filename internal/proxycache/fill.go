@@ -15,6 +15,7 @@ import (
 func (f *flight) run() {
 	p := f.proxy
 	defer p.fills.Done()
+	defer f.endTrace()
 	defer func() {
 		f.timer.Stop()
 		p.flights.remove(f)

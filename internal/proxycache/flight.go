@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
 )
@@ -61,6 +63,9 @@ type flight struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
+
+	parent *exchange  // until it is launched
+	span   trace.Span // nil: none
 
 	mu    sync.Mutex
 	wake  chan struct{} // closed and replaced when something below changes

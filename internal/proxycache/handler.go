@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
 )
@@ -36,6 +38,9 @@ type exchange struct {
 
 	stale  *entry  // of a HEAD request: what its answer may update
 	keeper *keeper // of a passed request: what keeps its response
+
+	span    trace.Span // nil: none
+	spanned context.Context
 }
 
 // serve answers one request and notes it down.
@@ -59,6 +64,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	}
 	x := p.newExchange(ex, now)
 	x.demand = asked
+	x.trace()
 	switch {
 	case string(ex.Method) == "CONNECT":
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
@@ -379,6 +385,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		f.subject.places = slices.Clone(f.subject.places)
 	}
 	f.ctx, f.cancel = context.WithCancelCause(context.Background())
+	f.parent = x
 	return f
 }
 
@@ -395,6 +402,8 @@ func (x *exchange) question() *question {
 func (p *Proxy) launch(f *flight) {
 	f.timer = time.AfterFunc(p.opt.FillTimeout, func() { f.cancel(errFillTimeout) })
 	p.fills.Add(1)
+	f.trace(f.parent)
+	f.parent = nil // which goes on with its request
 	go f.run()
 }
 
@@ -407,6 +416,7 @@ func (x *exchange) problem(status int, o outcome, cs cacheStatus, sentence strin
 
 // done counts the request.
 func (x *exchange) done(o outcome, reason Reason) {
+	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
 	x.route.counters[o].count(took)
 	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)

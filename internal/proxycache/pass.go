@@ -28,6 +28,7 @@ func (x *exchange) pass(o outcome, cs cacheStatus) {
 
 // exchangeWith sends the request with header h and passes the response on.
 func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs cacheStatus) {
+	x.traceTo(h)
 	req := x.p.upstream.request(ctx, string(x.Method), x.target, string(x.Host), h)
 	if x.content != nil {
 		req.Body, req.ContentLength = x.body()

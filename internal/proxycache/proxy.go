@@ -17,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
@@ -72,6 +73,8 @@ type Options struct {
 	PositionCookie string        // the name of a cookie that carries a position beside the header field; empty: none
 	PositionSecret string        // signs positions, the same in every proxy; empty: they are believed as they are
 	PositionLife   time.Duration // of the cookie; longer than the longest MaxLag of the routes; 1 min
+
+	Tracer trace.Tracer // nil: no spans
 
 	Access *AccessLog // nil: none; Close closes it
 

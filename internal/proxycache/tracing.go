@@ -1,0 +1,84 @@
+package proxycache
+
+import (
+	"context"
+	"net/http"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// w3c reads and writes traceparent and tracestate
+// (https://www.w3.org/TR/trace-context/).
+var w3c propagation.TraceContext
+
+// traceFields are the client's, in the form that w3c reads.
+type traceFields struct{ *http1.Exchange }
+
+func (t traceFields) Get(name string) string { return string(fieldOf(t.Exchange, name)) }
+func (t traceFields) Set(string, string)     {}
+func (t traceFields) Keys() []string         { return nil }
+
+// trace begins the span of a request that the memory tier didn't answer at
+// once. Without a tracer there is none, and the client's own fields go on to
+// the origin as they are.
+func (x *exchange) trace() {
+	if x.p.opt.Tracer == nil {
+		return
+	}
+	ctx := w3c.Extract(context.Background(), traceFields{x.Exchange})
+	x.spanned, x.span = x.p.opt.Tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
+		attribute.String("http.request.method", string(x.Method)), attribute.String("http.route", x.route.label), attribute.String("url.path", string(x.path))))
+}
+
+// endTrace ends the request's span.
+func (x *exchange) endTrace(o outcome, reason Reason) {
+	if x.span == nil {
+		return
+	}
+	x.span.SetName(outcomeNames[o] + " " + x.route.label)
+	x.span.SetAttributes(attribute.String("walpurge.outcome", outcomeNames[o]), attribute.String("walpurge.reason", string(reason)),
+		attribute.Int("http.response.status_code", x.Status()))
+	if o == fault {
+		x.span.SetStatus(codes.Error, string(reason))
+	}
+	x.span.End()
+	x.span = nil
+}
+
+// traceTo makes a request to the origin part of the exchange's trace.
+func (x *exchange) traceTo(h http.Header) {
+	if x.span != nil {
+		w3c.Inject(x.spanned, propagation.HeaderCarrier(h))
+	}
+}
+
+// trace begins the span of a fill, which may outlive the request that it was
+// started for.
+func (f *flight) trace(x *exchange) {
+	if x == nil || x.span == nil {
+		return
+	}
+	var ctx context.Context
+	ctx, f.span = f.proxy.opt.Tracer.Start(x.spanned, "fill "+f.route.label, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("http.route", f.route.label), attribute.Bool("walpurge.background", f.left)))
+	w3c.Inject(ctx, propagation.HeaderCarrier(f.header))
+}
+
+// endTrace ends the fill's span.
+func (f *flight) endTrace() {
+	if f.span == nil {
+		return
+	}
+	s, _ := f.look()
+	f.span.SetAttributes(attribute.Int("http.response.status_code", s.fwdStatus), attribute.Bool("walpurge.kept", s.kept),
+		attribute.Bool("walpurge.from_redis", s.stored), attribute.String("walpurge.reason", string(s.reason)))
+	if s.stage == failed {
+		f.span.SetStatus(codes.Error, string(s.reason))
+	}
+	f.span.End()
+}
