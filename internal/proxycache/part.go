@@ -44,7 +44,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 		return false
 	}
 	e := x.p.memory.get([]byte(x.key + partSuffix))
-	if e == nil || x.authorized && !e.shared {
+	if e == nil || e.route != x.route || x.authorized && !e.shared {
 		return false
 	}
 	left := e.fresh - now
@@ -80,7 +80,7 @@ func (f *flight) beginAtPart(x *exchange) {
 		return
 	}
 	e := f.proxy.memory.get([]byte(x.key + partSuffix))
-	if e == nil || !e.strong() || e.part.from != 0 || e.fresh <= f.proxy.opt.Now() {
+	if e == nil || e.route != x.route || !e.strong() || e.part.from != 0 || e.fresh <= f.proxy.opt.Now() {
 		return
 	}
 	f.part = e

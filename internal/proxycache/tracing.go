@@ -60,7 +60,7 @@ func (x *exchange) traceTo(h http.Header) {
 // trace begins the span of a fill, which may outlive the request that it was
 // started for.
 func (f *flight) trace(x *exchange) {
-	if x.span == nil {
+	if x == nil || x.span == nil {
 		return
 	}
 	var ctx context.Context
