@@ -13,9 +13,6 @@ type Exchange struct {
 	*Request
 	Body *Body // nil if the request has none
 
-	// Note is the handler's own, for whoever looks at the exchange at its end.
-	Note struct{ Route, Outcome, Reason string }
-
 	// Secure tells that the client's connection is encrypted.
 	Secure bool
 
