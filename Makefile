@@ -31,12 +31,12 @@ check: go
 
 test: go test-programs check build
 	@echo 'test: all packages with the race detector, against real PostgreSQL and Redis'
-	@# Built side by side, run one after the other: what waits for conditions shall not wait for the neighbours.
+	@# Two packages at a time: cmd/proxy, whose tests take longest, beside all the others in turn.
 	@go test -race -vet=off -run '^$$' ./... >/dev/null
 	@# The race detector shuffles what happens at one instant, so the protocol's scripts are compared without it.
 	@go test -vet=off -run '^TestScripts$$' ./internal/cdc
 	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && \
-		WALPURGE_MEASURED=$$measured go test -race -p 1 -timeout 15m ./... && \
+		WALPURGE_MEASURED=$$measured go test -race -p 2 -timeout 17m ./... && \
 		printf '\ntest: what was measured\n' && cat "$$measured"
 
 # How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
