@@ -12,7 +12,9 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the process at once
+	signalled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	// A second Ctrl-C ends the process at once: whatever follows the first finds the default again.
+	context.AfterFunc(signalled, func() { stop(); cancel() })
 	os.Exit(demo.Main(ctx, os.LookupEnv, os.Stdout, os.Stderr))
 }

@@ -10,8 +10,10 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal kills
+	signalled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, cancel := context.WithCancel(context.Background())
+	// A second signal kills: whatever follows the first finds the default again.
+	context.AfterFunc(signalled, func() { stop(); cancel() })
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	os.Exit(report(err, os.Stderr))
 }
