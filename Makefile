@@ -29,16 +29,18 @@ check: go
 	@go mod verify
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
+ALONE := ^(TestOracle|TestStrictHitsCostARoundTrip|TestFollowersPurgeSoonAfterTheLeader|TestMillionRowsInOneTransaction)$$
+
 test: go test-programs check build
 	@echo 'test: all packages with the race detector, against real PostgreSQL and Redis'
-	@# The oracle has both cores for its half million responses. Then two packages at a time: cmd/proxy, whose tests take
-	@# longest, beside all the others in turn. The race detector shuffles what happens at one instant, so the protocol's
-	@# scripts are compared without it.
+	@# What measures, and the oracle with its half million responses, has both cores for itself. Then two packages at a
+	@# time: cmd/proxy, whose tests take longest, beside all the others in turn. The race detector shuffles what happens
+	@# at one instant, so the protocol's scripts are compared without it.
 	@go test -race -vet=off -run '^$$' ./... >/dev/null
 	@go test -vet=off -run '^TestScripts$$' ./internal/cdc
 	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && export WALPURGE_MEASURED=$$measured && \
-		go test -race -run '^TestOracle$$' ./cmd/proxy && \
-		go test -race -p 2 -timeout 17m -skip '^TestOracle$$' ./... && \
+		go test -race -p 1 -run '$(ALONE)' ./cmd/proxy ./internal/cdc && \
+		go test -race -p 2 -timeout 17m -skip '$(ALONE)' ./... && \
 		printf '\ntest: what was measured\n' && cat "$$measured"
 
 # How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
