@@ -152,6 +152,11 @@ func TestExplain(t *testing.T) {
 	if ex, err := r.proxy.Explain("POST", "/api/listings", nil); err != nil || ex.Cached {
 		t.Errorf("%+v %v", ex, err)
 	}
+	for target, want := range map[string]string{"/elsewhere": "request's body", "/api/listings": "Only GET and HEAD"} {
+		if ex, err := r.proxy.Explain("QUERY", target, nil); err != nil || !strings.Contains(ex.Why, want) {
+			t.Errorf("QUERY %s: %v, %v; want %q", target, ex, err, want)
+		}
+	}
 	if _, err := r.proxy.Explain("GET", "no path", nil); err == nil {
 		t.Error("no request is explained")
 	}

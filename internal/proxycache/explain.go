@@ -86,6 +86,8 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 func (x *exchange) why() (bool, string) {
 	rt := x.route
 	switch {
+	case string(x.Method) == methodQuery && !rt.guarded:
+		return false, "The answer to a QUERY is kept with the request's body, which can't be given here."
 	case !isRead(x.Method):
 		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."
 	case x.Has(http1.Of(http1.Upgrade)):
