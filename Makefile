@@ -42,16 +42,15 @@ test: go test-programs check build
 		go test -race -p 1 -run '$(ALONE)' ./cmd/proxy ./internal/cdc && \
 		go test -race -p 2 -timeout 17m -skip '$(ALONE)' ./... && \
 		printf '\ntest: what was measured\n' && cat "$$measured"
+	@echo 'test: fuzzing, a minute each for requests, responses, directives and stored entries'
+	@scripts/fuzz.sh 1m 10s
 
 # How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
 FUZZ_FOR ?= 1m
 
 fuzz: go
-	@echo 'fuzz: every target for $(FUZZ_FOR)'
-	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
-		for target in $$(grep -rhoP --include='*_test.go' '^func \KFuzz\w+' "$$package"/*_test.go | sort); do \
-			echo "fuzz: $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_FOR) "$$package"; \
-		done; done
+	@echo 'fuzz: every target for $(FUZZ_FOR), two at a time'
+	@scripts/fuzz.sh $(FUZZ_FOR)
 
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'
