@@ -250,7 +250,7 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		return true
-	case left <= 0 && -left < e.swr && x.wish == (wish{}):
+	case left <= 0 && -left < e.swr && x.wish.plain():
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		x.refresh(e, key)
@@ -273,7 +273,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 		x.p.memory.removeEntry(e)
 		return false
 	}
-	if now >= e.fresh || x.wish != (wish{}) || x.authorized || x.demand.strict || x.demand.lsn != 0 {
+	if now >= e.fresh || !x.wish.plain() || x.authorized || x.demand.strict || x.demand.lsn != 0 {
 		return false
 	}
 	x.refresh(e, key)
@@ -306,7 +306,8 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 // flight joins the flight of key or starts one. It returns nil if a response
 // has been stored since the caller found e.
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
-	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache // R7
+	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache || // R7
+		e != nil && x.bridge(e) > e.sie // others want another answer to an error
 	if !alone {
 		if f = x.p.flights.join(key, x.route, waited, x.demand); f != nil {
 			return f, false
@@ -314,6 +315,9 @@ func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence
 	}
 	own := x.newFlight(key, e)
 	own.strict = alone
+	if e != nil {
+		own.sie = x.bridge(e)
+	}
 	f = x.p.flights.start(own, waited, x.demand, func() bool {
 		newer, _ := x.find()
 		return newer != nil && newer != e && newer.usable(x.p.opt.Now(), proven)
@@ -345,7 +349,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	f := &flight{
 		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, base: x.base, content: x.content, key: key, target: x.target,
 		query:   *x.question(),
-		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
+		noRedis: !x.wish.plain() || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
 		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag), changedFor: coherence.Nanos(rt.StaleOnChange)},
@@ -365,7 +369,8 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	}
 	if e == nil {
 		f.beginAtPart(x)
-	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) {
+		f.nameVariants(x)
+	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) || x.bridge(e) > 0 {
 		f.stale = e
 		if e.etag != "" {
 			f.header["If-None-Match"] = []string{e.etag}

@@ -76,7 +76,7 @@ func (e *entry) strong() bool {
 
 // beginAtPart makes a flight ask only for what follows the part that is stored.
 func (f *flight) beginAtPart(x *exchange) {
-	if f.guarded() || x.authorized || x.wish != (wish{}) {
+	if f.guarded() || x.authorized || !x.wish.plain() {
 		return
 	}
 	e := f.proxy.memory.get([]byte(x.key + partSuffix))

@@ -271,6 +271,14 @@ func validatable(h http.Header) bool {
 type wish struct {
 	noStore, noCache, onlyIfCached bool
 	maxAge, minFresh, maxStale     delta
+	staleIfError                   delta // RFC 5861 section 4
+}
+
+// plain tells whether the request takes whatever is fresh. What it says of
+// errors counts only once there is one.
+func (w wish) plain() bool {
+	w.staleIfError = delta{}
+	return w == wish{}
 }
 
 func parseWish(cacheControl, pragma []string) wish {
@@ -283,7 +291,7 @@ func parseWish(cacheControl, pragma []string) wish {
 		return wish{}
 	}
 	d := parseDirectives(cacheControl...)
-	return wish{noStore: d.noStore, noCache: d.noCache, onlyIfCached: d.onlyIfCached, maxAge: d.maxAge, minFresh: d.minFresh, maxStale: d.maxStale}
+	return wish{noStore: d.noStore, noCache: d.noCache, onlyIfCached: d.onlyIfCached, maxAge: d.maxAge, minFresh: d.minFresh, maxStale: d.maxStale, staleIfError: d.staleIfError}
 }
 
 // admits tells whether a response of that age and remaining lifetime is what
