@@ -268,6 +268,7 @@ func (f *flight) readBody(resp *http.Response, r *rest) {
 		if err != nil {
 			discard(resp.Body)
 			p.discarded(Incomplete)
+			f.keepBeginning(resp.ContentLength, buf)
 			f.fail(err)
 			return
 		}

@@ -108,6 +108,18 @@ func TestRFC9111Section4_3_1TagsOfChangedRowsAreNotNamed(t *testing.T) {
 	r.want(r.get("/api/listings/1", "X-Lang: de"), "en", "walpurge; fwd")
 }
 
+// What is shown for a moment after a change must not be confirmed as new.
+func TestRFC9111Section4_3_1TagsOfWhatIsShownAfterAChangeAreNotNamed(t *testing.T) {
+	r := newRig(t, func(_ *rig, o *Options) { o.Routes[0].StaleOnChange = time.Minute })
+	asked := r.speaks("max-age=60", "en", "fr")
+	r.get("/api/listings/1", "X-Lang: en")
+	r.commit(&row{"1", "x", "1"}, &row{"1", "y", "1"})
+	r.get("/api/listings/1", "X-Lang: es")
+	if last := (*asked)[len(*asked)-1]; len(*asked) != 2 || last != "" {
+		t.Fatalf("%d requests, the last named %q", len(*asked), last)
+	}
+}
+
 func TestRFC9111Section4_3_1NamedTagsAreBounded(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	var longest int
