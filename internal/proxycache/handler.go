@@ -70,6 +70,8 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
 	case x.wantsUpgrade():
 		x.upgrade()
+	case x.hidesFields():
+		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: HiddenFields})
 	case string(ex.Method) == methodQuery:
 		x.answerQuery()
 	case string(ex.Method) == "POST":

@@ -26,6 +26,7 @@ const (
 	ClientNoStore Reason = "client"         // the request's Cache-Control
 	OnlyIfCached  Reason = "only-if-cached" // nothing is stored
 	PartialWanted Reason = "range"          // a part was asked for and nothing is stored
+	HiddenFields  Reason = "connection"     // the request's Connection names fields that are meant for the origin
 
 	// Why a response isn't stored.
 	StatusCode   Reason = "status"
