@@ -67,7 +67,9 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	x.trace()
 	switch {
 	case string(ex.Method) == "CONNECT":
-		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
+		x.problem(http.StatusNotImplemented, pass, cacheStatus{detail: Tunnel}, "This proxy opens no tunnels.")
+	case x.endsHere():
+		x.answerHere()
 	case x.wantsUpgrade():
 		x.upgrade()
 	case x.hidesFields():
@@ -291,18 +293,32 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 	case x.wish.onlyIfCached:
 		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
-		x.pass(pass, cacheStatus{fwd: fwdURIMiss, detail: Uncacheable})
+		x.pass(pass, cacheStatus{fwd: x.missed(key, e, now), detail: Uncacheable})
 	case e == nil && x.Has(http1.Of(http1.Range)):
-		x.passAndKeep(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
-	case x.head && e != nil:
-		x.stale = e
-		x.pass(miss, cacheStatus{fwd: fwdStale})
+		x.passAndKeep(pass, cacheStatus{fwd: x.missed(key, e, now), detail: PartialWanted})
 	case x.head:
-		x.pass(miss, cacheStatus{fwd: fwdURIMiss})
+		x.stale = e
+		x.pass(miss, cacheStatus{fwd: x.missed(key, e, now)})
 	default:
 		return false
 	}
 	return true
+}
+
+// missed is why e, what is stored under key, doesn't answer the request (RFC
+// 9211 section 2.2).
+func (x *exchange) missed(key string, e *entry, now coherence.Nanos) forward {
+	switch {
+	case e != nil && e.fresh > now:
+		return fwdRequest
+	case e != nil:
+		return fwdStale
+	case key != x.key:
+		return fwdVaryMiss
+	case x.Has(http1.Of(http1.Range)) && x.p.memory.peek(key+partSuffix) != nil:
+		return fwdPartial
+	}
+	return fwdURIMiss
 }
 
 // flight joins the flight of key or starts one. It returns nil if a response
@@ -365,9 +381,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
 	}
 	if e != nil {
-		if f.fwd = fwdStale; e.fresh > p.opt.Now() {
-			f.fwd = fwdRequest // RFC 9211 section 2.2
-		}
+		f.fwd = x.missed(key, e, p.opt.Now())
 	}
 	if e == nil {
 		f.beginAtPart(x)

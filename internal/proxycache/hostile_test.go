@@ -212,3 +212,32 @@ func TestRFC9110Section7_6_1NamedFieldsPoisonNothing(t *testing.T) {
 	r.get("/d", "X-Lang: fr")
 	r.want(r.get("/d", "X-Lang: fr", "Connection: keep-alive, X-Unsent"), `in "fr"`, "walpurge; hit")
 }
+
+func TestRFC9110Section7_6_2MaxForwards(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.answer(func(w http.ResponseWriter, req *http.Request) {
+		_, _ = fmt.Fprint(w, req.Header.Get("Max-Forwards"))
+	})
+	for _, c := range []struct {
+		method, sent string
+		asked        int
+		body         string
+	}{
+		{"OPTIONS", "0", 0, ""},
+		{"OPTIONS", "1", 1, "0"},
+		{"TRACE", "5", 1, "4"},
+		{"OPTIONS", "x", 1, "x"},
+		{"GET", "0", 1, "0"},
+	} {
+		before := r.asked()
+		got := r.do(c.method, "/"+c.method+c.sent, nil, "Max-Forwards: "+c.sent)
+		if got.StatusCode != 200 || got.body != c.body || r.asked()-before != c.asked || !strings.HasPrefix(got.cacheStatus(), "walpurge") {
+			t.Errorf("%s %s: %s %q, the origin was asked %d times", c.method, c.sent, got.Status, got.body, r.asked()-before)
+		}
+	}
+	before := r.asked()
+	got := r.raw("TRACE /a HTTP/1.1\r\nHost: a\r\nMax-Forwards: 0\r\nX-A: b\r\nAuthorization: secret\r\nCookie: secret\r\nConnection: close\r\n\r\n")
+	if !strings.Contains(got, "\r\n\r\nTRACE /a HTTP/1.1\r\nHost: a\r\n") || !strings.Contains(got, "\r\nX-A: b\r\n") || strings.Contains(got, "secret") || r.asked() != before {
+		t.Errorf("%q", got)
+	}
+}

@@ -23,7 +23,9 @@ func (x *exchange) pass(o outcome, cs cacheStatus) {
 	if x.Body == nil {
 		drop = http1.Of(http1.Expect)
 	}
-	x.exchangeWith(ctx, cancel, x.p.requestHeader(x.Exchange, drop), o, cs)
+	h := x.p.requestHeader(x.Exchange, drop)
+	x.countDown(h)
+	x.exchangeWith(ctx, cancel, h, o, cs)
 }
 
 // exchangeWith sends the request with header h and passes the response on.

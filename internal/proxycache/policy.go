@@ -26,6 +26,8 @@ const (
 	ClientNoStore Reason = "client"         // the request's Cache-Control
 	OnlyIfCached  Reason = "only-if-cached" // nothing is stored
 	PartialWanted Reason = "range"          // a part was asked for and nothing is stored
+	Tunnel        Reason = "connect"        // CONNECT is for another kind of proxy
+	MaxForwards   Reason = "max-forwards"   // a TRACE or OPTIONS request that may go no further
 	HiddenFields  Reason = "connection"     // the request's Connection names fields that are meant for the origin
 
 	// Why a response isn't stored.
