@@ -96,12 +96,26 @@ func (f *flight) unfit(a *answer) bool {
 	return true
 }
 
+// maxInterims bounds the interim responses before one that may be kept: they
+// are held until the leader has them.
+const maxInterims = 64
+
+var errInterims = errors.New("the origin sends one interim response after the other")
+
 // interim passes an interim response on to the leader (RFC 9110 section 15.2).
 // It is no part of what is stored.
 func (f *flight) interim(status int, h http.Header) error {
 	connectionFields(h)
 	head := appendFields(appendStatus(nil, status), h)
-	f.update(func(s *flightState) { s.interim = append(s.interim[:len(s.interim):len(s.interim)], head) })
+	full := false
+	f.update(func(s *flightState) {
+		if full = len(s.interim) == maxInterims; !full {
+			s.interim = append(s.interim[:len(s.interim):len(s.interim)], head)
+		}
+	})
+	if full {
+		return errInterims
+	}
 	return nil
 }
 

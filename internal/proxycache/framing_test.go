@@ -86,6 +86,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 		{"odd version", "GET /x HTTP/1.1x\r\nHost: a\r\n\r\n", 400},
 		{"asterisk of GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"expectation", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: tea\r\n\r\n", 417},
+		{"two expectations", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417},
 		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
 	}
 	for _, c := range cases {

@@ -241,3 +241,24 @@ func TestRFC9110Section7_6_2MaxForwards(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestRFC9110Section15_2InterimResponsesOfHostileOrigins(t *testing.T) {
+	const end = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nfour"
+	const early = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
+	origin := scripted(t, map[string]string{
+		"/space":  "HTTP/1.1 103 Early Hints\r\nLink : </a>\r\n\r\n" + end,
+		"/hidden": "HTTP/1.1 103 Early Hints\r\nTransfer-Encoding : chunked\r\n\r\n" + end,
+		"/some":   strings.Repeat(early, 20) + "HTTP/1.1 102 Processing\r\n\r\n" + end,
+		"/many":   strings.Repeat(early, 10*maxInterims) + end,
+	})
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
+	for path, want := range map[string]struct{ hints, status, processing int }{
+		"/space": {1, 200, 0}, "/hidden": {0, 502, 0}, "/some": {20, 200, 1}, "/many": {-1, 502, 0},
+	} {
+		got := r.raw("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+		hints, processing := strings.Count(got, early), strings.Count(got, "HTTP/1.1 102 Processing\r\n\r\n")
+		if want.hints >= 0 && hints != want.hints || hints > maxInterims || processing != want.processing || strings.Count(got, fmt.Sprintf("HTTP/1.1 %d ", want.status)) != 1 {
+			t.Errorf("%s: %d hints, %q", path, hints, got)
+		}
+	}
+}

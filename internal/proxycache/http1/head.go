@@ -278,8 +278,10 @@ func (r *Request) frame() *Refusal {
 	}
 	r.connection()
 	if r.present&(1<<Expect) != 0 && r.Minor > 0 {
-		if !EqualFold(r.Get(Expect), "100-continue") {
-			return errExpectation
+		for i := range r.Fields {
+			if r.Fields[i].ID == Expect && !EqualFold(r.Fields[i].Value, "100-continue") {
+				return errExpectation
+			}
 		}
 		r.expect = r.Length != 0
 	}
