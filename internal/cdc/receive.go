@@ -21,6 +21,10 @@ var longAgo = time.Unix(1, 0)
 // receive reads the stream until it ends or ctx does. It alone reads from and
 // writes to the replication connection.
 func (s *session) receive(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() {
+		s.over.Store(true)
+		s.interrupt()
+	})()
 	if err := s.status(true); err != nil {
 		return err
 	}
@@ -130,8 +134,10 @@ func (s *session) status(reply bool) error {
 	if err := s.replication.Conn().SetReadDeadline(s.due); err != nil {
 		return fmt.Errorf("receive: %w", err)
 	}
-	if s.asked.Load() {
-		// Whoever asked did so before the deadline was set, and was overwritten.
+	if s.asked.Load() || s.over.Load() {
+		// Whoever interrupted did so before the deadline was set, and was
+		// overwritten. A server that shuts down wants a status after each status:
+		// no read would ever wait for its deadline again.
 		return s.replication.Conn().SetReadDeadline(longAgo)
 	}
 	return nil

@@ -31,6 +31,7 @@ type session struct {
 	visibility  visibility
 	suspicion   chan struct{} // wakes the watcher
 	asked       atomic.Bool   // somebody wants an answer from the server
+	over        atomic.Bool   // the session ends
 	due         time.Time     // when the next status is sent at the latest
 	interval    time.Duration // between two of them
 }
@@ -61,9 +62,6 @@ func (l *Listener) session(ctx context.Context) error {
 	defer l.flush.shut(errNotFollowing)
 
 	group, gctx := errgroup.WithContext(ctx)
-	// A read that waits is interrupted by a deadline in the past.
-	stop := context.AfterFunc(gctx, s.interrupt)
-	defer stop()
 	group.Go(func() error { return s.receive(gctx) })
 	group.Go(func() error { return s.watchVisibility(gctx) })
 	group.Go(func() error { return s.prove(gctx) })
