@@ -40,7 +40,7 @@ import (
 //	slot drop | again | lost
 //	latency 20ms                 of every answer of the server and of Redis
 //	wait 300ms
-//	state
+//	state                        where each process stands; why A: why its epoch began
 //
 // With quiet at its end a command lists nothing: what comes of it has no fixed order.
 //
@@ -110,6 +110,7 @@ type scriptProcess struct {
 	cutRedis chan struct{}
 	pages    map[string]*scriptPage
 	seen     string
+	reason   string // of the epoch that it is in
 }
 
 type scriptPage struct {
@@ -208,6 +209,9 @@ type scriptNotes struct{ p *scriptProcess }
 func (n scriptNotes) Applied(*coherence.Transaction, *coherence.Purge, time.Duration) {}
 func (n scriptNotes) Settled(time.Duration)                                           {}
 func (n scriptNotes) Epoch(reason string, _ int) {
+	n.p.s.mu.Lock()
+	n.p.reason = reason
+	n.p.s.mu.Unlock()
 	n.p.s.say("%s begins %s: %s", n.p.name, n.p.s.epoch(n.p.guard.Epoch()), reason)
 }
 
@@ -525,6 +529,11 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 			t.Fatal(err)
 		}
 		time.Sleep(l)
+	case "why":
+		p := s.process(t, words[0])
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return "the epoch began for: " + p.reason
 	case "state":
 		for _, p := range s.processes {
 			if !p.dead {
