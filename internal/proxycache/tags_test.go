@@ -146,3 +146,42 @@ func TestRFC9111Section4_3_1CredentialsGetNobodyElsesVariant(t *testing.T) {
 		t.Fatalf("named %q", (*asked)[1])
 	}
 }
+
+// A tag that two forms of a page share, or two users' pages, must not make one
+// of them the other.
+func TestRFC9111Section4_3_1TagsThatMayBeSharedAreNotNamed(t *testing.T) {
+	for _, c := range []struct {
+		name, vary, etag, coding string
+		first, second            string
+		named                    bool
+	}{
+		{"strong", "X-Lang", `"v5"`, "", "X-Lang: en", "X-Lang: de", true},
+		{"weak", "X-Lang", `W/"v5"`, "", "X-Lang: en", "X-Lang: de", false},
+		{"by cookie", "Cookie", `"v5"`, "", "Cookie: user=her", "Cookie: user=him", false},
+		{"by cookie among others", "X-Lang, cookie", `"v5"`, "", "Cookie: user=her", "Cookie: user=him", false},
+		{"by credentials", "Authorization", `"v5"`, "", "X-Any: 1", "Authorization: Basic eA==", false},
+		{"a coding not taken", "Accept-Encoding", `"v5"`, "gzip", "Accept-Encoding: gzip", "Accept-Encoding: identity", false},
+		{"another coding", "Accept-Encoding", `"v5"`, "gzip", "Accept-Encoding: gzip", "Accept-Encoding: br", false},
+		{"a coding among others", "Accept-Encoding", `"v5"`, "gzip", "Accept-Encoding: gzip", "Accept-Encoding: gzip, br", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, plainHTTP)
+			var named []string
+			r.answer(func(w http.ResponseWriter, req *http.Request) {
+				named = append(named, req.Header.Get("If-None-Match"))
+				w.Header().Set("Vary", c.vary)
+				w.Header().Set("Etag", c.etag)
+				w.Header().Set("Cache-Control", "max-age=60, public")
+				if c.coding != "" && strings.Contains(req.Header.Get("Accept-Encoding"), c.coding) {
+					w.Header().Set("Content-Encoding", c.coding)
+				}
+				_, _ = io.WriteString(w, "body")
+			})
+			r.get("/a", c.first)
+			r.get("/a", c.second)
+			if len(named) != 2 || (named[1] == c.etag) != c.named || !c.named && named[1] != "" {
+				t.Fatalf("named %q", named)
+			}
+		})
+	}
+}
