@@ -172,10 +172,9 @@ func newSite(dir, origin, database string) (site, error) {
 		open = append(open, l)
 		*address = l.Addr().String()
 	}
-	var err, unfit error
-	_, s.Port, err = net.SplitHostPort(s.Listen)
-	_, s.OriginPort, unfit = net.SplitHostPort(origin)
-	return s, errors.Join(err, unfit, os.MkdirAll(dir, 0o755))
+	_, port, err := net.SplitHostPort(s.Listen)
+	s.Port = port
+	return s, errors.Join(err, os.MkdirAll(dir, 0o755))
 }
 
 // buildFloor compiles the floor.

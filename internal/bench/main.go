@@ -53,6 +53,7 @@ type part struct {
 // parts stand in the order of the report.
 var parts = []part{
 	{"hits", "CPU, throughput and latency of hits, all contestants", measureHits},
+	{"staleness", "stale responses and origin load, by TTL, by purges and ours", measureStaleness},
 }
 
 func partNames() string {

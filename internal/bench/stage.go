@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,9 +137,8 @@ type server struct {
 	site
 }
 
-// run starts a contestant on the server's core. adjust may change its site, and be nil. Where the origin counts, it is
-// warm once it is returned: it has the page 1 in its cache.
-func (st *stage) run(ctx context.Context, name string, adjust func(*site)) (*server, error) {
+// launch starts a contestant on the server's core and doesn't wait for it. adjust may change its site, and be nil.
+func (st *stage) launch(name string, adjust func(*site)) (*server, error) {
 	c := st.all[name]
 	if c == nil {
 		return nil, fmt.Errorf("there is no contestant %s", name)
@@ -158,6 +158,9 @@ func (st *stage) run(ctx context.Context, name string, adjust func(*site)) (*ser
 	if adjust != nil {
 		adjust(&s)
 	}
+	if _, s.OriginPort, err = net.SplitHostPort(s.Origin); err != nil {
+		return nil, err
+	}
 	size := len(*st.origin.body.Load())
 	s.Response = filepath.Join(dir, "response")
 	if err := os.WriteFile(s.Response, append(headOf(size), bodyOf(size)...), 0o600); err != nil {
@@ -167,16 +170,24 @@ func (st *stage) run(ctx context.Context, name string, adjust func(*site)) (*ser
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	sv := &server{contestant: c, process: p, site: s}
+	return &server{contestant: c, process: p, site: s}, nil
+}
+
+// run starts a contestant. It is warm once it is returned: it has the page 1 in its cache, unless it has none.
+func (st *stage) run(ctx context.Context, name string, adjust func(*site)) (*server, error) {
+	s, err := st.launch(name, adjust)
+	if err != nil {
+		return nil, err
+	}
 	if s.Bypass {
-		err = p.await(ctx, "answer", func(ctx context.Context) error { return st.origin.fetch(ctx, s.Listen, page, "") })
+		err = s.await(ctx, "answer", func(ctx context.Context) error { return st.origin.fetch(ctx, s.Listen, page, "") })
 	} else {
-		err = st.origin.warm(ctx, p, s.Listen, c.mark)
+		err = st.origin.warm(ctx, s.process, s.Listen, s.mark)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s does not serve: %w", name, err), sv.end())
+		return nil, errors.Join(fmt.Errorf("%s does not serve: %w", name, err), s.end())
 	}
-	return sv, nil
+	return s, nil
 }
 
 // end stops the server and removes what it has written.
