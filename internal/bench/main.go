@@ -53,6 +53,15 @@ type part struct {
 // parts stand in the order of the report.
 var parts = []part{
 	{"hits", "CPU, throughput and latency of hits, all contestants", measureHits},
+	{"sizes", "hits of 200 B, 32 KiB and 1 MiB", measureSizes},
+	{"connections", "hits over 1, 1,000 and 10,000 connections", measureConnections},
+	{"keys", "hits of 10, 10,000 and 1,000,000 keys, and the memory of an entry", measureKeys},
+	{"conditional", "304 answers", measureConditional},
+	{"misses", "what a miss adds", measureMisses},
+	{"writes", "hits while rows change", measureWrites},
+	{"purge", "from a commit to its purge", measurePurge},
+	{"changes", "what a row change costs with many cached responses", measureChanges},
+	{"backlog", "a backlog, beside pg_recvlogical", measureBacklog},
 	{"staleness", "stale responses and origin load, by TTL, by purges and ours", measureStaleness},
 }
 

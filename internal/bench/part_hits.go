@@ -89,7 +89,7 @@ func commonRate(cs []*contender) float64 {
 // lap is one contestant's turn. Latency is not measured before there is a common rate.
 func (st *stage) lap(ctx context.Context, s *server, g *generator, c *contender, common float64, span time.Duration) error {
 	p := s.hits(pageSize, span/4)
-	if _, err := st.measure(ctx, s, g, p); err != nil {
+	if _, err := st.load(ctx, s, g, lenient(p)); err != nil {
 		return err
 	}
 	p.span = span

@@ -57,9 +57,9 @@ type witness struct {
 
 	// Of the goroutine that reads.
 	reads, stale   int64
-	settled                 int64 // stale although the change had been settled
-	ages                    latencies
-	atStart, atEnd          int64 // the origin's count
+	settled        int64 // stale although the change had been settled
+	ages           latencies
+	atStart, atEnd int64 // the origin's count
 }
 
 func (w *witness) String() string {
@@ -421,4 +421,3 @@ func percent(share float64) string {
 		return strconv.FormatFloat(p, 'f', 2, 64) + " %"
 	}
 }
-

@@ -224,9 +224,7 @@ func (r *reading) perRequest() float64 { return r.cpu.Seconds() * 1e6 / float64(
 // measure runs a load of hits (M3, M4). An answer that isn't marked as a hit is none, so a plan for which some misses must be
 // forgiven gets no mark while it runs: the origin's count proves more than what a server says of itself.
 func (st *stage) measure(ctx context.Context, s *server, g *generator, p *plan) (*reading, error) {
-	lenient := *p
-	lenient.mark = nil
-	r, err := st.load(ctx, s, g, &lenient)
+	r, err := st.load(ctx, s, g, lenient(p))
 	if err != nil {
 		return nil, err
 	}
@@ -234,6 +232,13 @@ func (st *stage) measure(ctx context.Context, s *server, g *generator, p *plan) 
 		return nil, fmt.Errorf("%s: %d of %d requests reached the origin: they were no hits", s.contestant.name, r.origin, r.requests)
 	}
 	return r, nil
+}
+
+// lenient is the plan without a mark.
+func lenient(p *plan) *plan {
+	q := *p
+	q.mark = nil
+	return &q
 }
 
 // load runs any load.
