@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,10 @@ type backlogSettings struct {
 	rounds  int
 	changes int // rows changed while nobody reads the slots, each once
 	cached  int // responses that depend on one of those rows each
+
+	// M2: this process, with the readers in it, is on the server's core while the database is on the client's. Both are
+	// empty where nothing is pinned.
+	server, client string
 }
 
 // perTransaction is how many rows a transaction of the backlog changes.
@@ -33,15 +38,21 @@ type backlogResult struct {
 
 // measureBacklog is the part of that name.
 func measureBacklog(ctx context.Context, st *stage) (*result, error) {
-	settings := backlogSettings{rounds: 3, changes: 1_000_000, cached: 100_000}
+	settings := st.apart(backlogSettings{rounds: 3, changes: 1_000_000, cached: 100_000})
 	if st.short {
-		settings = backlogSettings{rounds: 1, changes: 50_000, cached: 25_000}
+		settings.rounds, settings.changes, settings.cached = 1, 50_000, 25_000
 	}
 	b, err := compareBacklogs(ctx, filepath.Join(st.dir, "backlog"), settings, st.say)
 	if err != nil {
 		return nil, err
 	}
 	return b.result(), nil
+}
+
+// apart has the readers and the database on cores of their own.
+func (st *stage) apart(s backlogSettings) backlogSettings {
+	s.server, s.client = fmt.Sprint(st.server), fmt.Sprint(st.client)
+	return s
 }
 
 // compareBacklogs compares how fast the listener works a backlog off with how fast pg_recvlogical reads it and throws it
@@ -129,12 +140,18 @@ func newBacklog(ctx context.Context, dir string, settings backlogSettings) (b *b
 	if err := b.prepare(ctx); err != nil {
 		return b, fmt.Errorf("prepare the table: %w", err)
 	}
+	if settings.server != "" {
+		return b, pin(ctx, os.Getpid(), settings.server)
+	}
 	return b, nil
 }
 
 func (b *backlog) close() (err error) {
+	if b.client != "" {
+		err = pin(context.Background(), os.Getpid(), b.client)
+	}
 	if b.conn != nil {
-		err = b.conn.Close(context.Background())
+		err = errors.Join(err, b.conn.Close(context.Background()))
 	}
 	if b.postgres != nil {
 		err = errors.Join(err, b.postgres.Close())

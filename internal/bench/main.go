@@ -15,6 +15,13 @@ import (
 
 // Main is the program. It returns its exit status: 0 measured, 1 not, 2 a mistake on the command line.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == getLoopCommand {
+		if err := runGetLoop(ctx, args[1:], stdout); err != nil {
+			fmt.Fprintln(stderr, "bench:", err)
+			return 1
+		}
+		return 0
+	}
 	s, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -53,16 +60,18 @@ type part struct {
 // parts stand in the order of the report.
 var parts = []part{
 	{"hits", "CPU, throughput and latency of hits, all contestants", measureHits},
+	{"staleness", "stale responses and origin load, by TTL, by purges and ours", measureStaleness},
 	{"sizes", "hits of 200 B, 32 KiB and 1 MiB", measureSizes},
 	{"connections", "hits over 1, 1,000 and 10,000 connections", measureConnections},
 	{"keys", "hits of 10, 10,000 and 1,000,000 keys, and the memory of an entry", measureKeys},
 	{"conditional", "304 answers", measureConditional},
+	{"redis", "hits from Redis", measureRedis},
 	{"misses", "what a miss adds", measureMisses},
 	{"writes", "hits while rows change", measureWrites},
+	{"start", "starting with a warm Redis", measureStart},
 	{"purge", "from a commit to its purge", measurePurge},
 	{"changes", "what a row change costs with many cached responses", measureChanges},
 	{"backlog", "a backlog, beside pg_recvlogical", measureBacklog},
-	{"staleness", "stale responses and origin load, by TTL, by purges and ours", measureStaleness},
 }
 
 func partNames() string {

@@ -21,7 +21,7 @@ func measureChanges(ctx context.Context, st *stage) (res *result, err error) {
 	if st.short {
 		rounds, changes, many = 1, 50_000, 50_000
 	}
-	b, err := newBacklog(ctx, filepath.Join(st.dir, "changes"), backlogSettings{changes: changes})
+	b, err := newBacklog(ctx, filepath.Join(st.dir, "changes"), st.apart(backlogSettings{changes: changes}))
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +81,7 @@ func measurePurge(ctx context.Context, st *stage) (res *result, err error) {
 	if st.short {
 		rounds, commits = 1, 200
 	}
-	b, err := newBacklog(ctx, filepath.Join(st.dir, "purge"), backlogSettings{changes: commits})
+	b, err := newBacklog(ctx, filepath.Join(st.dir, "purge"), st.apart(backlogSettings{changes: commits}))
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +161,17 @@ func (b *backlog) dropped(ctx context.Context, slot string, n int) (latencies, e
 		return nil, err
 	}
 	made := make(chan error, 1)
-	r.tally.started = func() { go func() { made <- b.commit(ctx, n) }() }
+	proven := r.guard.Proven()
+	r.tally.started = func() {
+		go func() {
+			// What waits until the log is followed again is no latency.
+			err := eventually(ctx, "the listener follows again", func() (bool, error) { return r.guard.Proven() > proven, nil })
+			if err == nil {
+				err = b.commit(ctx, n)
+			}
+			made <- err
+		}()
+	}
 	if _, err := r.workOff(ctx, n); err != nil {
 		return nil, err
 	}
