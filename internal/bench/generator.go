@@ -219,7 +219,7 @@ func (g *generator) receive(i int, p *plan, o *outcome) error {
 			return nil
 		}
 		if held+read < len(g.scratch) {
-			return nil
+			return acknowledge(c.fd)
 		}
 	}
 }

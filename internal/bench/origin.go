@@ -13,6 +13,9 @@ import (
 	"time"
 )
 
+// host is the site that everybody asks for, whichever server they ask. A response belongs to it.
+const host = "pages.test"
+
 // page is the path of the page that everybody asks for where there is only one; its id is a row of the table pages.
 const page = "/page/1"
 
@@ -82,6 +85,7 @@ func (o *counted) fetch(ctx context.Context, address, path, mark string) error {
 	if err != nil {
 		return err
 	}
+	request.Host = host
 	request.Header.Set("Accept-Encoding", "identity")
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

@@ -29,7 +29,7 @@ func (s *server) drawn(keys []int32, span time.Duration) *plan {
 
 // pages is a plan that asks for the page of the number that id gives.
 func (s *server) pages(size int, span time.Duration, id func(n int) int) *plan {
-	tail := " HTTP/1.1\r\nHost: " + s.Listen + "\r\n\r\n"
+	tail := " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 	return &plan{
 		span: span, status: 200, length: size, mark: []byte(s.mark),
 		request: func(dst []byte, n int) []byte {

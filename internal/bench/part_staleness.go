@@ -245,12 +245,12 @@ func wait(ctx context.Context, d time.Duration) error {
 
 // read asks the strategy's server and has the ledger judge what comes.
 func (w *witness) read(ctx context.Context, l *ledger, keys []int32, settings staleSettings, counting time.Time) error {
-	host := " HTTP/1.1\r\nHost: " + w.server.Listen + "\r\n\r\n"
+	tail := " HTTP/1.1\r\nHost: " + host + "\r\n\r\n"
 	key := func(n int) int { return int(keys[n%len(keys)]) }
 	_, err := w.load.run(ctx, &plan{
 		rate: settings.reads, span: settings.before + settings.span, status: 200, length: -1, polite: true,
 		request: func(dst []byte, n int) []byte {
-			return append(strconv.AppendInt(append(dst, "GET /page/"...), int64(key(n)), 10), host...)
+			return append(strconv.AppendInt(append(dst, "GET /page/"...), int64(key(n)), 10), tail...)
 		},
 		judge: func(a answer) error {
 			id, version, err := parseRow(a.body)

@@ -49,7 +49,7 @@ func measureWrites(ctx context.Context, st *stage) (*result, error) {
 	t := table{
 		title: "Hits while rows change",
 		head:  []string{"changes/s wanted", "CPU: of that without", "µs a hit", "smallest … largest", "p99 ms", "changes/s made"},
-		notes: []string{fmt.Sprintf("%s hits a second of one page; %s responses are cached, each of which depends on a row; the rows that change are others of the same table, in transactions of up to 100. "+
+		notes: []string{fmt.Sprintf("%s hits a second of one page; %s responses are cached, each of which depends on a row; the rows that change are others of the same table, in up to 100 transactions a second. "+
 			"The CPU is all that the proxy uses, following the log included. Medians of %d alternating rounds.", thousands(rate), thousands(cached), rounds)},
 	}
 	for i, n := range changes {
@@ -103,7 +103,7 @@ func (w *rowWriter) write(ctx context.Context, conn *pgx.Conn, stop <-chan struc
 		case <-tick.C:
 		}
 		due := int(time.Since(began).Seconds()*float64(w.perSecond)) - int(w.did.Load())
-		n := min(due, max(1, w.perSecond/100), w.to-at)
+		n := min(due, max(1, w.perSecond/50), w.to-at)
 		if n <= 0 {
 			if at >= w.to {
 				at = w.from

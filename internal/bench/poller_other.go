@@ -22,6 +22,7 @@ func (*poller) ready(int) int                    { return 0 }
 func (*poller) close() error                     { return nil }
 func rawRead(int, []byte) (int, error)           { return 0, errLinux }
 func rawWrite(int, []byte) (int, error)          { return 0, errLinux }
+func acknowledge(int) error                      { return errLinux }
 func closeSocket(int)                            {}
 func sharpTimers() error                         { return errLinux }
 func raiseFiles() (int, error)                   { return 0, errLinux }

@@ -195,7 +195,7 @@ func (s *server) end() error { return errors.Join(s.stop(), os.RemoveAll(s.Dir))
 
 // get is the request for a path at the server.
 func (s *server) get(path, fields string) []byte {
-	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + s.Listen + "\r\n" + fields + "\r\n")
+	return []byte("GET " + path + " HTTP/1.1\r\nHost: " + host + "\r\n" + fields + "\r\n")
 }
 
 // hits is a plan that asks for the page 1 alone, as fast as it goes.
@@ -265,7 +265,7 @@ func (st *stage) load(ctx context.Context, s *server, g *generator, p *plan) (*r
 // with connects to a contestant that it starts for as long as do takes (M5).
 func (st *stage) with(ctx context.Context, name string, connections int, adjust func(*site), do func(*server, *generator) error) (err error) {
 	s, err := st.run(ctx, name, func(s *site) {
-		s.Connections = max(s.Connections, 2*connections+100)
+		s.Connections = max(s.Connections, connections+500)
 		if adjust != nil {
 			adjust(s)
 		}

@@ -125,6 +125,7 @@ func (p *purger) purge(ctx context.Context, path string) error {
 	if err != nil {
 		return err
 	}
+	request.Host = host
 	response, err := p.client.Do(request)
 	if err != nil {
 		return fmt.Errorf("purge %s: %w", path, err)
