@@ -140,7 +140,7 @@ func run(ctx context.Context, s settings, stdout io.Writer) (err error) {
 		if err != nil {
 			return fmt.Errorf("measure %s: %w", p.name, err)
 		}
-		r.results = append(r.results, *found)
+		r.results = append(r.results, found)
 	}
 	r.took = time.Since(r.began)
 	fmt.Fprintln(stdout)

@@ -19,12 +19,12 @@ import (
 
 // staleSettings say how staleness is looked for.
 type staleSettings struct {
-	keys    int     // rows that are read and written
-	reads   float64 // a second, of each contestant
-	writes  float64 // a second
-	before  time.Duration
-	span    time.Duration // that is counted
-	writers []strategy
+	keys       int     // rows that are read and written
+	reads      float64 // a second, of each contestant
+	writes     float64 // a second
+	before     time.Duration
+	span       time.Duration // that is counted
+	strategies []strategy
 }
 
 // strategy is one way to keep a cache from being stale.
@@ -75,7 +75,7 @@ func (w *witness) shareOrigin() float64 { return float64(w.atEnd-w.atStart) / fl
 
 // measureStaleness shows the same reads and writes to all strategies at the same time, and counts what is stale.
 func measureStaleness(ctx context.Context, st *stage) (*result, error) {
-	settings := staleSettings{keys: 1000, reads: 1000, writes: 100, before: 60 * time.Second, span: 60 * time.Second, writers: strategies}
+	settings := staleSettings{keys: 1000, reads: 1000, writes: 100, before: 60 * time.Second, span: 60 * time.Second, strategies: strategies}
 	if st.short {
 		settings.reads, settings.before, settings.span = 300, 2*time.Second, 4*time.Second
 	}
@@ -117,7 +117,7 @@ func (st *stage) watchStaleness(ctx context.Context, settings staleSettings) (ws
 			err = errors.Join(err, w.end())
 		}
 	}()
-	for _, s := range settings.writers {
+	for _, s := range settings.strategies {
 		w := &witness{strategy: s}
 		ws = append(ws, w)
 		if err := st.admit(ctx, w, pool); err != nil {
@@ -188,7 +188,7 @@ func (st *stage) observe(ctx context.Context, ws []*witness, pool *pgxpool.Pool,
 	behind.Go(func() error { return write(failed, pool, l, settings, counting, &commits, news) })
 	for _, w := range ws {
 		if w.purge {
-			p := &purger{address: w.server.Listen}
+			p := &purger{address: w.server.Listen, client: http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}}
 			listening := make(chan struct{})
 			behind.Go(func() error { return p.run(failed, pool, func() { close(listening) }) })
 			select {

@@ -118,8 +118,13 @@ func scatter(points []point, settings staleSettings) string {
 	s.words("dim", 20, 51, 12.5, "start", "400", fmt.Sprintf("the same %s reads and %s row changes a second for all; %s rows; lower left is better",
 		thousands(settings.reads), thousands(settings.writes), thousands(float64(settings.keys))))
 	for _, v := range x.decades() {
-		s.line("grid", x.at(v), top, x.at(v), none, 1)
-		s.words("dim", x.at(v), none+19, 12, "middle", "400", sharePercent(v))
+		for _, k := range []float64{1, 2, 5} {
+			if v*k > x.high*1.0001 {
+				continue
+			}
+			s.line("grid", x.at(v*k), top, x.at(v*k), none, 1)
+			s.words("dim", x.at(v*k), none+19, 12, "middle", "400", sharePercent(v*k))
+		}
 	}
 	for _, v := range y.decades() {
 		s.line("grid", left, y.at(v), right, y.at(v), 1)
@@ -168,7 +173,7 @@ func scatter(points []point, settings staleSettings) string {
 			radius = 8
 		}
 		fmt.Fprintf(s, `<circle class="f-%s" cx="%.1f" cy="%.1f" r="%g"/>`+"\n", class, px, py, radius)
-		tx, ty, anchor := l.put(px, py, radius, size, name)
+		tx, ty, anchor := l.put(px, py, radius, size, name, p.y <= 0)
 		s.words("f-"+class, tx, ty, size, anchor, weight, name)
 	}
 	return s.done()
@@ -194,15 +199,18 @@ type labels struct {
 }
 
 // put finds a place for the label of a point: to the right, to the left, above or below.
-func (l *labels) put(x, y, radius, size float64, text string) (tx, ty float64, anchor string) {
+func (l *labels) put(x, y, radius, size float64, text string, raised bool) (tx, ty float64, anchor string) {
 	width, gap := float64(len([]rune(text)))*size*0.56, radius+6
 	type spot struct {
 		x, y   float64
 		anchor string
 		box    box
 	}
+	if raised { // from the axis
+		y -= 14
+	}
 	var spots []spot
-	for _, dy := range []float64{0, -12, 12, -22, 22, -34, 34} {
+	for _, dy := range []float64{0, -16, 16, -32, 32, -48, 48} {
 		base := y + size*0.35 + dy
 		spots = append(spots,
 			spot{x + gap, base, "start", box{x + gap, base - size, x + gap + width, base + 3}},

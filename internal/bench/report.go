@@ -64,7 +64,7 @@ type report struct {
 	short   bool
 	began   time.Time
 	took    time.Duration
-	results []result
+	results []*result
 }
 
 // goals come first: the ratios are what counts.

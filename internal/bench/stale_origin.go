@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 )
 
 // rowOrigin reads a row of the table pages for each request and answers with its version. Every contestant has one of
@@ -93,7 +95,7 @@ var announce = []string{
 var announceNoMore = []string{"DROP TRIGGER announce ON pages", "DROP FUNCTION announce"}
 
 // run purges until ctx ends. It calls ready once it listens.
-func (p *purger) run(ctx context.Context, pool *pgxpool.Pool, ready func()) error {
+func (p *purger) run(ctx context.Context, pool *pgxpool.Pool, ready func()) (err error) {
 	conn, err := pool.Acquire(ctx)
 	if err != nil {
 		return err
@@ -106,6 +108,10 @@ func (p *purger) run(ctx context.Context, pool *pgxpool.Pool, ready func()) erro
 		return err
 	}
 	ready()
+	// Many at a time, so that no purge waits for another.
+	purges, ctx := errgroup.WithContext(ctx)
+	purges.SetLimit(16)
+	defer func() { err = errors.Join(err, purges.Wait()) }()
 	for {
 		n, err := conn.Conn().WaitForNotification(ctx)
 		if ctx.Err() != nil {
@@ -114,9 +120,12 @@ func (p *purger) run(ctx context.Context, pool *pgxpool.Pool, ready func()) erro
 		if err != nil {
 			return fmt.Errorf("listen for announcements: %w", err)
 		}
-		if err := p.purge(ctx, "/page/"+n.Payload); err != nil && ctx.Err() == nil {
-			return err
-		}
+		purges.Go(func() error {
+			if err := p.purge(ctx, "/page/"+n.Payload); err != nil && ctx.Err() == nil {
+				return err
+			}
+			return nil
+		})
 	}
 }
 
@@ -130,6 +139,7 @@ func (p *purger) purge(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("purge %s: %w", path, err)
 	}
+	_, _ = io.Copy(io.Discard, response.Body) // so that the connection can be used again
 	_ = response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("purge %s: status %d", path, response.StatusCode)
