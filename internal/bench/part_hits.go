@@ -99,9 +99,10 @@ func (st *stage) lap(ctx context.Context, s *server, g *generator, c *contender,
 		return err
 	}
 	c.add(full)
-	if common == 0 {
+	if common == 0 || c.name == plain {
 		return nil
 	}
+	p.span = span * 4 / 5
 	own := full.perSecond()
 	for at, rate := range map[pace]float64{halfPace: own / 2, nearPace: own * 0.9, commonPace: common} {
 		if rate > own {

@@ -48,7 +48,7 @@ func fillPages(ctx context.Context, s *server, g *generator, n, size int) error 
 
 // measureKeys asks for few and for many distinct pages.
 func measureKeys(ctx context.Context, st *stage) (*result, error) {
-	rounds, span := 3, 2*time.Second
+	rounds, span := 3, 1500*time.Millisecond
 	if st.short {
 		rounds, span = 1, 300*time.Millisecond
 	}

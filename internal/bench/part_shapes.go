@@ -12,7 +12,7 @@ var caches = append([]string{guarded}, peers...)
 
 // measureSizes asks for pages of other sizes than the 2 KiB of the part hits.
 func measureSizes(ctx context.Context, st *stage) (*result, error) {
-	rounds, span := 3, 2*time.Second
+	rounds, span := 3, 1500*time.Millisecond
 	if st.short {
 		rounds, span = 1, 300*time.Millisecond
 	}
@@ -33,7 +33,7 @@ func measureSizes(ctx context.Context, st *stage) (*result, error) {
 
 // measureConnections asks over few and many connections.
 func measureConnections(ctx context.Context, st *stage) (*result, error) {
-	rounds, span := 3, 2*time.Second
+	rounds, span := 3, 1500*time.Millisecond
 	if st.short {
 		rounds, span = 1, 300*time.Millisecond
 	}
@@ -56,7 +56,7 @@ func measureConnections(ctx context.Context, st *stage) (*result, error) {
 
 // measureConditional asks for a page that the client has already.
 func measureConditional(ctx context.Context, st *stage) (*result, error) {
-	rounds, span := 3, 2*time.Second
+	rounds, span := 3, 1500*time.Millisecond
 	if st.short {
 		rounds, span = 1, 300*time.Millisecond
 	}

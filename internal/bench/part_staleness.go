@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -405,6 +406,13 @@ func staleResult(ws []*witness, commits int64, s staleSettings) *result {
 	points := make([]point, len(ws))
 	for i, w := range ws {
 		points[i] = point{family: w.name, label: w.label, x: w.shareOrigin(), y: w.shareStale(), joined: w.ttl != ""}
+		if w.name == guarded {
+			points[i].note = fmt.Sprintf("none of %s stale", thousands(float64(w.reads)))
+		}
+		if w.name == guarded && w.stale > 0 {
+			points[i].note = fmt.Sprintf("%s of %s stale, none for longer than %.0f ms; %s once settled",
+				thousands(float64(w.stale)), thousands(float64(w.reads)), math.Ceil(milliseconds(w.ages.quantile(1))), thousands(float64(w.settled)))
+		}
 	}
 	r.pictures = map[string]string{"staleness.svg": scatter(points, s)}
 	return r

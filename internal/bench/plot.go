@@ -96,7 +96,8 @@ func (l logScale) decades() (list []float64) {
 type point struct {
 	family, label string
 	x, y          float64
-	joined        bool // by a line to the others of its family
+	joined        bool   // by a line to the others of its family
+	note          string // below the label
 }
 
 // sharePercent is a power of ten as per cent.
@@ -175,6 +176,10 @@ func scatter(points []point, settings staleSettings) string {
 		fmt.Fprintf(s, `<circle class="f-%s" cx="%.1f" cy="%.1f" r="%g"/>`+"\n", class, px, py, radius)
 		tx, ty, anchor := l.put(px, py, radius, size, name, p.y <= 0)
 		s.words("f-"+class, tx, ty, size, anchor, weight, name)
+		if p.note != "" {
+			s.words("dim", tx, ty+17, 12, anchor, "400", p.note)
+			l.taken = append(l.taken, box{tx, ty + 5, tx + float64(len(p.note))*6.4, ty + 20})
+		}
 	}
 	return s.done()
 }

@@ -25,8 +25,10 @@ func wellFormed(text string) error {
 
 func TestPicturesAreWellFormed(t *testing.T) {
 	points := []point{
-		{family: nginx, label: "TTL 1 s", x: 0.3, y: 0.02, joined: true}, {family: nginx, label: "TTL 60 s", x: 0.01, y: 0.8, joined: true},
-		{family: varnish, label: "purged & gone", x: 0.1, y: 0.001}, {family: guarded, x: 0.1},
+		{family: nginx, label: "TTL 1 s", x: 0.3, y: 0.02, joined: true},
+		{family: nginx, label: "TTL 60 s", x: 0.01, y: 0.8, joined: true},
+		{family: varnish, label: "purged & gone", x: 0.1, y: 0.001},
+		{family: guarded, x: 0.1},
 	}
 	s := scatter(points, staleSettings{keys: 1000, reads: 1000, writes: 100, span: time.Minute})
 	for _, want := range []string{"nginx, TTL 1 s", "Varnish, purged &amp; gone", "walpurge", "1,000 reads and 100 row changes", ">none<", "prefers-color-scheme:dark"} {
