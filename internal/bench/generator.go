@@ -22,6 +22,7 @@ type plan struct {
 	status  int                            // of every answer
 	length  int                            // of every body; -1: any
 	mark    []byte                         // is in every head; empty: anything may be
+	lenient bool                           // heads without the mark are counted, and no error
 	judge   func(answer) error             // also decides, if there is one; it sees bodies of up to 64 KiB
 
 	// polite lets the core sleep until the next request is due. It is for loads whose answers are made on the same core.
@@ -39,6 +40,7 @@ type answer struct {
 // outcome is what a load has seen. Every answer was as the plan wants it: otherwise there is an error and no outcome.
 type outcome struct {
 	requests  int64
+	unmarked  int64         // answers without the mark, to a lenient plan
 	took      time.Duration // until the last answer
 	latencies latencies
 }
@@ -62,6 +64,7 @@ type connection struct {
 	n         int
 	due, sent time.Time
 	partial   []byte // of an answer whose head, or whose body for a judge, isn't whole yet
+	counted   bool   // the head of the answer has been looked at
 	body      int    // bytes of a body still to come that nobody looks at
 }
 
@@ -209,7 +212,7 @@ func (g *generator) receive(i int, p *plan, o *outcome) error {
 		case read == 0:
 			return fmt.Errorf("request %d: the server closed the connection", c.n)
 		}
-		whole, err := c.take(g.scratch[:held+read], p)
+		whole, err := c.take(g.scratch[:held+read], p, o)
 		if err != nil {
 			return fmt.Errorf("request %d: %w", c.n, err)
 		}
@@ -227,7 +230,7 @@ func (g *generator) receive(i int, p *plan, o *outcome) error {
 var headEnd = []byte("\r\n\r\n")
 
 // take looks at what has come of an answer, and tells whether that is the whole.
-func (c *connection) take(text []byte, p *plan) (whole bool, err error) {
+func (c *connection) take(text []byte, p *plan, o *outcome) (whole bool, err error) {
 	if c.body > 0 {
 		c.body -= len(text)
 		if c.body < 0 {
@@ -248,12 +251,16 @@ func (c *connection) take(text []byte, p *plan) (whole bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if !c.counted && p.lenient && !bytes.Contains(head, p.mark) {
+		o.unmarked++
+	}
+	c.counted = len(body) < length // this answer is looked at again
 	missing := length - len(body)
 	if missing < 0 {
 		return false, fmt.Errorf("%d bytes more than the answer's length", -missing)
 	}
 	if missing > 0 && p.judge == nil {
-		c.partial, c.body = c.partial[:0], missing
+		c.partial, c.body, c.counted = c.partial[:0], missing, false
 		return false, nil
 	}
 	if missing > 0 {
@@ -275,7 +282,7 @@ func (p *plan) checkHead(head []byte) (length int, err error) {
 	if len(head) < 12 || head[9] != byte('0'+p.status/100) || head[10] != byte('0'+p.status/10%10) || head[11] != byte('0'+p.status%10) {
 		return 0, fmt.Errorf("want status %d, got %q", p.status, head)
 	}
-	if len(p.mark) > 0 && !bytes.Contains(head, p.mark) {
+	if !p.lenient && !bytes.Contains(head, p.mark) {
 		return 0, fmt.Errorf("want %q in the head, got %q", p.mark, head)
 	}
 	if p.status == 304 {

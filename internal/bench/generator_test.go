@@ -141,6 +141,23 @@ func TestAnswersThatAreNotAsPlannedEndTheLoad(t *testing.T) {
 	}
 }
 
+// A lenient plan counts each answer without the mark once, however it is cut.
+func TestAnswersWithoutTheMarkAreCounted(t *testing.T) {
+	for name, judge := range map[string]func(answer) error{"judged": func(answer) error { return nil }, "not judged": nil} {
+		g := connected(t, scripted(t, func(n int) []string {
+			head := "A: hit"
+			if n%3 == 0 {
+				head = "A: miss"
+			}
+			return bytewise("HTTP/1.1 200 OK\r\n" + head + "\r\nContent-Length: 5\r\n\r\nhello")
+		}), 2)
+		o, err := g.run(t.Context(), &plan{count: 30, status: 200, length: 5, mark: []byte("hit"), lenient: true, request: simple, judge: judge})
+		if err != nil || o.unmarked != 10 {
+			t.Errorf("%s: %+v, %v; want 10 of 30", name, o, err)
+		}
+	}
+}
+
 func TestServerThatHangsUpEndsTheLoad(t *testing.T) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {

@@ -221,23 +221,25 @@ type reading struct {
 // perRequest is in microseconds.
 func (r *reading) perRequest() float64 { return r.cpu.Seconds() * 1e6 / float64(r.requests) }
 
-// measure runs a load of hits (M3, M4). An answer that isn't marked as a hit is none, so a plan for which some misses must be
-// forgiven gets no mark while it runs: the origin's count proves more than what a server says of itself.
+// measure runs a load of hits (M3, M4): by the origin's count, and by what the server says of its answers.
 func (st *stage) measure(ctx context.Context, s *server, g *generator, p *plan) (*reading, error) {
 	r, err := st.load(ctx, s, g, lenient(p))
 	if err != nil {
 		return nil, err
 	}
-	if r.origin*maxMisses > max(r.requests, maxMisses) {
+	switch most := max(r.requests/maxMisses, 1); {
+	case r.origin > most:
 		return nil, fmt.Errorf("%s: %d of %d requests reached the origin: they were no hits", s.contestant.name, r.origin, r.requests)
+	case r.unmarked > most:
+		return nil, fmt.Errorf("%s: %d of %d answers don't say %q: they were no hits", s.contestant.name, r.unmarked, r.requests, p.mark)
 	}
 	return r, nil
 }
 
-// lenient is the plan without a mark.
+// lenient is the plan with forgiveness for answers that are no hits.
 func lenient(p *plan) *plan {
 	q := *p
-	q.mark = nil
+	q.lenient = true
 	return &q
 }
 
