@@ -414,6 +414,7 @@ func staleResult(ws []*witness, commits int64, s staleSettings) *result {
 				thousands(float64(w.stale)), thousands(float64(w.reads)), math.Ceil(milliseconds(w.ages.quantile(1))), thousands(float64(w.settled)))
 		}
 	}
+	s.writes = float64(commits) / s.span.Seconds() // what came about, not what was wanted
 	r.pictures = map[string]string{"staleness.svg": scatter(points, s)}
 	return r
 }

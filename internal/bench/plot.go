@@ -39,11 +39,11 @@ func newSVG(width, height float64, title string) *svg {
 	s := &svg{width: width, height: height}
 	fmt.Fprintf(s, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img" font-family="system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, sans-serif">`+"\n", width, height, width, height)
 	fmt.Fprintf(s, "<title>%s</title>\n<style>\n", html.EscapeString(title))
-	s.WriteString(".ink{fill:#1f2328}.dim{fill:#59636e}.grid{stroke:#d1d9e0}.axis{stroke:#818b98}.page{fill:#fff}\n")
+	s.WriteString(".ink{fill:#1f2328}.dim{fill:#59636e}.grid{stroke:#d1d9e0}.axis{stroke:#818b98}.page{fill:#fff}.halo{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}\n")
 	for _, c := range palette {
 		fmt.Fprintf(s, ".f-%s{fill:%s}.s-%s{stroke:%s}\n", c.class, c.light, c.class, c.light)
 	}
-	s.WriteString("@media (prefers-color-scheme:dark){.ink{fill:#f0f6fc}.dim{fill:#9198a1}.grid{stroke:#3d444d}.axis{stroke:#656c76}.page{fill:#0d1117}\n")
+	s.WriteString("@media (prefers-color-scheme:dark){.ink{fill:#f0f6fc}.dim{fill:#9198a1}.grid{stroke:#3d444d}.axis{stroke:#656c76}.page{fill:#0d1117}.halo{stroke:#0d1117}\n")
 	for _, c := range palette {
 		fmt.Fprintf(s, ".f-%s{fill:%s}.s-%s{stroke:%s}\n", c.class, c.dark, c.class, c.dark)
 	}
@@ -175,9 +175,9 @@ func scatter(points []point, settings staleSettings) string {
 		}
 		fmt.Fprintf(s, `<circle class="f-%s" cx="%.1f" cy="%.1f" r="%g"/>`+"\n", class, px, py, radius)
 		tx, ty, anchor := l.put(px, py, radius, size, name, p.y <= 0)
-		s.words("f-"+class, tx, ty, size, anchor, weight, name)
+		s.words("halo f-"+class, tx, ty, size, anchor, weight, name)
 		if p.note != "" {
-			s.words("dim", tx, ty+17, 12, anchor, "400", p.note)
+			s.words("halo dim", tx, ty+17, 12, anchor, "400", p.note)
 			l.taken = append(l.taken, box{tx, ty + 5, tx + float64(len(p.note))*6.4, ty + 20})
 		}
 	}
