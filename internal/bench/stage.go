@@ -267,7 +267,8 @@ func (st *stage) load(ctx context.Context, s *server, g *generator, p *plan) (*r
 // with connects to a contestant that it starts for as long as do takes (M5).
 func (st *stage) with(ctx context.Context, name string, connections int, adjust func(*site), do func(*server, *generator) error) (err error) {
 	s, err := st.run(ctx, name, func(s *site) {
-		s.Connections = max(s.Connections, connections+500)
+		// nginx closes idle connections when less than a sixteenth of what it may have is free.
+		s.Connections = max(s.Connections, connections*5/4+500)
 		if adjust != nil {
 			adjust(s)
 		}
