@@ -137,17 +137,24 @@ func run(ctx context.Context, s settings, stdout io.Writer) (err error) {
 	for _, p := range s.parts {
 		say("%s: %s", p.name, p.about)
 		found, err := p.measure(ctx, st)
-		if err != nil {
-			return fmt.Errorf("measure %s: %w", p.name, err)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			// The others are measured all the same, but the run has failed, and its report says so.
+			failure := fmt.Errorf("measure %s: %w", p.name, err)
+			say("%v", failure)
+			r.failures = append(r.failures, failure)
+		default:
+			r.results = append(r.results, found)
 		}
-		r.results = append(r.results, found)
 	}
 	r.took = time.Since(r.began)
 	fmt.Fprintln(stdout)
 	if _, err := io.WriteString(stdout, r.text()); err != nil {
 		return err
 	}
-	return s.write(&r, say)
+	return errors.Join(append(r.failures, s.write(&r, say))...)
 }
 
 // write puts the report and its pictures in their files.

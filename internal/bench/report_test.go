@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -70,6 +71,18 @@ func TestGoalsHaveADirection(t *testing.T) {
 	}{{1, false, true}, {1.01, false, false}, {0.5, false, true}, {1, true, true}, {0.99, true, false}, {2, true, true}, {math.NaN(), false, false}, {math.NaN(), true, false}} {
 		if g := (goal{ratio: c.ratio, limit: 1, atLeast: c.atLeast}); g.met() != c.met {
 			t.Errorf("%+v: met %v", c, g.met())
+		}
+	}
+}
+
+// A part that could not be measured is named before anything else.
+func TestReportNamesWhatFailed(t *testing.T) {
+	r := sample()
+	r.failures = []error{errors.New("measure keys: nginx does not serve:\nno answer")}
+	for name, got := range map[string]string{"text": r.text(), "markdown": r.markdown()} {
+		at := strings.Index(got, "measure keys: nginx does not serve: no answer")
+		if at < 0 || at > strings.Index(got, "Goals") {
+			t.Errorf("%s: the failure doesn't come first:\n%s", name, got)
 		}
 	}
 }
