@@ -87,6 +87,23 @@ func TestReportNamesWhatFailed(t *testing.T) {
 	}
 }
 
+func TestPartsAfterAFailedOneAreMeasured(t *testing.T) {
+	good := func(context.Context, *stage) (*result, error) { return &result{tables: []table{{title: "Good"}}}, nil }
+	bad := func(context.Context, *stage) (*result, error) { return nil, errors.New("no answer") }
+	r := &report{}
+	if err := r.measure(t.Context(), nil, []part{{"one", "", bad}, {"two", "", good}}, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.results) != 1 || len(r.failures) != 1 || r.failures[0].Error() != "measure one: no answer" {
+		t.Errorf("got %d results and %v", len(r.results), r.failures)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.measure(ctx, nil, []part{{"one", "", bad}}, t.Logf); !errors.Is(err, context.Canceled) {
+		t.Errorf("an interrupted run went on: %v", err)
+	}
+}
+
 func TestReportWithoutGoalsHasNoTableOfThem(t *testing.T) {
 	r := &report{results: []*result{{tables: []table{{title: "One", head: []string{""}}}}}}
 	if text := r.text(); strings.Contains(text, "Goals") || !strings.Contains(text, "One") {
