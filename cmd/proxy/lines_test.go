@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"sync"
 )
@@ -28,6 +29,13 @@ func (l *lines) after(n int, what string) []string {
 		}
 	}
 	return found
+}
+
+// last returns the last n lines, or all if there are fewer.
+func (l *lines) last(n int) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.text[max(0, len(l.text)-n):])
 }
 
 func (l *lines) count() int {

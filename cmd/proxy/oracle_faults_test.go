@@ -125,6 +125,13 @@ func newFaults(t *testing.T, stopped time.Duration) *faults {
 		m.proxy.Load().ready()
 	}
 	f.trial = newTrial(r, all, mixedCrew)
+	t.Cleanup(func() {
+		for i, m := range all {
+			if p := m.proxy.Load(); t.Failed() && p != nil {
+				t.Logf("what proxy %d said:\n%s", i, strings.Join(p.logged.last(60), "\n"))
+			}
+		}
+	})
 	f.stream = redis.NewClient(&redis.Options{Addr: strings.TrimSuffix(strings.TrimPrefix(server.URL(), "redis://"), "/0")})
 	t.Cleanup(func() { _ = f.stream.Close() })
 	return f

@@ -51,6 +51,8 @@ func (r *rig) startPeer(config string) *rig {
 	}
 	p.process = cmd.Process
 	addresses, ended := make(chan [2]string, 1), make(chan error, 1)
+	kept := &lines{}
+	p.logged = kept
 	go func() {
 		lines := bufio.NewScanner(logs)
 		lines.Buffer(nil, 1<<20)
@@ -59,6 +61,7 @@ func (r *rig) startPeer(config string) *rig {
 			if os.Getenv("RIG_LOG") != "" {
 				fmt.Fprintln(os.Stderr, "peer", line)
 			}
+			kept.add(line)
 			if strings.Contains(line, "msg=listening") {
 				addresses <- [2]string{logValue(line, "addr"), logValue(line, "admin")}
 			}

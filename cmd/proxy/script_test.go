@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rs/zerolog"
 
 	"walpurge/internal/testbed"
 )
@@ -29,6 +30,8 @@ func TestMain(m *testing.M) {
 		defer stop()
 		os.Exit(report(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
 	}
+	// toxiproxy's toxics write a line for each connection to the global logger, and bury what failed.
+	zerolog.SetGlobalLevel(zerolog.Disabled)
 	testbed.Main(m)
 }
 

@@ -1,6 +1,8 @@
 package cdc
 
 import (
+	"cmp"
+
 	"walpurge/internal/coherence"
 )
 
@@ -36,8 +38,10 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 	h := &l.history
 	applied := l.guard.Applied()
 	switch {
-	case !h.begun:
+	case l.guard.Epoch() == 0:
 		return "start"
+	case !h.begun: // it has followed what can't be continued
+		return cmp.Or(h.doubt, "gap")
 	case s.server.system != h.server.system:
 		return "system"
 	case s.server.timeline != h.server.timeline:

@@ -52,8 +52,8 @@ func (f *follower) adopt(ctx context.Context) error {
 		h.doubt = m.doubt
 	case m.known:
 		h.doubt = ""
-	case err == nil && h.begun && h.doubt == "":
-		h.doubt = "redis"
+	case err == nil && f.l.guard.Epoch() != 0 && h.doubt == "":
+		h.doubt = "redis" // a stream was followed, and is gone
 	}
 	return err
 }

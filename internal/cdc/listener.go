@@ -58,7 +58,7 @@ type Listener struct {
 
 // history is what a session must continue to stay in the epoch.
 type history struct {
-	begun       bool // some epoch has started
+	begun       bool // the rest is known: a session has run here, or the relay has told
 	server      server
 	fingerprint string // of the catalogue
 	doubt       string // the reason for a new epoch that the last session left; empty: none
@@ -97,8 +97,8 @@ const slotInUsePause = time.Second
 const steady = 5 * time.Second
 
 // Run follows the log until ctx ends; then it returns nil. Lost connections
-// are made again. It gives up, before the first epoch only, on what waiting
-// can't mend: a *RefusalError.
+// are made again. It gives up, before the first epoch only, whoever began it,
+// on what waiting can't mend: a *RefusalError.
 func (l *Listener) Run(ctx context.Context) error {
 	pauses := backoff{chance: l.cfg.Chance}
 	said := make(map[string]bool) // errors logged since a session last worked
@@ -130,7 +130,7 @@ func (l *Listener) Run(ctx context.Context) error {
 			continue
 		}
 		var refused *RefusalError
-		if errors.As(err, &refused) && !l.history.begun {
+		if errors.As(err, &refused) && l.guard.Epoch() == 0 {
 			return err
 		}
 		l.ended(err)

@@ -21,6 +21,10 @@ var longAgo = time.Unix(1, 0)
 // receive reads the stream until it ends or ctx does. It alone reads from and
 // writes to the replication connection.
 func (s *session) receive(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() {
+		s.over.Store(true)
+		s.interrupt()
+	})()
 	if err := s.status(true); err != nil {
 		return err
 	}
@@ -75,7 +79,7 @@ func (s *session) frame(data []byte) error {
 		if !s.decoder.inside {
 			// In the middle of a transaction, or of a piece of one, the position says
 			// nothing: a commit before it may still be on its way.
-			s.l.advance(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
+			s.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[keepaliveSize-1] != 0 {
 			return s.status(false)
@@ -83,6 +87,23 @@ func (s *session) frame(data []byte) error {
 		return nil
 	}
 	return &doubt{"decode", fmt.Errorf("a frame of %d bytes is neither data nor a keepalive", len(data))}
+}
+
+// switchAlign divides the size of every WAL segment: 1 MiB is the smallest.
+const switchAlign = 1 << 20
+
+// reached notes that everything up to at has been sent. At the end of a
+// segment it may have been sent before it is flushed: a WAL switch fills the
+// segment with zeros, which the walsender skips at once and the server is still
+// writing. Then it counts once the server says how far it is: a position that
+// the log has not reached looks like a server that was set back.
+// https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP (pg_switch_wal)
+func (s *session) reached(at coherence.LSN) {
+	if at%switchAlign == 0 {
+		s.filled.Store(uint64(at))
+		return
+	}
+	s.l.advance(at)
 }
 
 // data decodes one message and applies the transaction that it completes.
@@ -130,8 +151,10 @@ func (s *session) status(reply bool) error {
 	if err := s.replication.Conn().SetReadDeadline(s.due); err != nil {
 		return fmt.Errorf("receive: %w", err)
 	}
-	if s.asked.Load() {
-		// Whoever asked did so before the deadline was set, and was overwritten.
+	if s.asked.Load() || s.over.Load() {
+		// Whoever interrupted did so before the deadline was set, and was
+		// overwritten. A server that shuts down wants a status after each status:
+		// no read would ever wait for its deadline again.
 		return s.replication.Conn().SetReadDeadline(longAgo)
 	}
 	return nil

@@ -239,3 +239,23 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// TestFollowerOutlivesARefusal: a process that has followed is at work, and
+// what it finds when the slot becomes free is no mistake of its start. A
+// failover shows it a standby for a moment.
+func TestFollowerOutlivesARefusal(t *testing.T) {
+	f, leader, followers := led(t, 1)
+	follower := followers[0]
+	f.exec("ALTER TABLE listings REPLICA IDENTITY NOTHING")
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the follower is refused", func() bool {
+		return strings.Contains(follower.listener.Status().LastError, "UPDATE and DELETE on it fail")
+	})
+	f.exec("ALTER TABLE listings REPLICA IDENTITY FULL")
+	f.role(follower, roleLeader)
+	f.ready(follower)
+	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 10, NULL)")
+	f.agree(follower)
+}

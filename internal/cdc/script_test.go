@@ -30,6 +30,7 @@ import (
 //	release                      what is held becomes visible
 //	walsender stop | half | go   commits are flushed and not sent, or not to their end
 //	keepalive 0/1010             from the walsender, whatever it has sent
+//	flush 0/1010                 the log ends there
 //	get A Lagos [token=0/1010]   a request; strict A Lagos on a strict route
 //	open A x Lagos | read x | finish x | join x     a fill step by step
 //	cut A postgres|redis|both    nothing arrives any more; heal A ends it
@@ -40,7 +41,7 @@ import (
 //	slot drop | again | lost
 //	latency 20ms                 of every answer of the server and of Redis
 //	wait 300ms
-//	state
+//	state                        where each process stands; why A: why its epoch began
 //
 // With quiet at its end a command lists nothing: what comes of it has no fixed order.
 //
@@ -110,6 +111,7 @@ type scriptProcess struct {
 	cutRedis chan struct{}
 	pages    map[string]*scriptPage
 	seen     string
+	reason   string // of the epoch that it is in
 }
 
 type scriptPage struct {
@@ -208,6 +210,9 @@ type scriptNotes struct{ p *scriptProcess }
 func (n scriptNotes) Applied(*coherence.Transaction, *coherence.Purge, time.Duration) {}
 func (n scriptNotes) Settled(time.Duration)                                           {}
 func (n scriptNotes) Epoch(reason string, _ int) {
+	n.p.s.mu.Lock()
+	n.p.reason = reason
+	n.p.s.mu.Unlock()
 	n.p.s.say("%s begins %s: %s", n.p.name, n.p.s.epoch(n.p.guard.Epoch()), reason)
 }
 
@@ -469,6 +474,12 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 		c := s.pg.reader
 		s.pg.mu.Unlock()
 		c.keepalive(at)
+	case "flush":
+		at, err := coherence.ParseLSN(words[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.pg.with(func() { s.pg.flushed = at })
 	case "get", "strict":
 		p := s.process(t, words[0])
 		if command == "strict" {
@@ -525,6 +536,11 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 			t.Fatal(err)
 		}
 		time.Sleep(l)
+	case "why":
+		p := s.process(t, words[0])
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return "the epoch began for: " + p.reason
 	case "state":
 		for _, p := range s.processes {
 			if !p.dead {

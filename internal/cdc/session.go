@@ -31,6 +31,8 @@ type session struct {
 	visibility  visibility
 	suspicion   chan struct{} // wakes the watcher
 	asked       atomic.Bool   // somebody wants an answer from the server
+	over        atomic.Bool   // the session ends
+	filled      atomic.Uint64 // LSN of a segment's end that has been sent, and may not be flushed yet
 	due         time.Time     // when the next status is sent at the latest
 	interval    time.Duration // between two of them
 }
@@ -61,9 +63,6 @@ func (l *Listener) session(ctx context.Context) error {
 	defer l.flush.shut(errNotFollowing)
 
 	group, gctx := errgroup.WithContext(ctx)
-	// A read that waits is interrupted by a deadline in the past.
-	stop := context.AfterFunc(gctx, s.interrupt)
-	defer stop()
 	group.Go(func() error { return s.receive(gctx) })
 	group.Go(func() error { return s.watchVisibility(gctx) })
 	group.Go(func() error { return s.prove(gctx) })

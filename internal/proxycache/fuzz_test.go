@@ -31,6 +31,14 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		h := resp.Header
+		if wellFormed(h) != nil {
+			return
+		}
+		for name, values := range h {
+			if !http1.IsToken([]byte(name)) || strings.ContainsAny(strings.Join(values, ""), "\r\n\x00") {
+				t.Fatalf("%q: %q: %q", fields, name, values)
+			}
+		}
 		connectionFields(h)
 		now := time.Unix(1_800_000_000, 0)
 		a := &answer{status: resp.StatusCode, header: h, sent: now.Add(-time.Second), received: now}

@@ -111,6 +111,15 @@ func (e *entry) judged(v *verdict, h http.Header) {
 	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
 }
 
+// bridge is how long past its lifetime the request takes e in the place of an
+// error (RFC 5861 section 4), if e may be used past it at all.
+func (x *exchange) bridge(e *entry) coherence.Nanos {
+	if !e.lenient || x.wish.noCache {
+		return 0
+	}
+	return coherence.Nanos(x.wish.staleIfError.duration())
+}
+
 // cutGrace is how long past its lifetime a response without dependencies is
 // served while the origin can't be reached (RFC 9111 section 4.2.4). It
 // bridges a restart and hides no outage.
