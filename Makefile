@@ -53,6 +53,7 @@ fuzz: go
 	@echo 'fuzz: every target for $(FUZZ_FOR), two at a time'
 	@scripts/fuzz.sh $(FUZZ_FOR)
 
+# A part alone, or a trial of all in two minutes: go run ./cmd/bench -h tells how.
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'
 	@go run ./cmd/bench

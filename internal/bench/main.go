@@ -134,20 +134,15 @@ func run(ctx context.Context, s settings, stdout io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)
 	}
-	for _, p := range s.parts {
-		say("%s: %s", p.name, p.about)
-		found, err := p.measure(ctx, st)
-		if err != nil {
-			return fmt.Errorf("measure %s: %w", p.name, err)
-		}
-		r.results = append(r.results, found)
+	if err := r.measure(ctx, st, s.parts, say); err != nil {
+		return err
 	}
 	r.took = time.Since(r.began)
 	fmt.Fprintln(stdout)
 	if _, err := io.WriteString(stdout, r.text()); err != nil {
 		return err
 	}
-	return s.write(&r, say)
+	return errors.Join(append(r.failures, s.write(&r, say))...)
 }
 
 // write puts the report and its pictures in their files.
@@ -170,5 +165,25 @@ func (s *settings) write(r *report, say func(string, ...any)) error {
 		return err
 	}
 	say("written to %s", s.out)
+	return nil
+}
+
+// measure runs the parts, one after the other. It returns early only when ctx ends.
+func (r *report) measure(ctx context.Context, st *stage, parts []part, say func(string, ...any)) error {
+	for _, p := range parts {
+		say("%s: %s", p.name, p.about)
+		found, err := p.measure(ctx, st)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			// The others are measured all the same, but the run has failed, and its report says so.
+			failure := fmt.Errorf("measure %s: %w", p.name, err)
+			say("%v", failure)
+			r.failures = append(r.failures, failure)
+		default:
+			r.results = append(r.results, found)
+		}
+	}
 	return nil
 }

@@ -157,12 +157,12 @@ func hitsResult(cs []*contender, common float64, rounds int) *result {
 		}
 	}
 	r := &result{tables: []table{costs, waits}}
-	drawn := make([]bar, len(cs))
+	drawn := make([]dot, len(cs))
 	for i, c := range cs {
-		drawn[i] = bar{name: c.name, cpu: c.cpu.median(), least: slices.Min(c.cpu), most: slices.Max(c.cpu), rate: c.rate.median()}
+		drawn[i] = dot{name: c.name, cpu: c.cpu.median(), least: slices.Min(c.cpu), most: slices.Max(c.cpu), rate: c.rate.median()}
 	}
-	slices.SortFunc(drawn, func(a, b bar) int { return cmp.Compare(a.cpu, b.cpu) })
-	r.pictures = map[string]string{"hits.svg": bars(drawn, "What a cache hit costs", fmt.Sprintf("2 KiB, %d connections, one core; medians of %d alternating rounds, the line is from the smallest to the largest", connections, rounds))}
+	slices.SortFunc(drawn, func(a, b dot) int { return cmp.Compare(a.cpu, b.cpu) })
+	r.pictures = map[string]string{"hits.svg": dots(drawn, "What a cache hit costs", fmt.Sprintf("2 KiB, %d connections, one core; medians of %d alternating rounds, the line is from the smallest to the largest", connections, rounds))}
 	for _, g := range []struct {
 		name  string
 		limit float64

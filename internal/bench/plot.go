@@ -63,7 +63,7 @@ func (s *svg) words(class string, x, y, size float64, anchor, weight, text strin
 	fmt.Fprintf(s, `<text class="%s" x="%.1f" y="%.1f" font-size="%g" text-anchor="%s" font-weight="%s">%s</text>`+"\n", class, x, y, size, anchor, weight, html.EscapeString(text))
 }
 
-// logScale maps positive numbers to pixels.
+// logScale maps positive numbers to pixels; what is below its low end is put there.
 type logScale struct {
 	low, high float64 // whole decades
 	from, to  float64 // pixels
@@ -81,7 +81,7 @@ func newLogScale(values []float64, top, from, to float64) logScale {
 }
 
 func (l logScale) at(v float64) float64 {
-	return l.from + (l.to-l.from)*math.Log10(v/l.low)/math.Log10(l.high/l.low)
+	return l.from + (l.to-l.from)*math.Log10(max(v, l.low)/l.low)/math.Log10(l.high/l.low)
 }
 
 // decades are the powers of ten on the scale.

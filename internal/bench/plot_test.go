@@ -36,7 +36,7 @@ func TestPicturesAreWellFormed(t *testing.T) {
 			t.Errorf("%q is missing", want)
 		}
 	}
-	b := bars([]bar{{guarded, 6, 5, 7, 150_000}, {haproxy, 8, 8, 9, 100_000}, {django, 300, 290, 320, 3000}}, "What <it> costs", "x")
+	b := dots([]dot{{guarded, 6, 5, 7, 150_000}, {haproxy, 8, 8, 9, 100_000}, {django, 300, 290, 320, 3000}}, "What <it> costs", "x")
 	for _, want := range []string{"8.0 µs · 1.33 of ours · 100,000/s", "What &lt;it&gt; costs"} {
 		if !strings.Contains(b, want) {
 			t.Errorf("%q is missing", want)

@@ -65,6 +65,8 @@ type report struct {
 	began   time.Time
 	took    time.Duration
 	results []*result
+
+	failures []error // of parts that could not be measured
 }
 
 // goals come first: the ratios are what counts.
@@ -83,7 +85,19 @@ func (r *report) goals() table {
 	return t
 }
 
+// unmeasured lists what failed.
+func (r *report) unmeasured() table {
+	t := table{title: "Not measured", head: []string{"reason"}}
+	for _, err := range r.failures {
+		t.rows = append(t.rows, []string{strings.Join(strings.Fields(err.Error()), " ")})
+	}
+	return t
+}
+
 func (r *report) tables() (list []table) {
+	if len(r.failures) > 0 {
+		list = append(list, r.unmeasured())
+	}
 	if goals := r.goals(); len(goals.rows) > 0 {
 		list = append(list, goals)
 	}

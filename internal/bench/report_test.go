@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
@@ -71,6 +72,35 @@ func TestGoalsHaveADirection(t *testing.T) {
 		if g := (goal{ratio: c.ratio, limit: 1, atLeast: c.atLeast}); g.met() != c.met {
 			t.Errorf("%+v: met %v", c, g.met())
 		}
+	}
+}
+
+// A part that could not be measured is named before anything else.
+func TestReportNamesWhatFailed(t *testing.T) {
+	r := sample()
+	r.failures = []error{errors.New("measure keys: nginx does not serve:\nno answer")}
+	for name, got := range map[string]string{"text": r.text(), "markdown": r.markdown()} {
+		at := strings.Index(got, "measure keys: nginx does not serve: no answer")
+		if at < 0 || at > strings.Index(got, "Goals") {
+			t.Errorf("%s: the failure doesn't come first:\n%s", name, got)
+		}
+	}
+}
+
+func TestPartsAfterAFailedOneAreMeasured(t *testing.T) {
+	good := func(context.Context, *stage) (*result, error) { return &result{tables: []table{{title: "Good"}}}, nil }
+	bad := func(context.Context, *stage) (*result, error) { return nil, errors.New("no answer") }
+	r := &report{}
+	if err := r.measure(t.Context(), nil, []part{{"one", "", bad}, {"two", "", good}}, t.Logf); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.results) != 1 || len(r.failures) != 1 || r.failures[0].Error() != "measure one: no answer" {
+		t.Errorf("got %d results and %v", len(r.results), r.failures)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.measure(ctx, nil, []part{{"one", "", bad}}, t.Logf); !errors.Is(err, context.Canceled) {
+		t.Errorf("an interrupted run went on: %v", err)
 	}
 }
 
