@@ -61,7 +61,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 		}
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.forms.by[identity].Load().head, ranges, e.part.from, e.part.size)
+	b, body := appendRanges(x.Buffer(), e, e.forms.head, ranges, e.part.from, e.part.size)
 	b = cs.append(appendAge(b, e.ageAt(now)))
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
@@ -143,6 +143,6 @@ func shell(e *entry) *entry {
 	return &entry{
 		memory: e.memory, key: e.key, route: e.route, shared: e.shared, lenient: e.lenient, status: e.status,
 		received: e.received, age: e.age, fresh: e.fresh, swr: e.swr, sie: e.sie, arrived: e.arrived,
-		targeted: e.targeted, etag: e.etag, modified: e.modified,
+		apart: e.apart, etag: e.etag, modified: e.modified,
 	}
 }
