@@ -38,7 +38,8 @@ test: go test-programs check build
 	@# at one instant, so the protocol's scripts are compared without it. Without it 2 GiB pass each way, with it an eighth.
 	@go test -race -vet=off -run '^$$' ./... >/dev/null
 	@go test -vet=off -run '^TestScripts$$' ./internal/cdc
-	@go test -vet=off -run '^TestLargeBodiesPassInFlatMemory$$' ./internal/proxycache
+	@# The race detector allocates too: allocations and sizes are compared without it.
+	@go test -vet=off -run 'Alloc|Footprint|Sizes|^TestLargeBodiesPassInFlatMemory$$' ./internal/coherence ./internal/cdc ./internal/proxycache
 	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && export WALPURGE_MEASURED=$$measured && \
 		go test -race -p 1 -run '$(ALONE)' ./cmd/proxy ./internal/cdc && \
 		go test -race -p 2 -timeout 17m -skip '$(ALONE)' ./... && \

@@ -71,7 +71,7 @@ func (f *flight) ask() (*http.Response, *answer) {
 		return nil, nil
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
-	f.entry.received, f.entry.arrived = p.opt.Now(), a.received
+	f.entry.received, f.entry.arrived = p.opt.Now(), a.received.UnixNano()
 	return resp, a
 }
 
@@ -181,7 +181,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	}
 	f.describe(&v, a, names)
 	f.extend(a.header)
-	f.entry.targeted = targeted
+	f.entry.setApart(f.entry.groups(), targeted)
 	f.reusable = v.lifetime > 0 && f.own == nil
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
@@ -212,7 +212,7 @@ func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e.status = a.status
 	e.judged(v, a.header)
 	if !e.guarded {
-		e.groups = groupsOf(f.primary, a.header["Cache-Groups"])
+		e.setApart(groupsOf(f.primary, a.header["Cache-Groups"]), e.targeted())
 	}
 	f.searched(a.header)
 	e.key = f.stored()
@@ -365,7 +365,7 @@ func (f *flight) keep() Reason {
 	case f.alias != "":
 		p.memory.cache.Invalidate(f.primary)
 	}
-	if p.redis != nil && e.targeted == nil && f.alias == "" && e.groups == nil { // it has no room for what the head doesn't say
+	if p.redis != nil && e.apart == nil && f.alias == "" { // it has no room for what the head doesn't say
 		p.redis.write(f.primary, e, p.opt.Now())
 	}
 	return NoReason
@@ -414,12 +414,12 @@ func (f *flight) validated(a *answer) {
 	connectionFields(a.header)
 	merged := f.stale.header()
 	update(merged, a.header)
-	if _, said := merged[ownTarget]; !said && len(f.stale.targeted) > 0 {
-		merged[ownTarget] = f.stale.targeted
+	if _, said := merged[ownTarget]; !said && len(f.stale.targeted()) > 0 {
+		merged[ownTarget] = f.stale.targeted()
 	}
 	stored := &answer{status: f.stale.status, header: merged, sent: a.sent, received: a.received}
 	v := judge(&f.query, stored)
-	f.entry.targeted = merged[ownTarget]
+	f.entry.setApart(f.entry.groups(), merged[ownTarget])
 	passFields(merged)
 	f.proxy.positions.dropForeign(merged)
 	via := merged["Via"]

@@ -161,7 +161,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%q: %+v", fields, w)
 		}
 		e := &entry{status: 200, etag: `"b"`, modified: "Thu, 18 Aug 2050 02:01:18 GMT"}
-		e.forms.codable = true
+		e.forms.coded = new(coded)
 		if tag, ok := notModified(req, e, e.etag); ok && stripCodings(tag) != e.etag {
 			t.Fatalf("%q: %q", fields, tag)
 		}

@@ -273,7 +273,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 	if at == 0 {
 		return false
 	}
-	if now-at >= e.changedFor || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
+	if now-at >= e.changedFor() || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
 		x.p.memory.removeEntry(e)
 		return false
 	}
@@ -370,7 +370,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		noRedis: !x.wish.plain() || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag), changedFor: coherence.Nanos(rt.StaleOnChange)},
+		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag)},
 	}
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {

@@ -88,7 +88,7 @@ func appendAge(dst []byte, age int64) []byte {
 
 // sendEntry sends a stored or a complete response, whole, in part or as 304.
 func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs cacheStatus) {
-	plain := e.forms.by[identity].Load()
+	plain := e.plain()
 	b, body := ex.Buffer(), []byte(nil)
 	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
 	if tag, same := notModified(ex.Request, e, plain.tag); same {

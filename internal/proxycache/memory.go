@@ -39,7 +39,7 @@ func (m *memory) deleted(ev otter.DeletionEvent[string, *entry]) {
 	if ev.Value.guarded {
 		m.guard.Close(&ev.Value.handle)
 	}
-	if len(ev.Value.groups) > 0 {
+	if len(ev.Value.groups()) > 0 {
 		m.groups.remove(ev.Value)
 	}
 }
@@ -63,7 +63,7 @@ func (m *memory) peek(key string) *entry {
 // touched between the admission and now is taken out again: the listener that
 // marked it dead may have looked for it before it was there (R3).
 func (m *memory) put(e *entry) bool {
-	if len(e.groups) > 0 && !m.groups.add(e, e.asked) {
+	if len(e.groups()) > 0 && !m.groups.add(e, e.asked) {
 		return false
 	}
 	m.cache.Set(e.key, e)
@@ -71,7 +71,7 @@ func (m *memory) put(e *entry) bool {
 		m.removeEntry(e) // also what may be shown after a change: it was never shown before
 		return false
 	}
-	if len(e.groups) > 0 && !m.groups.holds(e) { // ended between the two
+	if len(e.groups()) > 0 && !m.groups.holds(e) { // ended between the two
 		m.removeEntry(e)
 		return false
 	}

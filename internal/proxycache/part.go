@@ -61,7 +61,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 		}
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.forms.by[identity].Load().head, ranges, e.part.from, e.part.size)
+	b, body := appendRanges(x.Buffer(), e, e.forms.head, ranges, e.part.from, e.part.size)
 	b = cs.append(appendAge(b, e.ageAt(now)))
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
@@ -93,7 +93,7 @@ func (f *flight) beginAtPart(x *exchange) {
 func (f *flight) keepBeginning(length int64, body []byte) {
 	e := f.entry
 	if f.guarded() || f.doomed.Load() || f.own != nil || f.content != nil || f.alias != "" || f.key != f.primary ||
-		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups) > 0 || e.key != f.primary ||
+		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups()) > 0 || e.key != f.primary ||
 		e.etag == "" || isWeak(e.etag) || len(body) == 0 || int64(len(body)) >= length {
 		return
 	}
@@ -165,6 +165,6 @@ func shell(e *entry) *entry {
 	return &entry{
 		memory: e.memory, key: e.key, route: e.route, shared: e.shared, lenient: e.lenient, status: e.status,
 		received: e.received, age: e.age, fresh: e.fresh, swr: e.swr, sie: e.sie, arrived: e.arrived,
-		targeted: e.targeted, etag: e.etag, modified: e.modified,
+		apart: e.apart, etag: e.etag, modified: e.modified,
 	}
 }

@@ -92,13 +92,13 @@ func (f *flight) choose(a *answer) {
 // 4.3.4). One with dependencies stays as it is, as new as its rows.
 func (f *flight) freshenChosen() {
 	old, e := f.chosen, f.entry
-	if old == nil || old.guarded || old.key == e.key || len(e.groups) > 0 || len(old.groups) > 0 {
+	if old == nil || old.guarded || old.key == e.key || len(e.groups()) > 0 || len(old.groups()) > 0 {
 		return
 	}
 	n := shell(e)
 	n.key, n.head, n.body = old.key, e.head, e.body
 	f.proxy.finish(n)
-	if f.proxy.memory.replace(old, n) && f.proxy.redis != nil && n.targeted == nil {
+	if f.proxy.memory.replace(old, n) && f.proxy.redis != nil && n.targeted() == nil {
 		f.proxy.redis.write(f.primary, n, f.proxy.opt.Now())
 	}
 }
