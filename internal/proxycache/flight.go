@@ -40,8 +40,10 @@ type flight struct {
 	deps    []coherence.Dependency
 	subject *subject // what late dependencies read of the request; nil if there are none
 	stale   *entry   // to be validated
-	part    *entry   // to be completed
-	fwd     forward  // why what is stored was not enough
+
+	asked   coherence.Nanos // when its request was sent
+	part    *entry          // to be completed
+	fwd     forward         // why what is stored was not enough
 	noRedis bool
 	strict  bool // out of the table: nobody joins
 
