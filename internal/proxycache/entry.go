@@ -25,7 +25,6 @@ type entry struct {
 	shared  bool // may answer requests with Authorization
 	lenient bool // may be served past its lifetime to a request that asks for it
 	status  int
-	maxLag  coherence.Nanos
 
 	received coherence.Nanos // when its head had arrived
 	age      coherence.Nanos // then
@@ -41,20 +40,34 @@ type entry struct {
 
 	forms forms // as clients get it
 
-	apart    *apart          // nil: there is nothing of it
-	asked    coherence.Nanos // of one with groups: when its request was sent
-	part     *part           // of a 206: where in the representation the body lies
+	apart    *apart // nil: there is nothing of it
+	part     *part  // of a 206: where in the representation the body lies
 	etag     string
 	modified string // Last-Modified
+}
+
+// apart is what few entries have: it would make all of them larger.
+type apart struct {
+	groups   []string        // without dependencies: its groups, with their origin
+	asked    coherence.Nanos // with groups: when its request was sent
+	targeted []string        // Walpurge-Cache-Control, which isn't part of the head
 
 	variants *variants // of a marker: the response varies, the entries are elsewhere
 	searches *searches // of a marker: what No-Vary-Search says of a path's responses
 }
 
-// apart is what few entries have: it would make all of them larger.
-type apart struct {
-	groups   []string // without dependencies: its groups, with their origin
-	targeted []string // Walpurge-Cache-Control, which isn't part of the head
+func (e *entry) variants() *variants {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.variants
+}
+
+func (e *entry) searches() *searches {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.searches
 }
 
 func (e *entry) groups() []string {
@@ -72,10 +85,10 @@ func (e *entry) targeted() []string {
 }
 
 // setApart gives e its groups and targeted fields. REQUIRES: e isn't published.
-func (e *entry) setApart(groups, targeted []string) {
+func (e *entry) setApart(groups, targeted []string, asked coherence.Nanos) {
 	e.apart = nil
 	if len(groups) > 0 || len(targeted) > 0 {
-		e.apart = &apart{groups, targeted}
+		e.apart = &apart{groups: groups, targeted: targeted, asked: asked}
 	}
 }
 
@@ -109,7 +122,7 @@ func (e *entry) Evicted(c coherence.Cause) {
 // dependencies are concerned. proven is the guard's proof of freshness, read
 // before (C1).
 func (e *entry) usable(now, proven coherence.Nanos) bool {
-	return !e.guarded || proven != 0 && now-proven <= e.maxLag && e.handle.Live()
+	return !e.guarded || proven != 0 && now-proven <= coherence.Nanos(e.route.MaxLag) && e.handle.Live()
 }
 
 // ageAt is the Age at now in whole seconds (RFC 9111 section 5.1).
@@ -130,12 +143,12 @@ func (e *entry) ttlAt(now coherence.Nanos) int64 {
 // entryOverhead is what an entry costs beside its bytes: the struct, the
 // cache's node, the index node of one dependency, and what the allocator
 // rounds up. TestEntryFootprint measures it.
-const entryOverhead = 544
+const entryOverhead = 512
 
 // weight is the entry's share of the memory tier in bytes.
 func (e *entry) weight() uint32 {
 	n := 2*len(e.head) + len(e.body) + int(e.codedRoom()) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
-	if e.variants != nil {
+	if e.variants() != nil {
 		n += maxVariants * 64
 	}
 	return uint32(min(n, 1<<32-1))

@@ -60,7 +60,7 @@ func (f *flight) ask() (*http.Response, *answer) {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.content)), int64(len(f.content))
 	}
 	sent := time.Now()
-	f.entry.asked = p.opt.Now()
+	f.asked = p.opt.Now()
 	f.queued.Store(true)
 	resp, err := p.upstream.fill(req, f.interim, func() {
 		f.queued.Store(false)
@@ -181,7 +181,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	}
 	f.describe(&v, a, names)
 	f.extend(a.header)
-	f.entry.setApart(f.entry.groups(), targeted)
+	f.entry.setApart(f.entry.groups(), targeted, f.asked)
 	f.reusable = v.lifetime > 0 && f.own == nil
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
@@ -212,7 +212,7 @@ func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e.status = a.status
 	e.judged(v, a.header)
 	if !e.guarded {
-		e.setApart(groupsOf(f.primary, a.header["Cache-Groups"]), e.targeted())
+		e.setApart(groupsOf(f.primary, a.header["Cache-Groups"]), e.targeted(), f.asked)
 	}
 	f.searched(a.header)
 	e.key = f.stored()
@@ -419,7 +419,7 @@ func (f *flight) validated(a *answer) {
 	}
 	stored := &answer{status: f.stale.status, header: merged, sent: a.sent, received: a.received}
 	v := judge(&f.query, stored)
-	f.entry.setApart(f.entry.groups(), merged[ownTarget])
+	f.entry.setApart(f.entry.groups(), merged[ownTarget], f.asked)
 	passFields(merged)
 	f.proxy.positions.dropForeign(merged)
 	via := merged["Via"]

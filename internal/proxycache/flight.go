@@ -43,6 +43,7 @@ type flight struct {
 	named   []*entry        // other variants, whose tags the request names
 	chosen  *entry          // the one of them that was validated
 	sie     coherence.Nanos // how long past its lifetime the leader takes what is stored in the place of an error
+	asked   coherence.Nanos // when its request was sent
 	part    *entry          // to be completed
 	fwd     forward         // why what is stored was not enough
 	noRedis bool

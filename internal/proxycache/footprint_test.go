@@ -67,7 +67,7 @@ func TestEntryFootprint(t *testing.T) {
 		name    string
 		guarded bool
 		most    float64
-	}{{"without dependencies", false, 470}, {"with one dependency", true, entryOverhead}} {
+	}{{"without dependencies", false, 440}, {"with one dependency", true, entryOverhead}} {
 		n := 200_000
 		if raceEnabled {
 			n = 2_000

@@ -225,9 +225,9 @@ func (x *exchange) find() (e *entry, key string) {
 		}
 	}
 	primary := key
-	if e != nil && e.variants != nil {
-		key = string(appendVariant([]byte(primary), e.variants.names, x.Request))
-		v := e.variants
+	if e != nil && e.variants() != nil {
+		key = string(appendVariant([]byte(primary), e.variants().names, x.Request))
+		v := e.variants()
 		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
 			e, key = x.inLanguage(v, key)
 		}
@@ -370,7 +370,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		noRedis: !x.wish.plain() || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag)},
+		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded},
 	}
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {

@@ -78,7 +78,7 @@ func (k *keeper) begin(a *answer, length int64) {
 	}
 	finishHeader(stored.header, a.received)
 	e := &entry{memory: x.p.memory, key: x.key, route: x.route, status: a.status, received: x.p.opt.Now(), arrived: a.received.UnixNano()}
-	e.setApart(nil, targeted)
+	e.setApart(nil, targeted, 0)
 	e.judged(&v, stored.header)
 	if q.part {
 		e.key += partSuffix

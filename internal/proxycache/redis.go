@@ -171,7 +171,6 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
 		memory: p.memory, key: s.key, route: f.route, guarded: s.guarded, shared: s.shared, status: s.status,
-		maxLag:   f.entry.maxLag,
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived.UnixNano(),
 		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
 		head: s.head, body: s.body,

@@ -33,12 +33,12 @@ func (f *flight) nameVariants(x *exchange) {
 		return
 	}
 	marker := f.proxy.memory.peek(f.key[:at])
-	if marker == nil || marker.variants == nil || slices.ContainsFunc(marker.variants.names, personal) {
+	if marker == nil || marker.variants() == nil || slices.ContainsFunc(marker.variants().names, personal) {
 		return
 	}
 	var tags []string
 	size := 0
-	keys := marker.variants.list()
+	keys := marker.variants().list()
 	for i := len(keys) - 1; i >= 0 && len(tags) < maxTags; i-- {
 		e := f.proxy.memory.peek(keys[i])
 		if e == nil || e.etag == "" || isWeak(e.etag) || e.route != f.route || e.status != http.StatusOK || !x.takes(e) ||

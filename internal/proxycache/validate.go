@@ -77,7 +77,7 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 		memory: e.memory, key: e.key, route: e.route, status: e.status, body: e.body, arrived: a.received.UnixNano(),
 		received: now,
 	}
-	n.setApart(nil, targeted)
+	n.setApart(nil, targeted, 0)
 	n.judged(&v, merged)
 	n.head = finishHead(appendFields(appendStatus(nil, n.status), merged), n.status, len(n.body))
 	x.p.finish(n)
