@@ -54,7 +54,8 @@ func TestRFC9112Section5_1FieldsOfHostileOrigins(t *testing.T) {
 	}
 	answers := map[string]string{}
 	for path, c := range cases {
-		answers[path] = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n" + c.field + end
+		// It closes after each answer, and says so: a POST is never sent twice.
+		answers[path] = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\n" + c.field + end
 	}
 	origin := scripted(t, answers)
 	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
