@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo check test fuzz bench clean go servers test-programs peers
+.PHONY: build demo check test fuzz bench pgo clean go servers test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -12,9 +12,12 @@ SHELL := bash
 # The revision goes into the binaries where git can tell it; where it can't, that is no reason not to build.
 BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
+# Only what is shipped is compiled by cmd/proxy/default.pgo: with it every package is compiled once more.
+export GOFLAGS := $(strip $(GOFLAGS) -pgo=off)
+
 build: go
 	@echo 'build: bin/proxy, bin/origin and bin/demo'
-	@CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
+	@CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
 
 # One line and no shell between: Ctrl-C and the exit status are the demo's own.
 demo: go servers build
@@ -62,6 +65,15 @@ bench: go peers build
 	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./cmd/proxy
+
+# Where the proxy spends its time under hits, fills, row changes and decoding: the compiler inlines and lays out the
+# program by it (https://go.dev/doc/pgo). Kept small: functions that hardly count are left out.
+pgo: go servers
+	@echo 'pgo: profiling hits, fills and row changes into cmd/proxy/default.pgo'
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		go test -run '^$$' -bench '^Benchmark(Hit|HitEndToEnd|Fill)$$' -benchtime 8s -cpuprofile "$$dir/http" -o "$$dir/http.test" ./internal/proxycache && \
+		go test -run '^$$' -bench '^Benchmark(Decode|Backlog)$$' -cpuprofile "$$dir/log" -o "$$dir/log.test" ./internal/cdc && \
+		go tool pprof -proto -nodefraction=0.002 -output cmd/proxy/default.pgo "$$dir/http" "$$dir/log" && ls -l cmd/proxy/default.pgo
 
 clean:
 	@echo 'clean: removing bin/ and .run/'
