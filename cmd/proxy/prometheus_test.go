@@ -197,7 +197,7 @@ func panelExpressions(t *testing.T) map[string][]string {
 // TestPrometheusAnswersEveryPanelAndAlert: a real Prometheus scrapes a
 // proxy, takes the alert rules and answers what the dashboard asks.
 func TestPrometheusAnswersEveryPanelAndAlert(t *testing.T) {
-	r := newRig(t, rigOptions{redis: testbed.Redis(t), extra: "audit: 1\n"})
+	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), extra: "audit: 1\n"})
 	r.insert(1, "Quiet house by the lagoon", "Lagos", "house", 3, "100")
 	r.caughtUp()
 	p := startPrometheus(t, strings.TrimPrefix(r.admin, "http://"))
