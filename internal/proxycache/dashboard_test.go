@@ -190,8 +190,10 @@ func TestLastChangesAreKept(t *testing.T) {
 // TestPageFetchesNothingFromElsewhere: it has to work without the internet.
 func TestPageFetchesNothingFromElsewhere(t *testing.T) {
 	r := newRig(t, nil)
-	for path, kind := range map[string]string{"/": "text/html", "/dashboard/style.css": "text/css", "/dashboard/script.js": "text/javascript",
-		"/dashboard/charts.js": "text/javascript", "/dashboard/uplot.js": "text/javascript", "/dashboard/uplot.css": "text/css"} {
+	for path, kind := range map[string]string{
+		"/": "text/html", "/dashboard/style.css": "text/css", "/dashboard/script.js": "text/javascript",
+		"/dashboard/charts.js": "text/javascript", "/dashboard/uplot.js": "text/javascript", "/dashboard/uplot.css": "text/css",
+	} {
 		w := r.admin("GET", path, "")
 		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) || !strings.HasPrefix(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
