@@ -77,7 +77,7 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	if pictures == "" {
 		pictures = t.TempDir()
 	} else {
-		snapshots = 60
+		snapshots = 30
 	}
 	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), extra: "admin_token: secret\n", proxies: 2})
 	for id := 1; id <= 9; id++ {
@@ -115,11 +115,14 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 
 	// Traffic goes on until the charts have something to show.
 	n := 0
+	pace := time.NewTicker(20 * time.Millisecond)
+	defer pace.Stop()
 	for end := time.Now().Add(2 * time.Minute); !is(fmt.Sprintf("history.length > %d", snapshots)); n++ {
 		if time.Now().After(end) {
 			t.Fatal("no snapshots arrive")
 		}
-		for range 1 + n%40 {
+		<-pace.C
+		for range 1 + n/50%5 {
 			r.get("/api/listings/1")
 			r.get("/api/listings?city=Accra")
 			r.get(fmt.Sprint("/api/listings/", 1+n%9))
@@ -139,16 +142,15 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	for _, shot := range []struct {
 		name, theme   string
 		width, height int64
-	}{{"dashboard-light", "light", 1200, 900}, {"dashboard-dark", "dark", 1200, 900}, {"dashboard-phone", "dark", 390, 844}} {
-		do(shot.name, theme(shot.theme), chromedp.EmulateViewport(shot.width, shot.height), chromedp.Evaluate[chromedp.Void]("forget()"))
-		r.eventually("the charts are drawn anew", func() bool {
-			r.get("/api/listings/1")
-			return is(`plots.size === 3`)
+	}{{"dashboard-light", "light", 1200, 1400}, {"dashboard-dark", "dark", 1200, 1400}, {"dashboard-phone", "dark", 390, 844}} {
+		do(shot.name, theme(shot.theme), chromedp.EmulateViewport(shot.width, shot.height), chromedp.WaitVisible(chromedp.CSS("#chart-rate canvas")))
+		r.eventually("the charts fit", func() bool {
+			return is(`plots.size === 3 && [...plots].every(([id, p]) => p.width === document.getElementById(id).clientWidth && p.status === 1)`)
 		})
 		if !is(`document.documentElement.scrollWidth <= innerWidth`) {
 			t.Errorf("%s: the page is wider than the window", shot.name)
 		}
-		picture, err := chromedp.Run(page, chromedp.FullScreenshot(100))
+		picture, err := chromedp.Run(page, chromedp.CaptureScreenshot())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@
 const OUTCOMES = ["hit", "miss", "stale", "revalidated", "collapsed", "bypass", "pass", "error"];
 const SPAN = 300; // seconds that are shown
 const plots = new Map();
+let latest = null; // what was drawn last
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 const clock = splits => splits.map(s => new Date(1000 * s).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }));
@@ -29,13 +30,24 @@ function plot(id, data, lines, top, text, label) {
   p.setData(data);
 }
 
-function forget() {
+// again draws everything anew, in the colours of now.
+function again() {
   for (const p of plots.values()) p.destroy();
   plots.clear();
+  if (latest) drawCharts(...latest);
+}
+
+// fit follows the width of the window. A phone's bars change its height alone.
+function fit() {
+  for (const [id, p] of plots) {
+    const width = document.getElementById(id).clientWidth;
+    if (width !== p.width) p.setSize({ width, height: p.height });
+  }
 }
 
 // drawCharts draws what lies between each snapshot and the one before.
 function drawCharts(history, outcomes) {
+  latest = [history, outcomes];
   if (history.length < 2) return;
   const steps = history.slice(1).map((h, i) => ({ h, d: since(h.outcomes, history[i].outcomes), span: Math.max(.001, (h.at - history[i].at) / 1000) }));
   const x = steps.map(s => s.h.at / 1000), last = steps[steps.length - 1];
@@ -54,5 +66,5 @@ function drawCharts(history, outcomes) {
     high => Math.max(1, 1.1 * (high || 0)), number, "Requests a second, now " + number(total(last.d) / last.span));
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", forget);
-addEventListener("resize", forget);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+addEventListener("resize", fit);

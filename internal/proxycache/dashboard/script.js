@@ -125,7 +125,7 @@ function lists(s, outcomes) {
   const changes = s.changes || [];
   $("changes-section").hidden = changes.length === 0;
   rows("changes", changes.map(c => [[new Date(c.at).toLocaleTimeString(), ""], [c.table, ""], [c.op, ""],
-    whole.format(c.rows), whole.format(c.purged), fine.format(c.took_ms) + " ms"]));
+    whole.format(c.rows), whole.format(c.purged), c.took_ms < 1 ? whole.format(1000 * c.took_ms) + " µs" : fine.format(c.took_ms) + " ms"]));
 }
 
 function database(s) {
