@@ -142,14 +142,16 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	for _, shot := range []struct {
 		name, theme   string
 		width, height int64
-	}{{"dashboard-light", "light", 1200, 1400}, {"dashboard-dark", "dark", 1200, 1400}, {"dashboard-phone", "dark", 390, 844}} {
+	}{{"dashboard-light", "light", 1200, 1300}, {"dashboard-dark", "dark", 1200, 1300}, {"dashboard-phone", "dark", 390, 844}} {
 		do(shot.name, theme(shot.theme), chromedp.EmulateViewport(shot.width, shot.height), chromedp.WaitVisible(chromedp.CSS("#chart-rate canvas")))
 		r.eventually("the charts fit", func() bool {
-			return is(`plots.size === 3 && [...plots].every(([id, p]) => p.width === document.getElementById(id).clientWidth && p.status === 1)`)
+			return is(`(scrollTo(0, 0), scrollY === 0) && plots.size === 3 && [...plots].every(([id, p]) => p.width === document.getElementById(id).clientWidth && p.status === 1)`)
 		})
 		if !is(`document.documentElement.scrollWidth <= innerWidth`) {
 			t.Errorf("%s: the page is wider than the window", shot.name)
 		}
+		// The next frame has what was set in this one.
+		do("wait for a frame", chromedp.Evaluate[chromedp.Void]("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))", chromedp.EvalAwaitPromise))
 		picture, err := chromedp.Run(page, chromedp.CaptureScreenshot())
 		if err != nil {
 			t.Fatal(err)

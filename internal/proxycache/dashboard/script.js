@@ -111,7 +111,7 @@ function lists(s, outcomes) {
 
   const members = s.status.database && s.status.database.members || [];
   $("members-section").hidden = members.length === 0;
-  rows("members", members.map(m => [[m.host + " " + m.pid + (m.self ? " (this one)" : ""), ""], [m.role, ""], [m.epoch, ""], [m.applied, ""],
+  rows("members", members.map(m => [[m.host + " " + m.pid + (m.self ? " (this one)" : ""), ""], [m.role, ""], [m.epoch, "wide-only"], [m.applied, "wide-only"],
     m.behind_ms < 0 ? "no proof" : seconds(m.behind_ms / 1000)]));
 
   const changed = sum(s, "changes", "table"), purged = sum(s, "purged_entries", "table");
