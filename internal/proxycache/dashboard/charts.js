@@ -20,7 +20,7 @@ function plot(id, data, lines, top, text, label) {
       width: box.clientWidth, height: box.clientHeight - (lines.length > 1 ? 64 : 0),
       legend: { show: lines.length > 1, live: false },
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
-      scales: { x: { range: (u, low, high) => [high - SPAN, high] }, y: { range: (u, low, high) => [0, top(high)] } },
+      scales: { x: { range: (u, low, high) => [Math.max(high - SPAN, Math.min(low, high - 30)), high] }, y: { range: (u, low, high) => [0, top(high)] } },
       axes: [{ ...axis, values: (u, splits) => clock(splits), space: 90 }, { ...axis, values: (u, splits) => splits.map(text), size: 64 }],
       series: [{}, ...lines.map(l => ({ label: l.label, stroke: colour(l.colour), fill: l.fill && colour(l.fill), width: 2, points: { show: false } }))],
     }, data, box);
