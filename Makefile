@@ -87,7 +87,7 @@ servers:
 	@scripts/install.sh servers
 
 test-programs:
-	@echo 'test: looking for PostgreSQL, Redis, a browser, promtool, other caches and a C compiler, installing what is missing'
+	@echo 'test: looking for PostgreSQL, Redis, a browser, Prometheus, other caches and a C compiler, installing what is missing'
 	@scripts/install.sh servers browser prometheus caches compiler
 
 peers:

@@ -60,6 +60,7 @@ find_missing() {
         need chromium chromium chromium-browser google-chrome google-chrome-stable headless-shell headless_shell
         ;;
       prometheus)
+        need prometheus prometheus
         need prometheus promtool
         ;;
       compiler)

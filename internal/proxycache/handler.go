@@ -440,6 +440,9 @@ func (x *exchange) done(o outcome, reason Reason) {
 	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
 	x.route.counters[o].count(took)
+	if o != pass && o != bypass {
+		x.p.top.note(x.key, o == hit || o == stale, x.start)
+	}
 	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)
 	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
 		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))

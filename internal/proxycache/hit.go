@@ -58,6 +58,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 	}
 	p.sendHit(ex, e, now)
 	rt.counters[hit].count(p.opt.Now() - now)
+	p.top.note(e.key, true, now)
 	ex.Note.Route, ex.Note.Outcome = rt.label, outcomeNames[hit]
 	if p.audit != nil && e.guarded {
 		p.audit.hit(ex, e, rt, now)
