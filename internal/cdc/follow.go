@@ -81,7 +81,7 @@ func newFollower(l *Listener, r Relay, database string) *follower {
 		r.MaxBytes = relayBytes
 	}
 	f := &follower{l: l, relay: r, stream: stream{redisStream{r.Client, r.key(database, l.cfg.Slot)}}}
-	f.register = register{r.Client, r.key(database, l.cfg.Slot) + ":members"}
+	f.register = register{client: r.Client, key: r.key(database, l.cfg.Slot) + ":members"}
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.wanting = make(chan struct{}, 1)

@@ -1,13 +1,12 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"fmt"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,8 +14,8 @@ import (
 
 // Every process of a slot tells the others that it is there, for people who
 // want to see all of them. Nothing else relies on it. They share one hash
-// beside the stream, so nobody has to search for keys, and its times are
-// those of Redis alone: no two machines' clocks are compared.
+// beside the stream, so nobody has to search for keys, and each goes by its own
+// clock alone: no two machines' clocks are compared.
 const (
 	memberEvery = 2 * time.Second
 	memberLife  = 10 * time.Second // without a word
@@ -37,81 +36,97 @@ type Member struct {
 	Since int64 `json:"since_ms"`       // that it has said so
 }
 
-// meet notes what one process says, drops who has been silent for too long,
-// and returns the others with the age of their words.
-var meet = redis.NewScript(`
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local life = tonumber(ARGV[3])
-redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
-redis.call('PEXPIRE', KEYS[1], life)
-local all = redis.call('HGETALL', KEYS[1])
-local found = {}
-for i = 1, #all, 2 do
-  local at, said = string.match(all[i + 1], '^(%d+) (.*)$')
-  if not at or now - at > life then
-    redis.call('HDEL', KEYS[1], all[i])
-  else
-    found[#found + 1] = string.format('%.0f', now - at) .. ' ' .. said
-  end
-end
-return found
-`)
-
-// register is the hash.
+// register is the hash, and when each process has last been heard.
 type register struct {
-	client redis.UniversalClient
+	client redis.UniversalClient // nil: nobody is told, as where the relay is a model of a test
 	key    string
+	beat   uint64
+	heard  map[string]hearing // by ID
 }
 
-func (r register) meet(ctx context.Context, m Member, life time.Duration) ([]Member, error) {
-	said, err := json.Marshal(m)
+// hearing is what a process has said last, and when by this process's clock.
+type hearing struct {
+	beat uint64
+	at   time.Time
+}
+
+// word is what lies in the hash. A process that says the same beat again and
+// again is silent.
+type word struct {
+	Beat uint64
+	Member
+}
+
+// meet notes what one process says, drops who has been silent for life, and
+// returns the others with the age of their words. Simple commands on one key:
+// roles that may run no scripts can do it, and clusters.
+func (r *register) meet(ctx context.Context, m Member, life time.Duration) ([]Member, error) {
+	r.beat++
+	said, err := json.Marshal(word{r.beat, m})
 	if err != nil {
 		return nil, err
 	}
-	found, err := meet.Run(ctx, r.client, []string{r.key}, m.ID, said, life.Milliseconds()).StringSlice()
+	var found *redis.MapStringStringCmd
+	_, err = r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.HSet(ctx, r.key, m.ID, said)
+		p.PExpire(ctx, r.key, life)
+		found = p.HGetAll(ctx, r.key)
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	return readMembers(found, m.ID), nil
+	members, silent := r.hear(found.Val(), m.ID, life)
+	if len(silent) == 0 {
+		return members, nil
+	}
+	return members, r.part(ctx, silent...)
 }
 
-// readMembers reads what meet returns. Words of another version that can't be
-// read are left out.
-func readMembers(found []string, self string) []Member {
-	var members []Member
-	for _, line := range found {
-		age, said, _ := strings.Cut(line, " ")
-		var m Member
-		if _, err := fmt.Sscan(age, &m.Since); err != nil {
-			continue
+// hear sorts those who are there from those who are silent. Words that can't
+// be read, for instance of another version, are silent too.
+func (r *register) hear(found map[string]string, self string, life time.Duration) (members []Member, silent []string) {
+	now, heard := time.Now(), make(map[string]hearing, len(found))
+	for id, said := range found {
+		var w word
+		_ = json.Unmarshal([]byte(said), &w)
+		h, known := r.heard[id]
+		if !known || h.beat != w.Beat {
+			h = hearing{w.Beat, now}
 		}
-		since := m.Since
-		if json.Unmarshal([]byte(said), &m) != nil {
-			continue
+		heard[id] = h
+		switch since := now.Sub(h.at); {
+		case since > life:
+			silent = append(silent, id)
+		case w.ID == id:
+			w.Since, w.Self = since.Milliseconds(), id == self
+			members = append(members, w.Member)
 		}
-		m.Since, m.Self = since, m.ID == self
-		members = append(members, m)
 	}
+	r.heard = heard
 	slices.SortFunc(members, func(a, b Member) int {
-		if (a.Role == roleLeader) != (b.Role == roleLeader) {
-			if a.Role == roleLeader {
+		if leads := a.Role == roleLeader; leads != (b.Role == roleLeader) {
+			if leads {
 				return -1
 			}
 			return 1
 		}
-		return strings.Compare(fmt.Sprint(a.Host, " ", a.PID, a.ID), fmt.Sprint(b.Host, " ", b.PID, b.ID))
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.PID, b.PID), cmp.Compare(a.ID, b.ID))
 	})
-	return members
+	return members, silent
 }
 
-func (r register) part(ctx context.Context, id string) error {
-	return r.client.HDel(ctx, r.key, id).Err()
+// part takes processes out.
+func (r *register) part(ctx context.Context, ids ...string) error {
+	return r.client.HDel(ctx, r.key, ids...).Err()
 }
 
 // gather says every two seconds that this process is there, and notes who
 // else is. Redis being away is known elsewhere; then nobody is known.
 func (f *follower) gather(ctx context.Context) error {
+	if f.register.client == nil {
+		return nil
+	}
 	id := rand.Text()[:12]
 	host, _ := os.Hostname() // an empty one still has its process ID
 	said := false

@@ -39,12 +39,12 @@ func TestMembersKnowEachOther(t *testing.T) {
 
 // TestSilentMembersAreForgotten: who was killed takes no leave.
 func TestSilentMembersAreForgotten(t *testing.T) {
-	s := register{relayClient(t, testbed.SharedRedis(t)), "members-" + t.Name() + time.Now().String()}
+	s := register{client: relayClient(t, testbed.SharedRedis(t)), key: "members-" + t.Name() + time.Now().String()}
 	ctx := t.Context()
 	if _, err := s.meet(ctx, Member{ID: "dead"}, time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.client.HSet(ctx, s.key, "odd", "no time").Err(); err != nil {
+	if err := s.client.HSet(ctx, s.key, "odd", "no word").Err(); err != nil {
 		t.Fatal(err)
 	}
 	got, err := s.meet(ctx, Member{ID: "living"}, time.Minute)
