@@ -25,12 +25,13 @@ type Handle struct {
 	asof  LSN
 
 	// Guarded by Guard.mu.
-	owner   Holder
-	nodes   []node
-	linked  bool
-	stored  bool   // admitted: a response, no longer a fill
-	doomed  bool   // a pending commit had touched a dependency when it was opened
-	settled uint64 // Guard.settled when it was opened
+	owner    Holder
+	nodes    []node
+	linked   bool
+	stored   bool   // admitted: a response, no longer a fill
+	onlooker bool   // neither
+	doomed   bool   // a pending commit had touched a dependency when it was opened
+	settled  uint64 // Guard.settled when it was opened
 }
 
 // Live tells whether nothing has touched the dependencies since they were

@@ -50,7 +50,7 @@ func parseEmail(s string) (any, error) {
 // The statements about one agent. A page of an agent's listings comes with the agent by one statement:
 // the lateral part walks listings_agent_newest and stops after the page.
 const (
-	agentFields  = "id, name, phone, email"
+	agentFields   = "id, name, phone, email"
 	agentByID     = "select " + agentFields + " from public.agents where id = $1"
 	agentListings = "select a.id, a.name, a.phone, a.email, " +
 		"l.id, l.title, l.price, l.city, l.property_type, l.bedrooms, l.status, l.created_at from public.agents a left join lateral (" +
