@@ -7,6 +7,17 @@
   const answered = document.getElementById("answered");
   const live = document.getElementById("live");
 
+  // ways are what RFC 9211 calls the ways of a request, in words.
+  const ways = {
+    "hit": "From the proxy's cache (hit)",
+    "collapsed": "Fetched from the service together with others (miss)",
+    "uri-miss": "Fetched from the service (miss)",
+    "vary-miss": "Fetched from the service (miss)",
+    "stale": "Fetched from the service (out of date in the cache)",
+    "request": "Fetched from the service (the browser asked for a fresh copy)",
+    "bypass": "Fetched from the service (past the cache)",
+  };
+
   function show(place, ...parts) {
     place.replaceChildren(...parts);
     place.hidden = false;
@@ -19,7 +30,7 @@
       show(answered, "No proxy has said how this page was answered.");
       return;
     }
-    let text = cache[0] === "hit" ? "From the proxy's cache (hit)" : "Fetched from the service (" + cache[0] + ")";
+    let text = ways[cache[0]] ?? "Fetched from the service (" + cache[0] + ")";
     const age = timing.get("age");
     if (age) {
       const seconds = Math.floor(age[1] / 1000);
