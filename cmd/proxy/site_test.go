@@ -69,6 +69,10 @@ func newSite(t *testing.T) *site {
 func (s *site) another() window {
 	ctx, cancel := chromedp.NewContext(s.window.ctx)
 	s.window.t.Cleanup(cancel)
+	// The first use makes the window, and ends it with the context that it is given.
+	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
+		s.window.t.Fatal(err)
+	}
 	return window{s.window.t, ctx, s.window.url}
 }
 
@@ -188,8 +192,7 @@ func TestSiteAsPeopleUseIt(t *testing.T) {
 
 	// A live page changes by itself when somebody edits, and keeps the focus and the window's state.
 	reader.open("/listings/1")
-	reader.until("a page can be kept up to date", `document.querySelector("#live a") !== null`)
-	eval[bool](reader, `(document.querySelector("#live a").click(), true)`)
+	reader.do(chromedp.Click(chromedp.CSS("#live a")))
 	reader.until("it listens", `document.getElementById("live").innerText.includes("keeps itself up to date")`)
 	eval[bool](reader, `document.querySelector("main a.button").focus(), window.sameDocument = true`)
 	editor.open("/listings/1/edit")
