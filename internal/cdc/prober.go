@@ -165,7 +165,7 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 // errSetBack says that the server's log ends before what was applied, which is
 // never beyond what it has flushed.
 func errSetBack(lsn, applied coherence.LSN) error {
-	return fmt.Errorf("the server's log ends at %s, and up to %s it has been applied: the server was set back", lsn, applied)
+	return fmt.Errorf("the server's log ends at %s, before %s up to which it has been applied: it was set back", lsn, applied)
 }
 
 func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {

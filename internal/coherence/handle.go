@@ -20,18 +20,21 @@ type Cause struct {
 // zero value is ready for Guard.Open. Its life: opened when a fill starts,
 // admitted when the response is stored, and dead once touched or closed.
 type Handle struct {
-	live  atomic.Bool
+	live atomic.Bool
+
+	// Guarded by Guard.mu; here because there is room beside live.
+	linked   bool
+	stored   bool // admitted: a response, no longer a fill
+	doomed   bool // a pending commit had touched a dependency when it was opened
+	onlooker bool // neither a fill nor a response
+
 	epoch Epoch
 	asof  LSN
 
 	// Guarded by Guard.mu.
-	owner    Holder
-	nodes    []node
-	linked   bool
-	stored   bool   // admitted: a response, no longer a fill
-	onlooker bool   // neither
-	doomed   bool   // a pending commit had touched a dependency when it was opened
-	settled  uint64 // Guard.settled when it was opened
+	owner   Holder
+	nodes   []node
+	settled uint64 // Guard.settled when it was opened
 }
 
 // Live tells whether nothing has touched the dependencies since they were

@@ -106,6 +106,7 @@ type Proxy struct {
 	metrics   *metrics
 	dashboard *dashboard
 	live      *live
+	top       topKeys
 	audit     *auditor // nil: no hit is audited
 	started   time.Time
 	scratch   sync.Pool // *[]byte, for keys
