@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo check test fuzz bench clean go servers test-programs peers
+.PHONY: build demo check test fuzz bench pgo clean go servers test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -12,9 +12,12 @@ SHELL := bash
 # The revision goes into the binaries where git can tell it; where it can't, that is no reason not to build.
 BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
+# Only what is shipped is compiled by cmd/proxy/default.pgo: with it every package is compiled once more.
+export GOFLAGS := $(strip $(GOFLAGS) -pgo=off)
+
 build: go
 	@echo 'build: bin/proxy, bin/origin and bin/demo'
-	@CGO_ENABLED=0 go build -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
+	@CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
 
 # One line and no shell between: Ctrl-C and the exit status are the demo's own.
 demo: go servers build
@@ -35,24 +38,26 @@ test: go test-programs check build
 	@echo 'test: all packages with the race detector, against real PostgreSQL and Redis'
 	@# What measures, and the oracle with its half million responses, has both cores for itself. Then two packages at a
 	@# time: cmd/proxy, whose tests take longest, beside all the others in turn. The race detector shuffles what happens
-	@# at one instant, so the protocol's scripts are compared without it.
+	@# at one instant, so the protocol's scripts are compared without it. Without it 2 GiB pass each way, with it an eighth.
 	@go test -race -vet=off -run '^$$' ./... >/dev/null
 	@go test -vet=off -run '^TestScripts$$' ./internal/cdc
+	@# The race detector allocates too: allocations and sizes are compared without it.
+	@go test -vet=off -run 'Alloc|Footprint|Sizes|^TestLargeBodiesPassInFlatMemory$$' ./internal/coherence ./internal/cdc ./internal/proxycache
 	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && export WALPURGE_MEASURED=$$measured && \
 		go test -race -p 1 -run '$(ALONE)' ./cmd/proxy ./internal/cdc && \
 		go test -race -p 2 -timeout 17m -skip '$(ALONE)' ./... && \
 		printf '\ntest: what was measured\n' && cat "$$measured"
+	@echo 'test: fuzzing, a minute each for requests, responses, directives and stored entries'
+	@scripts/fuzz.sh 1m 10s
 
 # How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
 FUZZ_FOR ?= 1m
 
 fuzz: go
-	@echo 'fuzz: every target for $(FUZZ_FOR)'
-	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' . | xargs -n1 dirname | sort -u); do \
-		for target in $$(grep -rhoP --include='*_test.go' '^func \KFuzz\w+' "$$package"/*_test.go | sort); do \
-			echo "fuzz: $$package $$target"; go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZ_FOR) "$$package"; \
-		done; done
+	@echo 'fuzz: every target for $(FUZZ_FOR), two at a time'
+	@scripts/fuzz.sh $(FUZZ_FOR)
 
+# A part alone, or a trial of all in two minutes: go run ./cmd/bench -h tells how.
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'
 	@go run ./cmd/bench
@@ -60,6 +65,15 @@ bench: go peers build
 	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./cmd/proxy
+
+# Where the proxy spends its time under hits, fills, row changes and decoding: the compiler inlines and lays out the
+# program by it (https://go.dev/doc/pgo). Kept small: functions that hardly count are left out.
+pgo: go servers
+	@echo 'pgo: profiling hits, fills and row changes into cmd/proxy/default.pgo'
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		go test -run '^$$' -bench '^Benchmark(Hit|HitEndToEnd|Fill)$$' -benchtime 8s -cpuprofile "$$dir/http" -o "$$dir/http.test" ./internal/proxycache && \
+		go test -run '^$$' -bench '^Benchmark(Decode|Backlog)$$' -cpuprofile "$$dir/log" -o "$$dir/log.test" ./internal/cdc && \
+		go tool pprof -proto -nodefraction=0.002 -output cmd/proxy/default.pgo "$$dir/http" "$$dir/log" && ls -l cmd/proxy/default.pgo
 
 clean:
 	@echo 'clean: removing bin/ and .run/'
@@ -73,7 +87,7 @@ servers:
 	@scripts/install.sh servers
 
 test-programs:
-	@echo 'test: looking for PostgreSQL, Redis, a browser, promtool, other caches and a C compiler, installing what is missing'
+	@echo 'test: looking for PostgreSQL, Redis, a browser, Prometheus, other caches and a C compiler, installing what is missing'
 	@scripts/install.sh servers browser prometheus caches compiler
 
 peers:

@@ -60,6 +60,7 @@ find_missing() {
         need chromium chromium chromium-browser google-chrome google-chrome-stable headless-shell headless_shell
         ;;
       prometheus)
+        need prometheus prometheus
         need prometheus promtool
         ;;
       compiler)
@@ -78,7 +79,10 @@ find_missing() {
         need varnish varnishd
         need haproxy haproxy
         need trafficserver traffic_server
-        need wrk wrk
+        need gunicorn gunicorn
+        # Python's packages have no program: their directories tell.
+        [[ -e /usr/lib/python3/dist-packages/django ]] || missing+=(python3-django)
+        [[ -e /usr/lib/python3/dist-packages/django_redis ]] || missing+=(python3-django-redis)
         # psql and pg_recvlogical; the servers bring them too.
         compgen -G '/usr/lib/postgresql/*/bin/pg_recvlogical' >/dev/null || need postgresql-client pg_recvlogical
         ;;

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -19,6 +20,10 @@ type backlogSettings struct {
 	rounds  int
 	changes int // rows changed while nobody reads the slots, each once
 	cached  int // responses that depend on one of those rows each
+
+	// M2: this process, with the readers in it, is on the server's core while the database is on the client's. Both are
+	// empty where nothing is pinned.
+	server, client string
 }
 
 // perTransaction is how many rows a transaction of the backlog changes.
@@ -31,34 +36,39 @@ type backlogResult struct {
 	theirs   series
 }
 
-// measureBacklog compares how fast the listener works a backlog off with how fast pg_recvlogical reads it and throws it
+// measureBacklog is the part of that name.
+func measureBacklog(ctx context.Context, st *stage) (*result, error) {
+	settings := st.apart(backlogSettings{rounds: 3, changes: 1_000_000, cached: 100_000})
+	if st.short {
+		settings.rounds, settings.changes, settings.cached = 1, 50_000, 25_000
+	}
+	b, err := compareBacklogs(ctx, filepath.Join(st.dir, "backlog"), settings, st.say)
+	if err != nil {
+		return nil, err
+	}
+	return b.result(), nil
+}
+
+// apart has the readers and the database on cores of their own.
+func (st *stage) apart(s backlogSettings) backlogSettings {
+	s.server, s.client = fmt.Sprint(st.server), fmt.Sprint(st.client)
+	return s
+}
+
+// compareBacklogs compares how fast the listener works a backlog off with how fast pg_recvlogical reads it and throws it
 // away. Both have a slot of their own, made at the same place, and both start from nothing but their programs: to
 // connect belongs to it.
-func measureBacklog(ctx context.Context, dir string, settings backlogSettings, say func(string, ...any)) (result *backlogResult, err error) {
+func compareBacklogs(ctx context.Context, dir string, settings backlogSettings, say func(string, ...any)) (result *backlogResult, err error) {
 	program, err := recvlogical()
 	if err != nil {
 		return nil, err
 	}
-	postgres, err := testbed.StartPostgres(ctx, dir, map[string]string{
-		"autovacuum":         "off", // so that only the backlog writes WAL
-		"checkpoint_timeout": "1h",
-		"max_wal_size":       "8GB",
-		"shared_buffers":     "256MB",
-		"synchronous_commit": "off", // of the backlog's making; its end is flushed
-	})
+	b, err := newBacklog(ctx, dir, settings)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, postgres.Close()) }()
-	conn, err := pgx.Connect(ctx, postgres.URL("postgres"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	b := &backlog{url: postgres.URL("postgres"), conn: conn, program: program, backlogSettings: settings}
-	if err := b.prepare(ctx); err != nil {
-		return nil, fmt.Errorf("prepare the table: %w", err)
-	}
+	defer func() { err = errors.Join(err, b.close()) }()
+	b.program = program
 	result = &backlogResult{settings: settings}
 	for round := range settings.rounds {
 		ours, theirs, err := b.round(ctx, round)
@@ -71,15 +81,83 @@ func measureBacklog(ctx context.Context, dir string, settings backlogSettings, s
 	return result, nil
 }
 
+func (b *backlogResult) result() *result {
+	s := b.settings
+	row := func(name string, seconds series) []string {
+		return []string{
+			name, number(b.theirs.median() / seconds.median()),
+			fmt.Sprintf("%.3f", seconds.median()), seconds.span("%.3f"), fmt.Sprintf("%.0f", float64(s.changes)/seconds.median()),
+		}
+	}
+	return &result{
+		tables: []table{{
+			title: "Working off a backlog",
+			head:  []string{"", "of its speed", "seconds", "smallest … largest", "changes/s"},
+			rows:  [][]string{row("listener and guard", b.ours), row("pg_recvlogical to /dev/null", b.theirs)},
+			notes: []string{fmt.Sprintf("%s changed rows in transactions of %d, %s cached responses each of which one of them drops, medians of %d alternating rounds; to connect included.",
+				thousands(float64(s.changes)), perTransaction, thousands(float64(s.cached)), len(b.ours))},
+		}},
+		goals: []goal{{
+			what:  fmt.Sprintf("speed with a backlog of %s changes: the listener / pg_recvlogical", thousands(float64(s.changes))),
+			ratio: b.theirs.median() / b.ours.median(), limit: 0.9, atLeast: true,
+		}},
+	}
+}
+
 // backlog is what its rounds share.
 type backlog struct {
 	backlogSettings
-	url     string
-	conn    *pgx.Conn
-	program string // pg_recvlogical
+	postgres *testbed.Postgres
+	url      string
+	conn     *pgx.Conn
+	program  string // pg_recvlogical
 }
 
 const publication = "bench"
+
+// newBacklog starts a database of its own, with nothing in it but the rows that change.
+func newBacklog(ctx context.Context, dir string, settings backlogSettings) (b *backlog, err error) {
+	b = &backlog{backlogSettings: settings}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	b.postgres, err = testbed.StartPostgres(ctx, dir, map[string]string{
+		"autovacuum":         "off", // so that only the backlog writes WAL
+		"checkpoint_timeout": "1h",
+		"max_wal_size":       "8GB",
+		"shared_buffers":     "256MB",
+		"synchronous_commit": "off", // of the backlog's making; its end is flushed
+	})
+	if err != nil {
+		return b, err
+	}
+	b.url = b.postgres.URL("postgres")
+	if b.conn, err = pgx.Connect(ctx, b.url); err != nil {
+		return b, err
+	}
+	if err := b.prepare(ctx); err != nil {
+		return b, fmt.Errorf("prepare the table: %w", err)
+	}
+	if settings.server != "" {
+		return b, pin(ctx, os.Getpid(), settings.server)
+	}
+	return b, nil
+}
+
+func (b *backlog) close() (err error) {
+	if b.client != "" {
+		err = pin(context.Background(), os.Getpid(), b.client)
+	}
+	if b.conn != nil {
+		err = errors.Join(err, b.conn.Close(context.Background()))
+	}
+	if b.postgres != nil {
+		err = errors.Join(err, b.postgres.Close())
+	}
+	return err
+}
 
 func (b *backlog) prepare(ctx context.Context) error {
 	statements := []string{
@@ -107,7 +185,7 @@ END $$`, b.changes/perTransaction, perTransaction-1),
 // round fills the guard, lets the backlog pile up and has both readers work it off, another one first every time (M1).
 func (b *backlog) round(ctx context.Context, round int) (ours, theirs time.Duration, err error) {
 	slot, other := fmt.Sprintf("ours_%d", round), fmt.Sprintf("theirs_%d", round)
-	r, err := newReader(ctx, b.url, slot, b.cached)
+	r, err := newReader(ctx, b.url, slot, b.cached, 0)
 	if err != nil {
 		return 0, 0, err
 	}

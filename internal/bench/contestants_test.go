@@ -2,9 +2,9 @@ package bench
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,10 +13,10 @@ import (
 	"walpurge/config"
 )
 
-func startFloor(t *testing.T) (address string) {
+func startFloor(t *testing.T) (address string, o *counted) {
 	t.Helper()
 	dir := t.TempDir()
-	program, response, err := buildFloor(t.Context(), dir)
+	program, err := buildFloor(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,8 +28,11 @@ func startFloor(t *testing.T) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := contestants("proxy", program, response)
-	p, err := all[len(all)-1].launch(s, cores[0])
+	s.Response = filepath.Join(dir, "response")
+	if err := os.WriteFile(s.Response, append(headOf(pageSize), bodyOf(pageSize)...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := contestants("proxy", program)[bottom].launch(s, cores[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,20 +41,16 @@ func startFloor(t *testing.T) (address string) {
 			t.Error(err)
 		}
 	})
-	o, err := newOrigin()
-	if err != nil {
+	o = startOrigin(t)
+	if err := o.warm(t.Context(), p, s.Listen, ""); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = o.close() })
-	if err := warm(t.Context(), p, o, "http://"+s.Listen+page, ""); err != nil {
-		t.Fatal(err)
-	}
-	return s.Listen
+	return s.Listen, o
 }
 
 // However requests are cut into packets, the floor gives one answer to each.
 func TestFloorAnswersEachRequestOnce(t *testing.T) {
-	address := startFloor(t)
+	address, o := startFloor(t)
 	const get = "GET /page/1 HTTP/1.1\r\nHost: a\r\n\r\n"
 	for name, c := range map[string]struct {
 		packets []string
@@ -73,7 +72,7 @@ func TestFloorAnswersEachRequestOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			// It serves in the order of arrival: with this answer, it has read the packet.
-			if err := fetch(t.Context(), "http://"+address+page, ""); err != nil {
+			if err := o.fetch(t.Context(), address, page, ""); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -82,8 +81,8 @@ func TestFloorAnswersEachRequestOnce(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if want := bytes.Repeat(append([]byte(responseHead), body...), c.answers); !bytes.Equal(got, want) {
-			t.Errorf("%s: got %d bytes, want %d answers of %d", name, len(got), c.answers, len(responseHead)+len(body))
+		if want := bytes.Repeat(append(headOf(pageSize), bodyOf(pageSize)...), c.answers); !bytes.Equal(got, want) {
+			t.Errorf("%s: got %d bytes, want %d answers of %d", name, len(got), c.answers, len(headOf(pageSize))+pageSize)
 		}
 		_ = conn.Close()
 	}
@@ -101,6 +100,7 @@ func TestProxyConfigurationsAreValid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Redis = "redis://127.0.0.1:6379/0"
 	for name, dependencies := range map[string]int{"plain.yaml": 0, "guarded.yaml": 1} {
 		path := filepath.Join(s.Dir, name)
 		if err := render(name, path, s); err != nil {
@@ -122,15 +122,18 @@ func TestMissingProgramsAreNamedAtOnce(t *testing.T) {
 	if err == nil || !bytes.HasPrefix([]byte(err.Error()), []byte("no-such-program, nor-this not found: `make bench`")) {
 		t.Errorf("got %v", err)
 	}
-	_, err = measureHTTP(context.Background(), t.TempDir(), filepath.Join(t.TempDir(), "proxy"), httpSettings{}, nil)
+	st, err := newStage(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "proxy"), true, nil)
 	if err == nil {
 		t.Error("went on without the proxy")
+	}
+	if err := st.end(); err != nil {
+		t.Error(err)
 	}
 }
 
 // Clients that go away with answers on their way don't end it.
 func TestFloorSurvivesClientsThatLeave(t *testing.T) {
-	address := startFloor(t)
+	address, o := startFloor(t)
 	for range 20 {
 		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
 		if err != nil {
@@ -139,7 +142,7 @@ func TestFloorSurvivesClientsThatLeave(t *testing.T) {
 		_, _ = io.WriteString(conn, strings.Repeat("GET / HTTP/1.1\r\n\r\n", 500))
 		_ = conn.Close()
 	}
-	if err := fetch(t.Context(), "http://"+address+page, ""); err != nil {
+	if err := o.fetch(t.Context(), address, page, ""); err != nil {
 		t.Error(err)
 	}
 }

@@ -41,7 +41,7 @@ func shell(t *testing.T, script string) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := start(filepath.Join(t.TempDir(), "log"), cores[0], "sh", "-c", script)
+	p, err := start(filepath.Join(t.TempDir(), "log"), cores[0], nil, "sh", "-c", script)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,10 @@ func describeMachine(ctx context.Context) machine {
 		{"PostgreSQL", "pg_recvlogical", "--version"},
 		{"HAProxy", "haproxy", "-v"},
 		{"nginx", "nginx", "-v"},
-		{"wrk", "wrk", "-v"},
+		{"Varnish", "varnishd", "-V"},
+		{"Traffic Server", "traffic_server", "--version"},
+		{"gunicorn", "gunicorn", "--version"},
+		{"Redis", "redis-server", "--version"},
 		{"gcc", "gcc", "--version"},
 	} {
 		path := p.program
@@ -47,11 +50,15 @@ func describeMachine(ctx context.Context) machine {
 				path = found
 			}
 		}
-		// wrk tells its version and fails; only the text counts.
+		// Some tell their version and fail; only the text counts.
 		out, _ := exec.CommandContext(ctx, path, p.flag).CombinedOutput()
 		if version := versionNumber.Find(out); version != nil {
 			m.versions = append(m.versions, [2]string{p.name, string(version)})
 		}
+	}
+	out, _ := exec.CommandContext(ctx, "python3", "-c", "import django; print(django.__version__)").Output()
+	if version := versionNumber.Find(out); version != nil {
+		m.versions = append(m.versions, [2]string{"Django", string(version)})
 	}
 	return m
 }

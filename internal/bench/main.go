@@ -8,11 +8,20 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
 // Main is the program. It returns its exit status: 0 measured, 1 not, 2 a mistake on the command line.
 func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == getLoopCommand {
+		if err := runGetLoop(ctx, args[1:], stdout); err != nil {
+			fmt.Fprintln(stderr, "bench:", err)
+			return 1
+		}
+		return 0
+	}
 	s, err := parse(args, stdout)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -31,28 +40,56 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// settings say what is measured and for how long.
+// settings say what is measured.
 type settings struct {
 	proxy string // path of the program
 	out   string // path of the report; empty: none is written
 	short bool
-	http  httpSettings
-	log   backlogSettings
+	parts []part
 }
 
 const defaultReport = "docs/benchmarks/latest.md"
 
-func parse(args []string, stdout io.Writer) (settings, error) {
-	s := settings{
-		http: httpSettings{rounds: 7, warm: time.Second, load: 3 * time.Second},
-		log:  backlogSettings{rounds: 5, changes: 200_000, cached: 100_000},
+// part is a comparison that can be run alone.
+type part struct {
+	name    string
+	about   string
+	measure func(context.Context, *stage) (*result, error)
+}
+
+// parts stand in the order of the report.
+var parts = []part{
+	{"hits", "CPU, throughput and latency of hits, all contestants", measureHits},
+	{"staleness", "stale responses and origin load, by TTL, by purges and ours", measureStaleness},
+	{"sizes", "hits of 200 B, 32 KiB and 1 MiB", measureSizes},
+	{"connections", "hits over 1, 1,000 and 10,000 connections", measureConnections},
+	{"keys", "hits of 10, 10,000 and 1,000,000 keys, and the memory of an entry", measureKeys},
+	{"conditional", "304 answers", measureConditional},
+	{"redis", "hits from Redis", measureRedis},
+	{"misses", "what a miss adds", measureMisses},
+	{"writes", "hits while rows change", measureWrites},
+	{"start", "starting with a warm Redis", measureStart},
+	{"purge", "from a commit to its purge", measurePurge},
+	{"changes", "what a row change costs with many cached responses", measureChanges},
+	{"backlog", "a backlog, beside pg_recvlogical", measureBacklog},
+}
+
+func partNames() string {
+	names := make([]string, len(parts))
+	for i, p := range parts {
+		names[i] = p.name
 	}
+	return strings.Join(names, ", ")
+}
+
+func parse(args []string, stdout io.Writer) (settings, error) {
+	s := settings{parts: parts}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // a mistake is reported once, by Main
 	flags.StringVar(&s.proxy, "proxy", "bin/proxy", "the proxy's `program`")
-	flags.StringVar(&s.out, "out", "", "write the report to `FILE` (default "+defaultReport+"; with -short none)")
-	flags.BoolVar(&s.short, "short", false, "a trial of less than a minute, too short for numbers to rely on")
-	only := flags.String("only", "", "measure `PART` alone: http or backlog")
+	flags.StringVar(&s.out, "out", "", "write the report to `FILE`, and pictures beside it (default "+defaultReport+"; with -short or -only none)")
+	flags.BoolVar(&s.short, "short", false, "a trial of all parts in about two minutes, too short for numbers to rely on")
+	only := flags.String("only", "", "measure `PARTS` alone, separated by commas: "+partNames())
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			fmt.Fprintln(stdout, "usage: bench [flags]")
@@ -64,21 +101,18 @@ func parse(args []string, stdout io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if s.short {
-		s.http = httpSettings{rounds: 2, load: time.Second}
-		s.log = backlogSettings{rounds: 1, changes: 50_000, cached: 25_000}
-	}
-	switch *only {
-	case "":
-		if s.out == "" && !s.short {
-			s.out = defaultReport
+	if *only != "" {
+		s.parts = nil
+		for name := range strings.SplitSeq(*only, ",") {
+			i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
+			if i < 0 {
+				return s, fmt.Errorf("-only %s: there is no part %q; choose from %s", *only, name, partNames())
+			}
+			s.parts = append(s.parts, parts[i])
 		}
-	case "http":
-		s.log.rounds = 0
-	case "backlog":
-		s.http.rounds = 0
-	default:
-		return s, fmt.Errorf("-only %s: choose http or backlog", *only)
+	}
+	if s.out == "" && !s.short && *only == "" {
+		s.out = defaultReport
 	}
 	return s, nil
 }
@@ -92,31 +126,64 @@ func run(ctx context.Context, s settings, stdout io.Writer) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
 	r := report{machine: describeMachine(ctx), short: s.short, began: time.Now()}
-	say := func(format string, args ...any) { fmt.Fprintf(stdout, format+"\n", args...) }
-	if s.http.rounds > 0 {
-		if r.http, err = measureHTTP(ctx, filepath.Join(dir, "http"), s.proxy, s.http, say); err != nil {
-			return fmt.Errorf("measure cache hits: %w", err)
-		}
+	say := func(format string, args ...any) {
+		fmt.Fprintf(stdout, "%4.0f s  "+format+"\n", append([]any{time.Since(r.began).Seconds()}, args...)...)
 	}
-	if s.log.rounds > 0 {
-		if r.log, err = measureBacklog(ctx, filepath.Join(dir, "backlog"), s.log, say); err != nil {
-			return fmt.Errorf("measure the backlog: %w", err)
-		}
+	st, err := newStage(ctx, dir, s.proxy, s.short, say)
+	defer func() { err = errors.Join(err, st.end()) }()
+	if err != nil {
+		return fmt.Errorf("prepare: %w", err)
+	}
+	if err := r.measure(ctx, st, s.parts, say); err != nil {
+		return err
 	}
 	r.took = time.Since(r.began)
-	say("")
+	fmt.Fprintln(stdout)
 	if _, err := io.WriteString(stdout, r.text()); err != nil {
 		return err
 	}
+	return errors.Join(append(r.failures, s.write(&r, say))...)
+}
+
+// write puts the report and its pictures in their files.
+func (s *settings) write(r *report, say func(string, ...any)) error {
 	if s.out == "" {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(s.out), 0o755); err != nil {
+	dir := filepath.Dir(s.out)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
+	}
+	for _, result := range r.results {
+		for name, svg := range result.pictures {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(svg), 0o644); err != nil {
+				return err
+			}
+		}
 	}
 	if err := os.WriteFile(s.out, []byte(r.markdown()), 0o644); err != nil {
 		return err
 	}
-	say("\nwritten to %s", s.out)
+	say("written to %s", s.out)
+	return nil
+}
+
+// measure runs the parts, one after the other. It returns early only when ctx ends.
+func (r *report) measure(ctx context.Context, st *stage, parts []part, say func(string, ...any)) error {
+	for _, p := range parts {
+		say("%s: %s", p.name, p.about)
+		found, err := p.measure(ctx, st)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			// The others are measured all the same, but the run has failed, and its report says so.
+			failure := fmt.Errorf("measure %s: %w", p.name, err)
+			say("%v", failure)
+			r.failures = append(r.failures, failure)
+		default:
+			r.results = append(r.results, found)
+		}
+	}
 	return nil
 }

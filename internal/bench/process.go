@@ -25,7 +25,7 @@ type process struct {
 }
 
 // start starts a program on one core, as the leader of a process group. Its output goes to the file log.
-func start(log string, core int, program string, args ...string) (*process, error) {
+func start(log string, core int, env []string, program string, args ...string) (*process, error) {
 	file, err := os.Create(log)
 	if err != nil {
 		return nil, err
@@ -33,6 +33,7 @@ func start(log string, core int, program string, args ...string) (*process, erro
 	defer func() { _ = file.Close() }()
 	cmd := exec.Command("taskset", pinned(core, program, args...)...)
 	cmd.Stdout, cmd.Stderr = file, file
+	cmd.Env = append(cmd.Environ(), env...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	setDeathSignal(cmd.SysProcAttr) // M6
 

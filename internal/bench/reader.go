@@ -18,6 +18,7 @@ type reader struct {
 	guard     *coherence.Guard
 	listener  *cdc.Listener
 	holders   []holder
+	matching  int // how many of them depend on a row that changes: the first
 	evicted   atomic.Int64
 	tally     tally
 }
@@ -37,10 +38,13 @@ type tally struct {
 	want    atomic.Int64  // rows
 	reached chan struct{} // closed once rows has come to want
 	epochs  atomic.Int64
+	started func()    // called once the log is followed; may be nil
+	lags    latencies // from a commit, by the server's clock, until it was applied; of the goroutine that applies
 }
 
 // Applied implements cdc.Observer.
 func (t *tally) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Duration) {
+	t.lags = append(t.lags, time.Since(tx.CommittedAt))
 	n := int64(0)
 	for _, ops := range tx.Rows {
 		for _, count := range ops {
@@ -60,7 +64,8 @@ func (t *tally) Settled(time.Duration) {}
 func (t *tally) Epoch(string, int) { t.epochs.Add(1) }
 
 // newReader makes the slot, follows the log until it is fresh, caches responses and stops: a reader that is cut off.
-func newReader(ctx context.Context, url, slot string, cached int) (*reader, error) {
+// cached responses depend on the rows from 1 on, aside others on rows that don't exist.
+func newReader(ctx context.Context, url, slot string, cached, aside int) (*reader, error) {
 	began := time.Now()
 	columns := []string{"id", "city", "price"}
 	cfg := cdc.Config{
@@ -85,21 +90,28 @@ func newReader(ctx context.Context, url, slot string, cached int) (*reader, erro
 		if err != nil {
 			return err
 		}
-		return r.cache(cached)
+		return r.cache(cached, aside)
 	})
 }
 
-// cache stores n responses, each of which depends on a row.
-func (r *reader) cache(n int) error {
+// nowhere is above the ids of all rows.
+const nowhere = 1_000_000_000
+
+// cache stores responses, each of which depends on a row.
+func (r *reader) cache(matching, aside int) error {
 	table := r.guard.Tables()[0]
 	byID := coherence.Template{Equal: []coherence.Equal{{Column: table.Column("id")}}}
-	r.holders = make([]holder, n)
+	r.holders, r.matching = make([]holder, matching+aside), matching
 	for i := range r.holders {
 		h := &r.holders[i]
 		h.reader = r
-		id := []coherence.Operand{{Present: true, Values: []string{strconv.Itoa(i + 1)}}}
+		row := i + 1
+		if i >= matching {
+			row += nowhere
+		}
+		id := []coherence.Operand{{Present: true, Values: []string{strconv.Itoa(row)}}}
 		if !r.guard.Open(&h.handle, h, r.guard.Bind(&byID, id, nil)) || !r.guard.Admit(&h.handle, h) {
-			return fmt.Errorf("response %d of %d can't be cached", i+1, n)
+			return fmt.Errorf("response %d of %d can't be cached", i+1, matching+aside)
 		}
 	}
 	return nil
@@ -122,6 +134,9 @@ func (r *reader) workOff(ctx context.Context, changes int) (took time.Duration, 
 	r.tally.want.Store(int64(changes))
 	began := time.Now()
 	err = r.while(ctx, func() error {
+		if r.tally.started != nil {
+			r.tally.started()
+		}
 		late := time.NewTimer(patience)
 		defer late.Stop()
 		select {
@@ -137,11 +152,11 @@ func (r *reader) workOff(ctx context.Context, changes int) (took time.Duration, 
 	switch rows, epochs, evicted := r.tally.rows.Load(), r.tally.epochs.Load(), r.evicted.Load(); {
 	case err != nil:
 		return 0, err
-	case rows != int64(changes) || epochs != 1 || evicted != int64(len(r.holders)):
+	case rows != int64(changes) || epochs != 1 || evicted != int64(r.matching):
 		return 0, fmt.Errorf("%d rows were applied of %d, %d responses dropped of %d, %d epochs begun: want all, all and 1",
-			rows, changes, evicted, len(r.holders), epochs)
+			rows, changes, evicted, r.matching, epochs)
 	}
-	for i := range r.holders {
+	for i := range r.matching {
 		if r.holders[i].handle.Live() {
 			return 0, fmt.Errorf("the response %d is still served", i+1)
 		}

@@ -2,25 +2,45 @@ package bench
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
 )
 
-// The goals, as ratios.
-const (
-	hitGoal     = 1.0 // of HAProxy's CPU for a hit, at most
-	backlogGoal = 0.8 // of pg_recvlogical's speed, at least
-)
+// goal is a ratio that the project wants to reach.
+type goal struct {
+	what    string // what is divided by what
+	ratio   float64
+	limit   float64
+	atLeast bool // the ratio should be the limit or more, not the limit or less
+}
 
-// report is a run's outcome.
-type report struct {
-	machine machine
-	short   bool
-	began   time.Time
-	took    time.Duration
-	http    []httpResult   // nil: not measured
-	log     *backlogResult // nil: not measured
+func (g goal) met() bool {
+	if g.atLeast {
+		return g.ratio >= g.limit
+	}
+	return g.ratio <= g.limit
+}
+
+func (g goal) row() []string {
+	sense, verdict := "at most", "not met"
+	if g.atLeast {
+		sense = "at least"
+	}
+	if g.met() {
+		verdict = "met"
+	}
+	return []string{g.what, number(g.ratio), sense + " " + number(g.limit), verdict}
+}
+
+// number has two digits behind the point where that says something.
+func number(x float64) string {
+	if x == float64(int64(x)) && (x == 0 || x >= 100) {
+		return fmt.Sprintf("%.0f", x)
+	}
+	return fmt.Sprintf("%.2f", x)
 }
 
 // table is a heading, its rows and what to say below.
@@ -31,74 +51,58 @@ type table struct {
 	notes []string
 }
 
-// cpuOf is a contestant's median, 0 if it isn't there.
-func (r *report) cpuOf(name string) float64 {
-	for _, h := range r.http {
-		if h.name == name {
-			return h.cpu.median()
-		}
-	}
-	return 0
+// result is what a part has found.
+type result struct {
+	tables   []table
+	goals    []goal
+	pictures map[string]string // file name → SVG; shown behind the tables
 }
 
-func (r *report) hits() table {
-	t := table{
-		title: "CPU of a cache hit",
-		head:  []string{"", "µs a hit", "smallest … largest", "of HAProxy", "of the floor", "requests/s", "core busy", "hits", "reached the origin"},
-		notes: []string{fmt.Sprintf("2 KiB bodies, %d connections, the server on one core, medians of %d alternating rounds; "+
-			"user and system time of the whole process group.", connections, len(r.http[0].cpu))},
+// report is a run's outcome.
+type report struct {
+	machine machine
+	short   bool
+	began   time.Time
+	took    time.Duration
+	results []*result
+
+	failures []error // of parts that could not be measured
+}
+
+// goals come first: the ratios are what counts.
+func (r *report) goals() table {
+	t := table{title: "Goals", head: []string{"ratio", "is", "goal", ""}}
+	met := 0
+	for _, result := range r.results {
+		for _, g := range result.goals {
+			t.rows = append(t.rows, g.row())
+			if g.met() {
+				met++
+			}
+		}
 	}
-	peer, floor := r.cpuOf(haproxy), r.cpuOf(bottom)
-	for _, h := range r.http {
-		t.rows = append(t.rows, []string{
-			h.name,
-			fmt.Sprintf("%.2f", h.cpu.median()), h.cpu.span("%.2f"),
-			fmt.Sprintf("%.2f", h.cpu.median()/peer), fmt.Sprintf("%.2f", h.cpu.median()/floor),
-			fmt.Sprintf("%.0f", h.rate.median()), fmt.Sprintf("%.0f%%", 100*h.busy.median()),
-			fmt.Sprint(h.requests), fmt.Sprint(h.origin),
-		})
-	}
-	ratio := r.cpuOf(guarded) / peer
-	t.notes = append(t.notes, fmt.Sprintf("goal: %s at %.2f of HAProxy or less; it is %.2f, %s.", guarded, hitGoal, ratio, verdict(ratio <= hitGoal)))
+	t.notes = []string{fmt.Sprintf("%d of %d goals met.", met, len(t.rows))}
 	return t
 }
 
-func (r *report) backlog() table {
-	s := r.log.settings
-	changes := float64(s.changes)
-	row := func(name string, seconds series) []string {
-		return []string{
-			name,
-			fmt.Sprintf("%.3f", seconds.median()), seconds.span("%.3f"),
-			fmt.Sprintf("%.0f", changes/seconds.median()), fmt.Sprintf("%.2f", r.log.theirs.median()/seconds.median()),
-		}
+// unmeasured lists what failed.
+func (r *report) unmeasured() table {
+	t := table{title: "Not measured", head: []string{"reason"}}
+	for _, err := range r.failures {
+		t.rows = append(t.rows, []string{strings.Join(strings.Fields(err.Error()), " ")})
 	}
-	ratio := r.log.theirs.median() / r.log.ours.median()
-	return table{
-		title: "Working off a backlog",
-		head:  []string{"", "seconds", "smallest … largest", "changes/s", "of its speed"},
-		rows:  [][]string{row("listener and guard", r.log.ours), row("pg_recvlogical to /dev/null", r.log.theirs)},
-		notes: []string{
-			fmt.Sprintf("%d changed rows in transactions of %d, %d cached responses each of which one of them drops, medians of %d alternating rounds; to connect included.",
-				s.changes, perTransaction, s.cached, len(r.log.ours)),
-			fmt.Sprintf("goal: the listener at %.2f of the speed of pg_recvlogical or more; it is %.2f, %s.", backlogGoal, ratio, verdict(ratio >= backlogGoal)),
-		},
-	}
-}
-
-func verdict(met bool) string {
-	if met {
-		return "met"
-	}
-	return "not met"
+	return t
 }
 
 func (r *report) tables() (list []table) {
-	if len(r.http) > 0 {
-		list = append(list, r.hits())
+	if len(r.failures) > 0 {
+		list = append(list, r.unmeasured())
 	}
-	if r.log != nil {
-		list = append(list, r.backlog())
+	if goals := r.goals(); len(goals.rows) > 0 {
+		list = append(list, goals)
+	}
+	for _, result := range r.results {
+		list = append(list, result.tables...)
 	}
 	return list
 }
@@ -145,20 +149,11 @@ func (r *report) markdown() string {
 	b.WriteString("# Benchmarks\n\nWritten by `make bench`. The ratios are what counts: each is of one run on one machine, in which the contestants took\n" +
 		"turns. How it is measured stands in the documentation of package `internal/bench`.\n")
 	for _, t := range r.tables() {
-		fmt.Fprintf(&b, "\n## %s\n\n", t.title)
-		line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
-		line(t.head)
-		rule := make([]string, len(t.head))
-		for i := range rule {
-			rule[i] = "---:"
-		}
-		rule[0] = "---"
-		line(rule)
-		for _, row := range t.rows {
-			line(row)
-		}
-		for _, note := range t.notes {
-			fmt.Fprintf(&b, "\n%s%s\n", strings.ToUpper(note[:1]), note[1:])
+		t.markdown(&b)
+	}
+	for _, result := range r.results {
+		for _, name := range slices.Sorted(maps.Keys(result.pictures)) {
+			fmt.Fprintf(&b, "\n![%s](%s)\n", strings.TrimSuffix(name, ".svg"), name)
 		}
 	}
 	b.WriteString("\n## Where\n\n")
@@ -166,4 +161,22 @@ func (r *report) markdown() string {
 		fmt.Fprintf(&b, "- %s\n", line)
 	}
 	return b.String()
+}
+
+func (t *table) markdown(b *strings.Builder) {
+	fmt.Fprintf(b, "\n## %s\n\n", t.title)
+	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	line(t.head)
+	rule := make([]string, len(t.head))
+	for i := range rule {
+		rule[i] = "---:"
+	}
+	rule[0] = "---"
+	line(rule)
+	for _, row := range t.rows {
+		line(row)
+	}
+	for _, note := range t.notes {
+		fmt.Fprintf(b, "\n%s%s\n", strings.ToUpper(note[:1]), note[1:])
+	}
 }

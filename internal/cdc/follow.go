@@ -22,9 +22,10 @@ type follower struct {
 	stream stream
 	tx     *coherence.Transaction
 
-	group   *errgroup.Group // of the reader and the prober
-	vacancy vacancy
-	wanting chan struct{} // of capacity 1: a strict read waits for the relay
+	group    *errgroup.Group // of the reader and the prober
+	vacancy  vacancy
+	register register
+	wanting  chan struct{} // of capacity 1: a strict read waits for the relay
 
 	mu struct {
 		sync.Mutex
@@ -49,6 +50,7 @@ type follower struct {
 		entryKept int
 		bytesKept int64
 		cut       uint64    // the stream may be cut before this entry
+		members   []Member  // of the slot, as of late
 		left      time.Time // when a leader has said that the slot is about to be free
 	}
 }
@@ -79,6 +81,7 @@ func newFollower(l *Listener, r Relay, database string) *follower {
 		r.MaxBytes = relayBytes
 	}
 	f := &follower{l: l, relay: r, stream: stream{redisStream{r.Client, r.key(database, l.cfg.Slot)}}}
+	f.register = register{client: r.Client, key: r.key(database, l.cfg.Slot) + ":members"}
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.wanting = make(chan struct{}, 1)
@@ -106,6 +109,7 @@ func (f *follower) begin(ctx context.Context) {
 		f.group.Go(func() error { return f.read(ctx) })
 		f.group.Go(func() error { return f.prove(ctx) })
 		f.group.Go(func() error { return f.demand(ctx) })
+		f.group.Go(func() error { return f.gather(ctx) })
 	}
 }
 

@@ -129,7 +129,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 	if lsn < q.before {
 		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
 		f.review()
-		return false, false, errSetBack(lsn)
+		return false, false, errSetBack(lsn, q.before)
 	}
 	return true, f.l.guard.Probe(lsn, q.asked), nil
 }

@@ -154,14 +154,18 @@ func (s *session) probe(ctx context.Context, side *side, stuck *standstill) erro
 // replication connection can hang on the old one for a while.
 func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 	if lsn < q.before {
-		return false, &doubt{"behind", errSetBack(lsn)}
+		return false, &doubt{"behind", errSetBack(lsn, q.before)}
+	}
+	if filled := coherence.LSN(s.filled.Load()); filled > q.before {
+		s.l.advance(min(filled, lsn)) // sent, and flushed now
 	}
 	return s.l.guard.Probe(lsn, q.asked), nil
 }
 
-// errSetBack says that the server's log ends before what was applied.
-func errSetBack(lsn coherence.LSN) error {
-	return fmt.Errorf("the server's log ends at %s, before what was applied: it was set back", lsn)
+// errSetBack says that the server's log ends before what was applied, which is
+// never beyond what it has flushed.
+func errSetBack(lsn, applied coherence.LSN) error {
+	return fmt.Errorf("the server's log ends at %s, before %s up to which it has been applied: it was set back", lsn, applied)
 }
 
 func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {

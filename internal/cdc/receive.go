@@ -79,7 +79,7 @@ func (s *session) frame(data []byte) error {
 		if !s.decoder.inside {
 			// In the middle of a transaction, or of a piece of one, the position says
 			// nothing: a commit before it may still be on its way.
-			s.l.advance(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
+			s.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[keepaliveSize-1] != 0 {
 			return s.status(false)
@@ -87,6 +87,23 @@ func (s *session) frame(data []byte) error {
 		return nil
 	}
 	return &doubt{"decode", fmt.Errorf("a frame of %d bytes is neither data nor a keepalive", len(data))}
+}
+
+// switchAlign divides the size of every WAL segment: 1 MiB is the smallest.
+const switchAlign = 1 << 20
+
+// reached notes that everything up to at has been sent. At the end of a
+// segment it may have been sent before it is flushed: a WAL switch fills the
+// segment with zeros, which the walsender skips at once and the server is still
+// writing. Then it counts once the server says how far it is: a position that
+// the log has not reached looks like a server that was set back.
+// https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP (pg_switch_wal)
+func (s *session) reached(at coherence.LSN) {
+	if at%switchAlign == 0 {
+		s.filled.Store(uint64(at))
+		return
+	}
+	s.l.advance(at)
 }
 
 // data decodes one message and applies the transaction that it completes.

@@ -30,6 +30,7 @@ import (
 //	release                      what is held becomes visible
 //	walsender stop | half | go   commits are flushed and not sent, or not to their end
 //	keepalive 0/1010             from the walsender, whatever it has sent
+//	flush 0/1010                 the log ends there
 //	get A Lagos [token=0/1010]   a request; strict A Lagos on a strict route
 //	open A x Lagos | read x | finish x | join x     a fill step by step
 //	cut A postgres|redis|both    nothing arrives any more; heal A ends it
@@ -473,6 +474,12 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 		c := s.pg.reader
 		s.pg.mu.Unlock()
 		c.keepalive(at)
+	case "flush":
+		at, err := coherence.ParseLSN(words[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.pg.with(func() { s.pg.flushed = at })
 	case "get", "strict":
 		p := s.process(t, words[0])
 		if command == "strict" {

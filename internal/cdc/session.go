@@ -32,6 +32,7 @@ type session struct {
 	suspicion   chan struct{} // wakes the watcher
 	asked       atomic.Bool   // somebody wants an answer from the server
 	over        atomic.Bool   // the session ends
+	filled      atomic.Uint64 // LSN of a segment's end that has been sent, and may not be flushed yet
 	due         time.Time     // when the next status is sent at the latest
 	interval    time.Duration // between two of them
 }

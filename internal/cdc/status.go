@@ -25,7 +25,8 @@ type Status struct {
 	RetainedBytes int64  `json:"retained_bytes"` // of WAL that the slot keeps; -1: not known
 	WALStatus     string `json:"wal_status"`     // of pg_replication_slots
 
-	Relay *RelayStatus `json:"relay,omitempty"`
+	Relay   *RelayStatus `json:"relay,omitempty"`
+	Members []Member     `json:"members,omitempty"` // the processes that share the slot, the leader first
 
 	Sessions    int       `json:"sessions"` // streams that have started
 	Failures    int       `json:"failures"` // sessions that ended or didn't come about
@@ -44,6 +45,7 @@ func (l *Listener) Status() Status {
 	switch {
 	case l.follower != nil:
 		s.Role, s.Relay = l.follower.status()
+		s.Members = l.follower.members()
 	case s.Connected:
 		s.Role = roleLeader
 	default:

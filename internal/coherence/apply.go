@@ -110,7 +110,7 @@ func (g *Guard) touchRow(s *shape, t TableID, r *row, end LSN) {
 	case yes:
 		g.fences.raise(s, sum, end)
 		for n := s.buckets[sum]; n != nil; {
-			if r.inside(n.dep.ranges) {
+			if r.inside(n.dep.more) {
 				n = g.evict(n, t, cause)
 			} else {
 				n = n.next
@@ -118,7 +118,7 @@ func (g *Guard) touchRow(s *shape, t TableID, r *row, end LSN) {
 		}
 	case maybe:
 		s.fence = end
-		g.sweep(s, func(n *node) bool { return n.dep.agrees(a.known, a.ok) && r.inside(n.dep.ranges) }, t, cause)
+		g.sweep(s, func(n *node) bool { return n.dep.agrees(a.known, a.ok) && r.inside(n.dep.more) }, t, cause)
 	}
 }
 

@@ -11,7 +11,7 @@ type benchHolder struct{ handle Handle }
 
 func (*benchHolder) Evicted(Cause) {}
 
-func benchGuard(b *testing.B) (*Guard, *Transaction) {
+func benchGuard(b testing.TB) (*Guard, *Transaction) {
 	b.Helper()
 	tables := []Table{{Name: "public.listings", Columns: []Column{{Name: "id", Kind: Integer}, {Name: "city", Kind: Text}, {Name: "property_type", Kind: Text}, {Name: "price", Kind: Numeric}, {Name: "title", Kind: Text}}}}
 	g, err := New(Config{Tables: tables})

@@ -37,8 +37,15 @@ type Bounds struct{ From, To Operand }
 // Dependency is a Template with the values of one request, ready to be
 // indexed. It is immutable.
 type Dependency struct {
-	shape  *shape
-	sum    uint64   // of the equality values, by shape.columns
+	shape *shape
+	sum   uint64 // of the equality values, by shape.columns
+	more  *more  // nil: there is none
+}
+
+// more is what a dependency on one column, by far the commonest, does without.
+// Apart, it keeps the nodes of the index small: there is one for every
+// dependency of every cached response.
+type more struct {
 	sums   []uint64 // one for each of shape.columns where there are several
 	ranges []bounded
 }
@@ -106,15 +113,19 @@ func (g *Guard) Bind(t *Template, equal []Operand, ranges []Bounds) []Dependency
 	}
 	s := g.shape(t.Table, columns, t.Counts)
 	deps := make([]Dependency, 0, product)
+	var ranged *more
+	if len(bounds) > 0 && len(conds) < 2 {
+		ranged = &more{ranges: bounds}
+	}
 	pick := make([]uint64, len(conds))
 	for n := range product {
 		for i := range conds {
 			pick[i] = conds[i].sums[n%len(conds[i].sums)]
 			n /= len(conds[i].sums)
 		}
-		d := Dependency{shape: s, sum: combine(pick), ranges: bounds}
+		d := Dependency{shape: s, sum: combine(pick), more: ranged}
 		if len(pick) > 1 {
-			d.sums = slices.Clone(pick)
+			d.more = &more{sums: slices.Clone(pick), ranges: bounds}
 		}
 		deps = append(deps, d)
 	}

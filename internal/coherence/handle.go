@@ -20,16 +20,19 @@ type Cause struct {
 // zero value is ready for Guard.Open. Its life: opened when a fill starts,
 // admitted when the response is stored, and dead once touched or closed.
 type Handle struct {
-	live  atomic.Bool
+	live atomic.Bool
+
+	// Guarded by Guard.mu; here because there is room beside live.
+	linked bool
+	stored bool // admitted: a response, no longer a fill
+	doomed bool // a pending commit had touched a dependency when it was opened
+
 	epoch Epoch
 	asof  LSN
 
 	// Guarded by Guard.mu.
 	owner   Holder
 	nodes   []node
-	linked  bool
-	stored  bool   // admitted: a response, no longer a fill
-	doomed  bool   // a pending commit had touched a dependency when it was opened
 	settled uint64 // Guard.settled when it was opened
 }
 

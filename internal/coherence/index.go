@@ -194,9 +194,12 @@ func (r *row) tag(s *shape, known []uint64, ok []bool) (sum uint64, v verdict) {
 	return combine(known[:len(s.columns)]), yes
 }
 
-// inside tells whether the row satisfies the ranges.
-func (r *row) inside(ranges []bounded) bool {
-	for _, b := range ranges {
+// inside tells whether the row satisfies the ranges of m.
+func (r *row) inside(m *more) bool {
+	if m == nil {
+		return true
+	}
+	for _, b := range m.ranges {
 		switch r.values[b.column].State {
 		case Null:
 			return false
@@ -220,7 +223,10 @@ func (d *Dependency) agrees(known []uint64, ok []bool) bool {
 	if len(d.shape.columns) == 1 {
 		return !ok[0] || known[0] == d.sum
 	}
-	for i, s := range d.sums {
+	if d.more == nil {
+		return true // the whole table
+	}
+	for i, s := range d.more.sums {
 		if ok[i] && known[i] != s {
 			return false
 		}

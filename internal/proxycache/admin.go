@@ -33,6 +33,9 @@ func (p *Proxy) Admin() http.Handler {
 	mux.HandleFunc("GET /{$}", serveFile("index.html"))
 	mux.HandleFunc("GET /dashboard/style.css", serveFile("style.css"))
 	mux.HandleFunc("GET /dashboard/script.js", serveFile("script.js"))
+	mux.HandleFunc("GET /dashboard/charts.js", serveFile("charts.js"))
+	mux.HandleFunc("GET /dashboard/uplot.js", serveFile("uplot/uPlot.iife.min.js"))
+	mux.HandleFunc("GET /dashboard/uplot.css", serveFile("uplot/uPlot.min.css"))
 	mux.HandleFunc("GET /events", p.dashboard.serveEvents)
 	return mux
 }

@@ -31,7 +31,7 @@ func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool)
 				if had := codedTag(tag, c); matchesAny(req.Fields[i].Value, had) {
 					return had, true
 				}
-				if !e.forms.codable {
+				if e.forms.coded == nil {
 					break
 				}
 			}

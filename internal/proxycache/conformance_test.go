@@ -513,3 +513,81 @@ func TestRFC9111Section3_4AnotherRangeThanAskedForIsNotCombined(t *testing.T) {
 		t.Fatal(got.Status, got.body)
 	}
 }
+
+func TestRFC9111Section3_3AnIncompleteResponseIsCompleted(t *testing.T) {
+	for _, c := range []struct {
+		name, etag, fields string
+		asked              string // the next request's Range
+	}{
+		{"strong tag", `"v1"`, "Cache-Control: max-age=60", "bytes=4-"},
+		{"weak tag", `W/"v1"`, "Cache-Control: max-age=60", ""},
+		{"no tag", "", "Cache-Control: max-age=60", ""},
+		{"no lifetime", `"v1"`, "Cache-Control: no-cache", ""},
+		{"not to be stored", `"v1"`, "Cache-Control: no-store", ""},
+		{"somebody's own", `"v1"`, "Cache-Control: private, max-age=60", ""},
+		{"in groups", `"v1"`, "Cache-Control: max-age=60\nCache-Groups: \"a\"", ""},
+		{"one of several", `"v1"`, "Cache-Control: max-age=60\nVary: X-Lang", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, plainHTTP)
+			var ranges []string
+			r.answer(func(w http.ResponseWriter, req *http.Request) {
+				ranges = append(ranges, req.Header.Get("Range"))
+				for _, f := range strings.Split(c.fields, "\n") {
+					name, value, _ := strings.Cut(f, ": ")
+					w.Header().Set(name, value)
+				}
+				if c.etag != "" {
+					w.Header().Set("Etag", c.etag)
+				}
+				w.Header().Set("Content-Type", "text/plain")
+				switch {
+				case len(ranges) == 1:
+					w.Header().Set("Content-Length", "9")
+					_, _ = io.WriteString(w, "0123")
+					_ = http.NewResponseController(w).Flush()
+					panic(http.ErrAbortHandler)
+				case req.Header.Get("Range") == "bytes=4-" && req.Header.Get("If-Range") == c.etag:
+					w.Header().Set("Content-Range", "bytes 4-8/9")
+					w.WriteHeader(http.StatusPartialContent)
+					_, _ = io.WriteString(w, "45678")
+				default:
+					_, _ = io.WriteString(w, "012345678")
+				}
+			})
+			if got, err := r.try("GET", "/a", nil); err == nil && got.StatusCode == 200 {
+				t.Fatalf("the missing end doesn't show: %q", got.body)
+			}
+			got := r.get("/a")
+			if got.body != "012345678" || got.StatusCode != 200 || len(ranges) != 2 || ranges[1] != c.asked || got.Header.Get("Content-Range") != "" {
+				t.Fatalf("%s %q %v, asked for %q", got.Status, got.body, got.Header, ranges)
+			}
+			if c.asked != "" {
+				r.want(r.get("/a"), "012345678", "walpurge; hit")
+			}
+		})
+	}
+}
+
+// What is not all there answers only who asks for what is there.
+func TestRFC9111Section3_3AnIncompleteResponseAnswersRangesInsideIt(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.answer(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "max-age=60")
+		w.Header().Set("Etag", `"v1"`)
+		w.Header().Set("Content-Length", "9")
+		_, _ = io.WriteString(w, "0123")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	_, _ = r.try("GET", "/a", nil)
+	got := r.get("/a", "Range: bytes=1-2")
+	r.want(got, "12", "walpurge; hit")
+	if got.StatusCode != 206 || got.Header.Get("Content-Range") != "bytes 1-2/9" {
+		t.Fatal(got.Status, got.Header)
+	}
+	before := r.asked()
+	if _, err := r.try("GET", "/a", nil, "Range: bytes=2-6"); err == nil || r.asked() != before+1 {
+		t.Fatal("the origin was not asked for what is missing")
+	}
+}

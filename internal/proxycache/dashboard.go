@@ -4,6 +4,7 @@ import (
 	"embed"
 	"encoding/json"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,7 +14,8 @@ import (
 // dashboardFiles are the page, its style and its script. Nothing is fetched
 // from anywhere else.
 //
-//go:embed dashboard/index.html dashboard/style.css dashboard/script.js
+//go:embed dashboard/index.html dashboard/style.css dashboard/script.js dashboard/charts.js
+//go:embed dashboard/uplot/LICENSE dashboard/uplot/uPlot.iife.min.js dashboard/uplot/uPlot.min.css
 var dashboardFiles embed.FS
 
 // Bounds on what people who look on cost.
@@ -156,7 +158,7 @@ var dashboardTypes = map[string]string{"html": "text/html; charset=utf-8", "css"
 
 // serveFile answers with one of the embedded files.
 func serveFile(name string) http.HandlerFunc {
-	_, kind, _ := strings.Cut(name, ".")
+	kind := strings.TrimPrefix(path.Ext(name), ".")
 	return func(w http.ResponseWriter, _ *http.Request) {
 		b, err := dashboardFiles.ReadFile("dashboard/" + name)
 		if err != nil {

@@ -25,32 +25,79 @@ type entry struct {
 	shared  bool // may answer requests with Authorization
 	lenient bool // may be served past its lifetime to a request that asks for it
 	status  int
-	maxLag  coherence.Nanos
 
 	received coherence.Nanos // when its head had arrived
 	age      coherence.Nanos // then
 	fresh    coherence.Nanos // until when it may be used without validation
 	swr, sie coherence.Nanos // how much longer, while or if
 
-	changedFor coherence.Nanos // how long it may be shown after a row has changed
-	changed    atomic.Int64    // when one has, in Nanos; 0: none has
+	changed atomic.Int64 // when a row has changed, in Nanos; 0: none has
 
-	arrived time.Time // received by the wall's clock, for other processes
+	arrived int64 // received by the wall's clock, in Unix nanoseconds, for other processes
 
 	head []byte // status line and fields with Content-Length, each with CRLF
 	body []byte
 
 	forms forms // as clients get it
 
-	groups   []string        // without dependencies: its groups, with their origin
-	asked    coherence.Nanos // then, when its request was sent
-	part     *part           // of a 206: where in the representation the body lies
-	targeted []string        // Walpurge-Cache-Control, which isn't part of the head
+	apart    *apart // nil: there is nothing of it
+	part     *part  // of a 206: where in the representation the body lies
 	etag     string
 	modified string // Last-Modified
+}
+
+// apart is what few entries have: it would make all of them larger.
+type apart struct {
+	groups   []string        // without dependencies: its groups, with their origin
+	asked    coherence.Nanos // with groups: when its request was sent
+	targeted []string        // Walpurge-Cache-Control, which isn't part of the head
 
 	variants *variants // of a marker: the response varies, the entries are elsewhere
 	searches *searches // of a marker: what No-Vary-Search says of a path's responses
+}
+
+func (e *entry) variants() *variants {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.variants
+}
+
+func (e *entry) searches() *searches {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.searches
+}
+
+func (e *entry) groups() []string {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.groups
+}
+
+func (e *entry) targeted() []string {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.targeted
+}
+
+// setApart gives e its groups and targeted fields. REQUIRES: e isn't published.
+func (e *entry) setApart(groups, targeted []string, asked coherence.Nanos) {
+	e.apart = nil
+	if len(groups) > 0 || len(targeted) > 0 {
+		e.apart = &apart{groups: groups, targeted: targeted, asked: asked}
+	}
+}
+
+// changedFor is how long e may be shown after a row has changed.
+func (e *entry) changedFor() coherence.Nanos {
+	if e.route == nil {
+		return 0
+	}
+	return coherence.Nanos(e.route.StaleOnChange)
 }
 
 // withHead is e with another head, for one who gets fields that aren't stored.
@@ -64,7 +111,7 @@ func (e *entry) withHead(block []byte) *entry {
 // Evicted takes the entry out of the memory tier. Hits have stopped before.
 // One that may be shown for a moment longer stays, and is marked.
 func (e *entry) Evicted(c coherence.Cause) {
-	if e.changedFor > 0 && c.Reason == "change" {
+	if e.changedFor() > 0 && c.Reason == "change" {
 		e.changed.CompareAndSwap(0, int64(e.memory.now()))
 		return
 	}
@@ -75,7 +122,7 @@ func (e *entry) Evicted(c coherence.Cause) {
 // dependencies are concerned. proven is the guard's proof of freshness, read
 // before (C1).
 func (e *entry) usable(now, proven coherence.Nanos) bool {
-	return !e.guarded || proven != 0 && now-proven <= e.maxLag && e.handle.Live()
+	return !e.guarded || proven != 0 && now-proven <= coherence.Nanos(e.route.MaxLag) && e.handle.Live()
 }
 
 // ageAt is the Age at now in whole seconds (RFC 9111 section 5.1).
@@ -94,13 +141,14 @@ func (e *entry) ttlAt(now coherence.Nanos) int64 {
 }
 
 // entryOverhead is what an entry costs beside its bytes: the struct, the
-// cache's node, the index nodes.
-const entryOverhead = 640
+// cache's node, the index node of one dependency, and what the allocator
+// rounds up. TestEntryFootprint measures it.
+const entryOverhead = 512
 
 // weight is the entry's share of the memory tier in bytes.
 func (e *entry) weight() uint32 {
 	n := 2*len(e.head) + len(e.body) + int(e.codedRoom()) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
-	if e.variants != nil {
+	if e.variants() != nil {
 		n += maxVariants * 64
 	}
 	return uint32(min(n, 1<<32-1))

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"walpurge/internal/coherence"
 )
 
 // run is the flight's own goroutine: the Redis tier, then the origin.
@@ -29,6 +31,9 @@ func (f *flight) run() {
 		}
 	}
 	resp, a := f.ask()
+	if resp != nil {
+		f.choose(a)
+	}
 	if resp != nil && f.unfit(a) {
 		discard(resp.Body)
 		resp, a = f.ask()
@@ -55,7 +60,7 @@ func (f *flight) ask() (*http.Response, *answer) {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.content)), int64(len(f.content))
 	}
 	sent := time.Now()
-	f.entry.asked = p.opt.Now()
+	f.asked = p.opt.Now()
 	f.queued.Store(true)
 	resp, err := p.upstream.fill(req, f.interim, func() {
 		f.queued.Store(false)
@@ -66,7 +71,7 @@ func (f *flight) ask() (*http.Response, *answer) {
 		return nil, nil
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
-	f.entry.received, f.entry.arrived = p.opt.Now(), a.received
+	f.entry.received, f.entry.arrived = p.opt.Now(), a.received.UnixNano()
 	return resp, a
 }
 
@@ -77,6 +82,8 @@ func (f *flight) unfit(a *answer) bool {
 	case a.status == http.StatusNotModified && f.stale != nil && !f.stale.confirmed(a.header):
 		f.proxy.forget(f.stale)
 		f.stale = nil
+	case a.status == http.StatusNotModified && f.stale == nil && len(f.named) > 0:
+		f.named = nil // it can't be told which one this is about
 	case f.part != nil && (a.status == http.StatusPartialContent && !f.part.continued(a.header) || a.status == http.StatusRequestedRangeNotSatisfiable):
 		f.proxy.forget(f.part)
 		f.part = nil
@@ -89,12 +96,26 @@ func (f *flight) unfit(a *answer) bool {
 	return true
 }
 
+// maxInterims bounds the interim responses before one that may be kept: they
+// are held until the leader has them.
+const maxInterims = 64
+
+var errInterims = errors.New("the origin sends one interim response after the other")
+
 // interim passes an interim response on to the leader (RFC 9110 section 15.2).
 // It is no part of what is stored.
 func (f *flight) interim(status int, h http.Header) error {
 	connectionFields(h)
 	head := appendFields(appendStatus(nil, status), h)
-	f.update(func(s *flightState) { s.interim = append(s.interim[:len(s.interim):len(s.interim)], head) })
+	full := false
+	f.update(func(s *flightState) {
+		if full = len(s.interim) == maxInterims; !full {
+			s.interim = append(s.interim[:len(s.interim):len(s.interim)], head)
+		}
+	})
+	if full {
+		return errInterims
+	}
 	return nil
 }
 
@@ -160,7 +181,7 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	}
 	f.describe(&v, a, names)
 	f.extend(a.header)
-	f.entry.targeted = targeted
+	f.entry.setApart(f.entry.groups(), targeted, f.asked)
 	f.reusable = v.lifetime > 0 && f.own == nil
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
@@ -191,7 +212,7 @@ func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e.status = a.status
 	e.judged(v, a.header)
 	if !e.guarded {
-		e.groups = groupsOf(f.primary, a.header["Cache-Groups"])
+		e.setApart(groupsOf(f.primary, a.header["Cache-Groups"]), e.targeted(), f.asked)
 	}
 	f.searched(a.header)
 	e.key = f.stored()
@@ -261,6 +282,7 @@ func (f *flight) readBody(resp *http.Response, r *rest) {
 		if err != nil {
 			discard(resp.Body)
 			p.discarded(Incomplete)
+			f.keepBeginning(resp.ContentLength, buf)
 			f.fail(err)
 			return
 		}
@@ -343,7 +365,7 @@ func (f *flight) keep() Reason {
 	case f.alias != "":
 		p.memory.cache.Invalidate(f.primary)
 	}
-	if p.redis != nil && e.targeted == nil && f.alias == "" && e.groups == nil { // it has no room for what the head doesn't say
+	if p.redis != nil && e.apart == nil && f.alias == "" { // it has no room for what the head doesn't say
 		p.redis.write(f.primary, e, p.opt.Now())
 	}
 	return NoReason
@@ -352,14 +374,17 @@ func (f *flight) keep() Reason {
 // failed tells whether a response is an error that a stale one stands in for
 // (RFC 5861 section 4).
 func (f *flight) failed(a *answer) bool {
-	switch a.status {
-	case 500, 502, 503, 504:
-		if f.stale == nil || f.stale.sie == 0 || f.proxy.opt.Now() >= f.stale.fresh+f.stale.sie {
-			return false
-		}
-		return !f.guarded() || f.stale.usable(f.proxy.opt.Now(), f.proxy.opt.Guard.Proven())
+	if !failing(a.status) || f.stale == nil || f.chosen != nil || !f.mayReplaceError(f.proxy.opt.Now()) {
+		return false
 	}
-	return false
+	return !f.guarded() || f.stale.usable(f.proxy.opt.Now(), f.proxy.opt.Guard.Proven())
+}
+
+// mayReplaceError tells whether the stored response or the request lets it
+// stand in for an error at now.
+func (f *flight) mayReplaceError(now coherence.Nanos) bool {
+	sie := max(f.stale.sie, f.sie)
+	return sie > 0 && now < f.stale.fresh+sie
 }
 
 // forget takes one response out of the tiers.
@@ -389,12 +414,12 @@ func (f *flight) validated(a *answer) {
 	connectionFields(a.header)
 	merged := f.stale.header()
 	update(merged, a.header)
-	if _, said := merged[ownTarget]; !said && len(f.stale.targeted) > 0 {
-		merged[ownTarget] = f.stale.targeted
+	if _, said := merged[ownTarget]; !said && len(f.stale.targeted()) > 0 {
+		merged[ownTarget] = f.stale.targeted()
 	}
 	stored := &answer{status: f.stale.status, header: merged, sent: a.sent, received: a.received}
 	v := judge(&f.query, stored)
-	f.entry.targeted = merged[ownTarget]
+	f.entry.setApart(f.entry.groups(), merged[ownTarget], f.asked)
 	passFields(merged)
 	f.proxy.positions.dropForeign(merged)
 	via := merged["Via"]
@@ -420,7 +445,9 @@ func (f *flight) validated(a *answer) {
 	f.proxy.finish(e)
 	reason := v.reason
 	if v.store {
-		reason = f.keep()
+		if reason = f.keep(); reason == NoReason {
+			f.freshenChosen()
+		}
 	} else {
 		f.closeHandle()
 		f.proxy.forget(f.stale)

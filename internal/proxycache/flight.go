@@ -38,10 +38,14 @@ type flight struct {
 	header  map[string][]string // what goes to the origin
 	query   question
 	deps    []coherence.Dependency
-	subject *subject // what late dependencies read of the request; nil if there are none
-	stale   *entry   // to be validated
-	part    *entry   // to be completed
-	fwd     forward  // why what is stored was not enough
+	subject *subject        // what late dependencies read of the request; nil if there are none
+	stale   *entry          // to be validated
+	named   []*entry        // other variants, whose tags the request names
+	chosen  *entry          // the one of them that was validated
+	sie     coherence.Nanos // how long past its lifetime the leader takes what is stored in the place of an error
+	asked   coherence.Nanos // when its request was sent
+	part    *entry          // to be completed
+	fwd     forward         // why what is stored was not enough
 	noRedis bool
 	strict  bool // out of the table: nobody joins
 

@@ -19,13 +19,19 @@ type form struct {
 	tag        string // its ETag, if it has one
 }
 
-// forms are those of one entry by coding. That of identity is made before the
-// entry is published, the others when a client takes them.
+// forms are those of one entry. That of identity is made before the entry is
+// published and lies in it: its body is the entry's.
 type forms struct {
-	by      [codingCount]atomic.Pointer[form]
-	begun   atomic.Uint32 // the codings that were tried, a bit each
-	left    atomic.Int64  // bytes that coded bodies may still take
-	codable bool
+	head  []byte
+	tag   string
+	coded *coded // nil: there are no others
+}
+
+// coded are the forms in other codings, made when a client takes them.
+type coded struct {
+	by    [codingCount]atomic.Pointer[form]
+	begun atomic.Uint32 // the codings that were tried, a bit each
+	left  atomic.Int64  // bytes that they may still take
 }
 
 // minCoded is the smallest body that is worth a coding: less fits in a packet.
@@ -40,17 +46,17 @@ func (p *Proxy) finish(e *entry) {
 		tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 		look.tag = tag
 	}
-	e.forms.codable = look.vary
+	e.forms = forms{head: look.dress(e.head), tag: tag}
 	if look.vary {
-		e.forms.left.Store(e.codedRoom())
+		e.forms.coded = new(coded)
+		e.forms.coded.left.Store(e.codedRoom())
 	}
-	e.forms.by[identity].Store(&form{head: look.dress(e.head), body: e.body, tag: tag})
 }
 
 // tag is e's ETag, the origin's or ours.
 func (e *entry) tag() string {
-	if f := e.forms.by[identity].Load(); f != nil {
-		return f.tag
+	if e.forms.head != nil {
+		return e.forms.tag
 	}
 	return e.etag
 }
@@ -58,47 +64,53 @@ func (e *entry) tag() string {
 // codedRoom is what e's coded bodies may take together. Its weight has it from
 // the start.
 func (e *entry) codedRoom() int64 {
-	if !e.forms.codable {
+	if e.forms.coded == nil {
 		return 0
 	}
 	return int64(len(e.body) / 2)
 }
 
+// plain is e's form without a coding.
+func (e *entry) plain() form { return form{e.forms.head, e.body, e.forms.tag} }
+
 // form is what a client gets of e.
-func (e *entry) form(req *http1.Request) *form {
-	if !e.forms.codable {
-		return e.forms.by[identity].Load()
+func (e *entry) form(req *http1.Request) form {
+	if e.forms.coded == nil {
+		return e.plain()
 	}
 	c := preferred(req)
-	if f := e.forms.by[c].Load(); f != nil {
-		return f
+	if c == identity {
+		return e.plain()
+	}
+	if f := e.forms.coded.by[c].Load(); f != nil {
+		return *f
 	}
 	return e.encoded(c)
 }
 
 // encoded makes e's form in coding c. Who comes while another makes it gets
 // identity, and so does everybody if it isn't worth it.
-func (e *entry) encoded(c int) *form {
-	plain := e.forms.by[identity].Load()
+func (e *entry) encoded(c int) form {
+	plain, made := e.plain(), e.forms.coded
 	for {
-		begun := e.forms.begun.Load()
+		begun := made.begun.Load()
 		if begun&(1<<c) != 0 {
 			return plain
 		}
-		if e.forms.begun.CompareAndSwap(begun, begun|1<<c) {
+		if made.begun.CompareAndSwap(begun, begun|1<<c) {
 			break
 		}
 	}
 	body := encode(c, e.body)
 	size := int64(len(body))
-	if size > int64(len(e.body))*9/10 || e.forms.left.Add(-size) < 0 {
-		e.forms.left.Add(size)
+	if size > int64(len(e.body))*9/10 || made.left.Add(-size) < 0 {
+		made.left.Add(size)
 		return plain
 	}
 	f := &form{body: bytes.Clone(body), tag: codedTag(plain.tag, c)}
 	f.head = codedHead(plain.head, c, f.tag, len(body))
-	e.forms.by[c].Store(f)
-	return f
+	made.by[c].Store(f)
+	return *f
 }
 
 // codedTag is the ETag of a coded form: strong tags tell forms apart (RFC 9110

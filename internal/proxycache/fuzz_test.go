@@ -31,6 +31,14 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		h := resp.Header
+		if wellFormed(h) != nil {
+			return
+		}
+		for name, values := range h {
+			if !http1.IsToken([]byte(name)) || strings.ContainsAny(strings.Join(values, ""), "\r\n\x00") {
+				t.Fatalf("%q: %q: %q", fields, name, values)
+			}
+		}
 		connectionFields(h)
 		now := time.Unix(1_800_000_000, 0)
 		a := &answer{status: resp.StatusCode, header: h, sent: now.Add(-time.Second), received: now}
@@ -153,7 +161,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%q: %+v", fields, w)
 		}
 		e := &entry{status: 200, etag: `"b"`, modified: "Thu, 18 Aug 2050 02:01:18 GMT"}
-		e.forms.codable = true
+		e.forms.coded = new(coded)
 		if tag, ok := notModified(req, e, e.etag); ok && stripCodings(tag) != e.etag {
 			t.Fatalf("%q: %q", fields, tag)
 		}

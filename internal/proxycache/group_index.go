@@ -73,7 +73,7 @@ func (g *groupIndex) add(e *entry, since coherence.Nanos) bool {
 	if since < g.floor {
 		return false
 	}
-	for _, name := range e.groups {
+	for _, name := range e.groups() {
 		if at, ok := g.ended[name]; ok && at >= since {
 			return false
 		}
@@ -81,7 +81,7 @@ func (g *groupIndex) add(e *entry, since coherence.Nanos) bool {
 	if g.members == nil {
 		g.members = make(map[string]map[*entry]struct{})
 	}
-	for _, name := range e.groups {
+	for _, name := range e.groups() {
 		if g.members[name] == nil {
 			g.members[name] = make(map[*entry]struct{})
 		}
@@ -94,7 +94,7 @@ func (g *groupIndex) add(e *entry, since coherence.Nanos) bool {
 func (g *groupIndex) holds(e *entry) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	_, ok := g.members[e.groups[0]][e]
+	_, ok := g.members[e.groups()[0]][e]
 	return ok
 }
 
@@ -102,7 +102,7 @@ func (g *groupIndex) holds(e *entry) bool {
 func (g *groupIndex) remove(e *entry) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, name := range e.groups {
+	for _, name := range e.groups() {
 		delete(g.members[name], e)
 		if len(g.members[name]) == 0 {
 			delete(g.members, name)

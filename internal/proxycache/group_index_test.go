@@ -117,7 +117,7 @@ func TestRFC9875GroupsLeaveWithTheirResponses(t *testing.T) {
 
 func TestRFC9875EndedGroupsAreRememberedInBounds(t *testing.T) {
 	var index groupIndex
-	e := &entry{groups: []string{"g0"}}
+	e := &entry{apart: &apart{groups: []string{"g0"}}}
 	for i := range maxEnded + 10 {
 		index.end(fmt.Sprint("g", i), coherence.Nanos(i))
 	}

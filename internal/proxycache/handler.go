@@ -67,9 +67,13 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	x.trace()
 	switch {
 	case string(ex.Method) == "CONNECT":
-		x.problem(http.StatusNotImplemented, pass, cacheStatus{fwd: fwdMethod}, "This proxy opens no tunnels.")
+		x.problem(http.StatusNotImplemented, pass, cacheStatus{detail: Tunnel}, "This proxy opens no tunnels.")
+	case x.endsHere():
+		x.answerHere()
 	case x.wantsUpgrade():
 		x.upgrade()
+	case x.hidesFields():
+		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: HiddenFields})
 	case string(ex.Method) == methodQuery:
 		x.answerQuery()
 	case string(ex.Method) == "POST":
@@ -221,9 +225,9 @@ func (x *exchange) find() (e *entry, key string) {
 		}
 	}
 	primary := key
-	if e != nil && e.variants != nil {
-		key = string(appendVariant([]byte(primary), e.variants.names, x.Request))
-		v := e.variants
+	if e != nil && e.variants() != nil {
+		key = string(appendVariant([]byte(primary), e.variants().names, x.Request))
+		v := e.variants()
 		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
 			e, key = x.inLanguage(v, key)
 		}
@@ -250,7 +254,7 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		return true
-	case left <= 0 && -left < e.swr && x.wish == (wish{}):
+	case left <= 0 && -left < e.swr && x.wish.plain():
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		x.refresh(e, key)
@@ -269,11 +273,11 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 	if at == 0 {
 		return false
 	}
-	if now-at >= e.changedFor || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
+	if now-at >= e.changedFor() || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
 		x.p.memory.removeEntry(e)
 		return false
 	}
-	if now >= e.fresh || x.wish != (wish{}) || x.authorized || x.demand.strict || x.demand.lsn != 0 {
+	if now >= e.fresh || !x.wish.plain() || x.authorized || x.demand.strict || x.demand.lsn != 0 {
 		return false
 	}
 	x.refresh(e, key)
@@ -289,24 +293,39 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 	case x.wish.onlyIfCached:
 		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
-		x.pass(pass, cacheStatus{fwd: fwdURIMiss, detail: Uncacheable})
+		x.pass(pass, cacheStatus{fwd: x.missed(key, e, now), detail: Uncacheable})
 	case e == nil && x.Has(http1.Of(http1.Range)):
-		x.passAndKeep(pass, cacheStatus{fwd: fwdPartial, detail: PartialWanted})
-	case x.head && e != nil:
-		x.stale = e
-		x.pass(miss, cacheStatus{fwd: fwdStale})
+		x.passAndKeep(pass, cacheStatus{fwd: x.missed(key, e, now), detail: PartialWanted})
 	case x.head:
-		x.pass(miss, cacheStatus{fwd: fwdURIMiss})
+		x.stale = e
+		x.pass(miss, cacheStatus{fwd: x.missed(key, e, now)})
 	default:
 		return false
 	}
 	return true
 }
 
+// missed is why e, what is stored under key, doesn't answer the request (RFC
+// 9211 section 2.2).
+func (x *exchange) missed(key string, e *entry, now coherence.Nanos) forward {
+	switch {
+	case e != nil && e.fresh > now:
+		return fwdRequest
+	case e != nil:
+		return fwdStale
+	case key != x.key:
+		return fwdVaryMiss
+	case x.Has(http1.Of(http1.Range)) && x.p.memory.peek(key+partSuffix) != nil:
+		return fwdPartial
+	}
+	return fwdURIMiss
+}
+
 // flight joins the flight of key or starts one. It returns nil if a response
 // has been stored since the caller found e.
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
-	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache // R7
+	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache || // R7
+		e != nil && x.bridge(e) > e.sie // others want another answer to an error
 	if !alone {
 		if f = x.p.flights.join(key, x.route, waited, x.demand); f != nil {
 			return f, false
@@ -314,6 +333,9 @@ func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence
 	}
 	own := x.newFlight(key, e)
 	own.strict = alone
+	if e != nil {
+		own.sie = x.bridge(e)
+	}
 	f = x.p.flights.start(own, waited, x.demand, func() bool {
 		newer, _ := x.find()
 		return newer != nil && newer != e && newer.usable(x.p.opt.Now(), proven)
@@ -345,10 +367,10 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	f := &flight{
 		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, base: x.base, content: x.content, key: key, target: x.target,
 		query:   *x.question(),
-		noRedis: x.wish != (wish{}) || x.authorized || e != nil,
+		noRedis: !x.wish.plain() || x.authorized || e != nil,
 		wake:    make(chan struct{}),
 		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded, maxLag: coherence.Nanos(rt.MaxLag), changedFor: coherence.Nanos(rt.StaleOnChange)},
+		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded},
 	}
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	if rt != p.plain {
@@ -359,13 +381,12 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
 	}
 	if e != nil {
-		if f.fwd = fwdStale; e.fresh > p.opt.Now() {
-			f.fwd = fwdRequest // RFC 9211 section 2.2
-		}
+		f.fwd = x.missed(key, e, p.opt.Now())
 	}
 	if e == nil {
 		f.beginAtPart(x)
-	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) {
+		f.nameVariants(x)
+	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) || x.bridge(e) > 0 {
 		f.stale = e
 		if e.etag != "" {
 			f.header["If-None-Match"] = []string{e.etag}
@@ -419,6 +440,9 @@ func (x *exchange) done(o outcome, reason Reason) {
 	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
 	x.route.counters[o].count(took)
+	if o != pass && o != bypass {
+		x.p.top.note(x.key, o == hit || o == stale, x.start)
+	}
 	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)
 	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
 		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))

@@ -40,8 +40,8 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 	https, host := p.outside(ex)
 	key, _ := appendKey((*scratch)[:0], https, ex.Request, host, rt, path, query, hasQuery)
 	e := p.memory.get(key)
-	if e != nil && e.variants != nil {
-		key = appendVariant(key, e.variants.names, ex.Request)
+	if e != nil && e.variants() != nil {
+		key = appendVariant(key, e.variants().names, ex.Request)
 		e = p.memory.get(key)
 	}
 	*scratch = key[:0]
@@ -58,6 +58,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 	}
 	p.sendHit(ex, e, now)
 	rt.counters[hit].count(p.opt.Now() - now)
+	p.top.note(e.key, true, now)
 	ex.Note.Route, ex.Note.Outcome = rt.label, outcomeNames[hit]
 	if p.audit != nil && e.guarded {
 		p.audit.hit(ex, e, rt, now)
@@ -88,7 +89,7 @@ func appendAge(dst []byte, age int64) []byte {
 
 // sendEntry sends a stored or a complete response, whole, in part or as 304.
 func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs cacheStatus) {
-	plain := e.forms.by[identity].Load()
+	plain := e.plain()
 	b, body := ex.Buffer(), []byte(nil)
 	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
 	if tag, same := notModified(ex.Request, e, plain.tag); same {

@@ -77,7 +77,8 @@ func (k *keeper) begin(a *answer, length int64) {
 		delete(stored.header, name)
 	}
 	finishHeader(stored.header, a.received)
-	e := &entry{memory: x.p.memory, key: x.key, route: x.route, status: a.status, received: x.p.opt.Now(), arrived: a.received, targeted: targeted}
+	e := &entry{memory: x.p.memory, key: x.key, route: x.route, status: a.status, received: x.p.opt.Now(), arrived: a.received.UnixNano()}
+	e.setApart(nil, targeted, 0)
 	e.judged(&v, stored.header)
 	if q.part {
 		e.key += partSuffix

@@ -39,7 +39,7 @@ func (m *memory) deleted(ev otter.DeletionEvent[string, *entry]) {
 	if ev.Value.guarded {
 		m.guard.Close(&ev.Value.handle)
 	}
-	if len(ev.Value.groups) > 0 {
+	if len(ev.Value.groups()) > 0 {
 		m.groups.remove(ev.Value)
 	}
 }
@@ -63,7 +63,7 @@ func (m *memory) peek(key string) *entry {
 // touched between the admission and now is taken out again: the listener that
 // marked it dead may have looked for it before it was there (R3).
 func (m *memory) put(e *entry) bool {
-	if len(e.groups) > 0 && !m.groups.add(e, e.asked) {
+	if len(e.groups()) > 0 && !m.groups.add(e, e.apart.asked) {
 		return false
 	}
 	m.cache.Set(e.key, e)
@@ -71,7 +71,7 @@ func (m *memory) put(e *entry) bool {
 		m.removeEntry(e) // also what may be shown after a change: it was never shown before
 		return false
 	}
-	if len(e.groups) > 0 && !m.groups.holds(e) { // ended between the two
+	if len(e.groups()) > 0 && !m.groups.holds(e) { // ended between the two
 		m.removeEntry(e)
 		return false
 	}
@@ -102,14 +102,14 @@ func (m *memory) removeEntry(e *entry) {
 // remove takes out whatever key leads to, with its variants and parts.
 func (m *memory) remove(key string) {
 	m.cache.Invalidate(key + partSuffix)
-	if e, ok := m.cache.Invalidate(key + querySuffix); ok && e.variants != nil {
-		for _, k := range e.variants.list() {
+	if e, ok := m.cache.Invalidate(key + querySuffix); ok && e.variants() != nil {
+		for _, k := range e.variants().list() {
 			m.remove(k)
 		}
 	}
 	e, ok := m.cache.Invalidate(key)
-	if ok && e.variants != nil {
-		for _, k := range e.variants.list() {
+	if ok && e.variants() != nil {
+		for _, k := range e.variants().list() {
 			m.cache.Invalidate(k)
 		}
 	}
@@ -130,15 +130,15 @@ func (m *memory) removeAll(which func(*entry) bool) int {
 // marker makes key lead to its variants. One that names the same fields stays.
 func (m *memory) marker(key string, names []string) *variants {
 	e, _ := m.cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
-		if found && old.variants != nil && equalNames(old.variants.names, names) {
+		if found && old.variants() != nil && equalNames(old.variants().names, names) {
 			return old, otter.CancelOp
 		}
-		return &entry{memory: m, key: key, variants: &variants{names: names}}, otter.WriteOp
+		return &entry{memory: m, key: key, apart: &apart{variants: &variants{names: names}}}, otter.WriteOp
 	})
-	if e == nil || e.variants == nil {
+	if e == nil || e.variants() == nil {
 		return &variants{names: names}
 	}
-	return e.variants
+	return e.variants()
 }
 
 func equalNames(a, b []string) bool {

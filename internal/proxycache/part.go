@@ -61,7 +61,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 		}
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.forms.by[identity].Load().head, ranges, e.part.from, e.part.size)
+	b, body := appendRanges(x.Buffer(), e, e.forms.head, ranges, e.part.from, e.part.size)
 	b = cs.append(appendAge(b, e.ageAt(now)))
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
@@ -76,7 +76,7 @@ func (e *entry) strong() bool {
 
 // beginAtPart makes a flight ask only for what follows the part that is stored.
 func (f *flight) beginAtPart(x *exchange) {
-	if f.guarded() || x.authorized || x.wish != (wish{}) {
+	if f.guarded() || x.authorized || !x.wish.plain() {
 		return
 	}
 	e := f.proxy.memory.get([]byte(x.key + partSuffix))
@@ -86,6 +86,28 @@ func (f *flight) beginAtPart(x *exchange) {
 	f.part = e
 	f.header["Range"] = []string{"bytes=" + strconv.FormatInt(e.part.to, 10) + "-"}
 	f.header["If-Range"] = []string{e.etag}
+}
+
+// keepBeginning keeps what has come of a response whose end is missing, as the
+// part that it is (RFC 9111 section 3.3): the next request asks for the rest.
+func (f *flight) keepBeginning(length int64, body []byte) {
+	e := f.entry
+	if f.guarded() || f.doomed.Load() || f.own != nil || f.content != nil || f.alias != "" || f.key != f.primary ||
+		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups()) > 0 || e.key != f.primary ||
+		e.etag == "" || isWeak(e.etag) || len(body) == 0 || int64(len(body)) >= length {
+		return
+	}
+	f.mu.Lock()
+	block := f.state.head
+	f.mu.Unlock()
+	h := (&entry{head: block}).header()
+	r := byteRange{0, int64(len(body))}
+	n := shell(e)
+	n.key, n.status, n.body = f.primary+partSuffix, http.StatusPartialContent, bytes.Clone(body)
+	n.part = &part{r, length, true}
+	n.head = appendFields(appendStatus(nil, n.status), h)
+	f.proxy.finish(n)
+	f.proxy.memory.put(n)
 }
 
 // continued tells whether a 206 with these fields is what follows e.
@@ -143,6 +165,6 @@ func shell(e *entry) *entry {
 	return &entry{
 		memory: e.memory, key: e.key, route: e.route, shared: e.shared, lenient: e.lenient, status: e.status,
 		received: e.received, age: e.age, fresh: e.fresh, swr: e.swr, sie: e.sie, arrived: e.arrived,
-		targeted: e.targeted, etag: e.etag, modified: e.modified,
+		apart: e.apart, etag: e.etag, modified: e.modified,
 	}
 }

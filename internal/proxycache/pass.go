@@ -23,7 +23,9 @@ func (x *exchange) pass(o outcome, cs cacheStatus) {
 	if x.Body == nil {
 		drop = http1.Of(http1.Expect)
 	}
-	x.exchangeWith(ctx, cancel, x.p.requestHeader(x.Exchange, drop), o, cs)
+	h := x.p.requestHeader(x.Exchange, drop)
+	x.countDown(h)
+	x.exchangeWith(ctx, cancel, h, o, cs)
 }
 
 // exchangeWith sends the request with header h and passes the response on.
@@ -140,7 +142,12 @@ func announceTrailer(head []byte, resp *http.Response) []byte {
 	}
 	names := make([]string, 0, len(resp.Trailer))
 	for name := range resp.Trailer {
-		names = append(names, name)
+		if allowedTrailer(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return head
 	}
 	slices.Sort(names)
 	return appendField(head, "Trailer", strings.Join(names, ", "))
@@ -148,8 +155,10 @@ func announceTrailer(head []byte, resp *http.Response) []byte {
 
 // trailerLines are the trailer fields of a response that was read to its end.
 func trailerLines(resp *http.Response) []byte {
-	if len(resp.Trailer) == 0 {
-		return nil
+	for name := range resp.Trailer { // also of what wasn't announced
+		if !allowedTrailer(name) {
+			delete(resp.Trailer, name)
+		}
 	}
 	return appendFields(nil, resp.Trailer)
 }
@@ -198,6 +207,9 @@ func (t *trailing) Read(p []byte) (int, error) {
 // allowedTrailer keeps fields that frame, route or authenticate out of
 // trailers (RFC 9110 section 6.5.1).
 func allowedTrailer(name string) bool {
+	if !http1.IsToken([]byte(name)) {
+		return false
+	}
 	switch name {
 	case "Transfer-Encoding", "Content-Length", "Trailer", "Host", "Connection", "Authorization", "Cache-Control", "Content-Encoding", "Content-Type", "Content-Range", "Te", "Expect", "Upgrade":
 		return false

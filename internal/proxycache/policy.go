@@ -26,6 +26,9 @@ const (
 	ClientNoStore Reason = "client"         // the request's Cache-Control
 	OnlyIfCached  Reason = "only-if-cached" // nothing is stored
 	PartialWanted Reason = "range"          // a part was asked for and nothing is stored
+	Tunnel        Reason = "connect"        // CONNECT is for another kind of proxy
+	MaxForwards   Reason = "max-forwards"   // a TRACE or OPTIONS request that may go no further
+	HiddenFields  Reason = "connection"     // the request's Connection names fields that are meant for the origin
 
 	// Why a response isn't stored.
 	StatusCode   Reason = "status"
@@ -271,6 +274,14 @@ func validatable(h http.Header) bool {
 type wish struct {
 	noStore, noCache, onlyIfCached bool
 	maxAge, minFresh, maxStale     delta
+	staleIfError                   delta // RFC 5861 section 4
+}
+
+// plain tells whether the request takes whatever is fresh. What it says of
+// errors counts only once there is one.
+func (w wish) plain() bool {
+	w.staleIfError = delta{}
+	return w == wish{}
 }
 
 func parseWish(cacheControl, pragma []string) wish {
@@ -283,7 +294,7 @@ func parseWish(cacheControl, pragma []string) wish {
 		return wish{}
 	}
 	d := parseDirectives(cacheControl...)
-	return wish{noStore: d.noStore, noCache: d.noCache, onlyIfCached: d.onlyIfCached, maxAge: d.maxAge, minFresh: d.minFresh, maxStale: d.maxStale}
+	return wish{noStore: d.noStore, noCache: d.noCache, onlyIfCached: d.onlyIfCached, maxAge: d.maxAge, minFresh: d.minFresh, maxStale: d.maxStale, staleIfError: d.staleIfError}
 }
 
 // admits tells whether a response of that age and remaining lifetime is what

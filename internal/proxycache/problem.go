@@ -54,7 +54,7 @@ func (p *Proxy) refuse(dst []byte, r *http1.Refusal) []byte {
 	p.metrics.refused.WithLabelValues(r.Reason).Inc()
 	p.log.Debug("request refused", "status", r.Status, "reason", r.Reason)
 	body := problemBody(r.Status, "The request was refused: "+r.Reason+".")
-	dst = problemHead(dst, r.Status, "walpurge; fwd=request; detail=refused", len(body), time.Now())
+	dst = problemHead(dst, r.Status, "walpurge; detail=refused", len(body), time.Now())
 	dst = append(dst, "Connection: close\r\n\r\n"...)
 	return append(dst, body...)
 }

@@ -103,6 +103,7 @@ type Proxy struct {
 	positions positions
 	metrics   *metrics
 	dashboard *dashboard
+	top       topKeys
 	audit     *auditor // nil: no hit is audited
 	started   time.Time
 	scratch   sync.Pool // *[]byte, for keys

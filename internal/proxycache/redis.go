@@ -159,8 +159,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
 		memory: p.memory, key: s.key, route: f.route, guarded: s.guarded, shared: s.shared, status: s.status,
-		maxLag: f.entry.maxLag, changedFor: f.entry.changedFor,
-		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived,
+		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived.UnixNano(),
 		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
 		head: s.head, body: s.body,
 	}
@@ -288,7 +287,7 @@ func (j *redisJob) value() []byte {
 	}
 	s := stored{
 		key: e.key, status: e.status, guarded: e.guarded, shared: e.shared,
-		arrived: e.arrived, age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
+		arrived: time.Unix(0, e.arrived), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
 		swr: time.Duration(e.swr), sie: time.Duration(e.sie), head: e.head, body: e.body,
 	}
 	if e.guarded {

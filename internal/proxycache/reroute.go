@@ -93,7 +93,7 @@ func (p *Proxy) reroute(next *routing) Rerouted {
 	}
 	done.Removed = len(patterns)
 	done.Dropped = p.memory.removeAll(func(e *entry) bool {
-		return e.variants == nil && !current[e.route]
+		return e.variants() == nil && !current[e.route]
 	})
 	return done
 }

@@ -603,3 +603,14 @@ func TestRFC5861Section4ErrorsPassWhereNothingStandsIn(t *testing.T) {
 		t.Fatal(got.Status)
 	}
 }
+
+// Warning is obsolete and nobody's business but the client's.
+func TestRFC9111Section5_5WarningIsPassedOn(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.say("a", "Cache-Control: max-age=60", `Warning: 199 - "old"`)
+	for range 2 {
+		if got := r.get("/a").Header.Values("Warning"); len(got) != 1 || got[0] != `199 - "old"` {
+			t.Fatalf("%q", got)
+		}
+	}
+}

@@ -167,11 +167,11 @@ func searchesOf(key string) string {
 // searchKeys lists under which other keys a response for key may lie.
 func (m *memory) searchKeys(key string) []string {
 	marker := m.peek(searchesOf(key))
-	if marker == nil || marker.searches == nil {
+	if marker == nil || marker.searches() == nil {
 		return nil
 	}
 	var keys []string
-	for _, rule := range marker.searches.list() {
+	for _, rule := range marker.searches().list() {
 		keys = append(keys, rule.key(key))
 	}
 	return keys
@@ -190,11 +190,11 @@ func (f *flight) searched(h http.Header) {
 	key := searchesOf(f.primary)
 	m := f.proxy.memory
 	e, _ := m.cache.ComputeIfAbsent(key, func() (*entry, bool) {
-		return &entry{memory: m, key: key, searches: &searches{}}, false
+		return &entry{memory: m, key: key, apart: &apart{searches: &searches{}}}, false
 	})
-	if e == nil || e.searches == nil {
+	if e == nil || e.searches() == nil {
 		return
 	}
-	e.searches.add(rule)
+	e.searches().add(rule)
 	f.alias = rule.key(f.primary)
 }

@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
+	"strings"
 
 	"walpurge/internal/proxycache/http1"
 )
@@ -13,7 +15,7 @@ import (
 // wantsUpgrade tells whether the client asks for another protocol on this
 // connection (RFC 9110 section 7.8).
 func (x *exchange) wantsUpgrade() bool {
-	if !x.Has(http1.Of(http1.Upgrade)) || x.Minor == 0 {
+	if !x.Has(http1.Of(http1.Upgrade)) || x.Minor == 0 || len(x.upgrades()) == 0 {
 		return false
 	}
 	for _, name := range connectionOptions(x.Exchange) {
@@ -24,6 +26,13 @@ func (x *exchange) wantsUpgrade() bool {
 	return false
 }
 
+// upgrades are the protocols that the client names, without those by which it
+// would get past this proxy: with h2c (obsolete by RFC 9113 section 3.1) it
+// would send the origin requests that end nothing of what is stored.
+func (x *exchange) upgrades() []string {
+	return slices.DeleteFunc(upgradeNames(texts(x.Request, http1.Upgrade)), aroundHTTP)
+}
+
 // upgrade passes a request for another protocol on. If the origin agrees, the
 // two connections are joined; if not, its response is passed back.
 func (x *exchange) upgrade() {
@@ -31,7 +40,7 @@ func (x *exchange) upgrade() {
 	defer cancel(nil)
 	h := x.p.requestHeader(x.Exchange, 0)
 	h["Connection"] = []string{"Upgrade"}
-	h["Upgrade"] = texts(x.Request, http1.Upgrade)
+	h["Upgrade"] = []string{strings.Join(x.upgrades(), ", ")}
 	x.exchangeWith(ctx, cancel, h, pass, cacheStatus{fwd: fwdBypass, detail: "upgrade"})
 }
 

@@ -102,7 +102,12 @@ func (u *upstream) url(target string) *url.URL {
 func (u *upstream) send(req *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
 	if interim != nil {
 		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
-			Got1xxResponse: func(code int, h textproto.MIMEHeader) error { return interim(code, http.Header(h)) },
+			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+				if err := wellFormed(http.Header(h)); err != nil {
+					return err
+				}
+				return interim(code, http.Header(h))
+			},
 		}))
 	}
 	t := u.transport
@@ -115,6 +120,14 @@ func (u *upstream) send(req *http.Request, interim func(status int, h http.Heade
 		return nil, err
 	}
 	u.observe(time.Since(start).Seconds())
+	err = wellFormed(resp.Header)
+	if resp.StatusCode == http.StatusSwitchingProtocols && !agreed(req.Header["Upgrade"], resp.Header["Upgrade"]) {
+		err = errUnasked
+	}
+	if err != nil {
+		discard(resp.Body)
+		return nil, err
+	}
 	return resp, nil
 }
 
@@ -137,6 +150,9 @@ func (u *upstream) fill(req *http.Request, interim func(status int, h http.Heade
 	}
 	return resp, nil
 }
+
+// errUnasked says that the origin answered in a protocol that nobody named.
+var errUnasked = errors.New("the origin switched to a protocol that the request doesn't name")
 
 // errBusy says that the origin had no room for one more in time.
 var errBusy = errors.New("the origin has as many requests as origin_concurrency allows, and no turn came within origin_wait")

@@ -52,8 +52,8 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 	merged, newer := e.header(), a.header.Clone()
 	connectionFields(newer)
 	update(merged, newer)
-	if _, said := merged[ownTarget]; !said && len(e.targeted) > 0 {
-		merged[ownTarget] = e.targeted
+	if _, said := merged[ownTarget]; !said && len(e.targeted()) > 0 {
+		merged[ownTarget] = e.targeted()
 	}
 	answer := &answer{status: e.status, header: merged, sent: a.sent, received: a.received}
 	v := judge(x.question(), answer)
@@ -74,16 +74,17 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 	}
 	now := x.p.opt.Now()
 	n := &entry{
-		memory: e.memory, key: e.key, route: e.route, status: e.status, body: e.body, arrived: a.received,
-		targeted: targeted, received: now,
+		memory: e.memory, key: e.key, route: e.route, status: e.status, body: e.body, arrived: a.received.UnixNano(),
+		received: now,
 	}
+	n.setApart(nil, targeted, 0)
 	n.judged(&v, merged)
 	n.head = finishHead(appendFields(appendStatus(nil, n.status), merged), n.status, len(n.body))
 	x.p.finish(n)
 	if !x.p.memory.replace(e, n) {
 		return nil
 	}
-	if x.p.redis != nil && n.targeted == nil {
+	if x.p.redis != nil && n.apart == nil {
 		x.p.redis.write(x.key, n, now)
 	}
 	return n
@@ -109,6 +110,15 @@ func (e *entry) judged(v *verdict, h http.Header) {
 	e.fresh = e.received + coherence.Nanos(v.lifetime)
 	e.swr, e.sie = coherence.Nanos(v.swr), coherence.Nanos(v.sie)
 	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
+}
+
+// bridge is how long past its lifetime the request takes e in the place of an
+// error (RFC 5861 section 4), if e may be used past it at all.
+func (x *exchange) bridge(e *entry) coherence.Nanos {
+	if !e.lenient || x.wish.noCache {
+		return 0
+	}
+	return coherence.Nanos(x.wish.staleIfError.duration())
 }
 
 // cutGrace is how long past its lifetime a response without dependencies is

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MAX_CONNECTIONS = 4096, MAX_RESPONSE = 1 << 16, MAX_EVENTS = 64 };
+enum { MAX_CONNECTIONS = 1 << 15, MAX_RESPONSE = 1 << 21, MAX_EVENTS = 64 };
 
 static char response[MAX_RESPONSE];
 static size_t response_size;
@@ -41,7 +42,7 @@ static int listen_on(int port) {
   if (fd < 0) fail("socket");
   setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (bind(fd, (struct sockaddr *)&address, sizeof address) < 0) fail("bind");
-  if (listen(fd, 512) < 0) fail("listen");
+  if (listen(fd, 16384) < 0) fail("listen");
   return fd;
 }
 
@@ -61,6 +62,21 @@ static int ends(int fd, const char *bytes, ssize_t n) {
   return count;
 }
 
+/* say writes the response. Who doesn't read is waited for: all that ask here do read. */
+static int say(int fd) {
+  size_t done = 0;
+  while (done < response_size) {
+    ssize_t n = write(fd, response + done, response_size - done);
+    if (n > 0) {
+      done += (size_t)n;
+      continue;
+    }
+    struct pollfd room = {.fd = fd, .events = POLLOUT};
+    if (n == 0 || (errno != EAGAIN && errno != EINTR) || poll(&room, 1, 5000) == 0) return 0;
+  }
+  return 1;
+}
+
 /* serve answers what fd has to say; it is closed when it has no more, or takes no more. */
 static void serve(int fd) {
   char bytes[16384];
@@ -71,7 +87,7 @@ static void serve(int fd) {
     return;
   }
   for (int count = ends(fd, bytes, n); count > 0; count--) {
-    if (write(fd, response, response_size) != (ssize_t)response_size) {
+    if (!say(fd)) {
       close(fd);
       return;
     }

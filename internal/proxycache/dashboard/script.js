@@ -70,51 +70,6 @@ function facts(id, list) {
   $(id).replaceChildren(...all);
 }
 
-// draw puts points [seconds ago, value] on a chart that is 300 wide and 100 high; null breaks the line.
-function draw(id, points, top, label) {
-  let line = "", wash = "", open = 0;
-  points.forEach(([ago, v], i) => {
-    const x = (KEEP - Math.min(KEEP, ago)).toFixed(1), y = v === null ? 0 : (100 - 100 * v / top).toFixed(1);
-    if (v !== null) {
-      line += (open ? "L" : "M") + x + " " + y;
-      wash += open ? "L" + x + " " + y : "M" + x + " 100L" + x + " " + y;
-      open++;
-    }
-    const next = points[i + 1];
-    if (open && (v === null || !next || next[1] === null)) {
-      wash += "L" + (v === null ? (KEEP - points[i - 1][0]).toFixed(1) : x) + " 100Z";
-      open = 0;
-    }
-  });
-  const svg = $(id);
-  for (const [kind, d] of [["wash", wash], ["curve", line]]) {
-    let path = svg.querySelector("." + kind);
-    if (!path) {
-      path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-      path.setAttribute("class", kind);
-      svg.append(path);
-    }
-    path.setAttribute("d", d);
-  }
-  svg.setAttribute("aria-label", label);
-}
-
-function charts() {
-  const now = history[history.length - 1].at;
-  const points = history.slice(1).map((h, i) => {
-    const before = history[i], span = (h.at - before.at) / 1000;
-    const d = since(h.outcomes, before.outcomes);
-    return { ago: (now - h.at) / 1000, ratio: ratio(d), rate: span > 0 ? total(d) / span : 0 };
-  });
-  const last = points[points.length - 1];
-  if (!last) return;
-  const peak = Math.max(...points.map(p => p.rate), 1);
-  draw("chart-ratio", points.map(p => [p.ago, p.ratio]), 1, "Hit ratio, now " + percent(last.ratio));
-  draw("chart-rate", points.map(p => [p.ago, p.rate]), peak, "Requests a second, now " + number(last.rate) + ", at most " + number(peak));
-  put("chart-ratio-top", "top: 100 %, now " + percent(last.ratio));
-  put("chart-rate-top", "top: " + number(peak) + ", now " + number(last.rate));
-}
-
 function tiles(s, outcomes, span) {
   const st = s.status, first = history[0];
   put("total", whole.format(total(outcomes)));
@@ -150,6 +105,15 @@ function lists(s, outcomes) {
     return [[route, ""], rate(n, then.routes.get(route)), whole.format(n), percent(r)];
   }));
 
+  const keys = s.top_keys || [];
+  $("keys-section").hidden = keys.length === 0;
+  rows("keys", keys.map(k => [[k.url, "url"], percent(k.share), percent(k.hits)]));
+
+  const members = s.status.database && s.status.database.members || [];
+  $("members-section").hidden = members.length === 0;
+  rows("members", members.map(m => [[m.host + " " + m.pid + (m.self ? " (this one)" : ""), ""], [m.role, ""], [m.epoch, "wide-only"], [m.applied, "wide-only"],
+    m.behind_ms < 0 ? "no proof" : seconds(m.behind_ms / 1000)]));
+
   const changed = sum(s, "changes", "table"), purged = sum(s, "purged_entries", "table");
   $("tables-section").hidden = changed.size + purged.size === 0;
   rows("tables", [...new Set([...changed.keys(), ...purged.keys()])].sort()
@@ -161,7 +125,7 @@ function lists(s, outcomes) {
   const changes = s.changes || [];
   $("changes-section").hidden = changes.length === 0;
   rows("changes", changes.map(c => [[new Date(c.at).toLocaleTimeString(), ""], [c.table, ""], [c.op, ""],
-    whole.format(c.rows), whole.format(c.purged), fine.format(c.took_ms) + " ms"]));
+    whole.format(c.rows), whole.format(c.purged), c.took_ms < 1 ? whole.format(1000 * c.took_ms) + " µs" : fine.format(c.took_ms) + " ms"]));
 }
 
 function database(s) {
@@ -197,13 +161,14 @@ function show(s) {
   // The program has been started again: old numbers say nothing about the new ones.
   const last = history[history.length - 1];
   if (last && total(outcomes) < total(last.outcomes)) history.length = 0;
-  history.push({ at: s.at, outcomes, routes: sum(s, "requests", "route") });
+  const g = s.status.guard;
+  history.push({ at: s.at, outcomes, behind: g && g.behind_seconds !== undefined ? g.behind_seconds : null, routes: sum(s, "requests", "route") });
   if (history.length > KEEP + 1) history.shift();
   const span = (s.at - history[0].at) / 1000;
 
   state(s.status.ready ? "Ready" : s.status.readiness, s.status.ready ? "good" : "bad");
   tiles(s, outcomes, span);
-  charts();
+  drawCharts(history, outcomes);
   lists(s, outcomes);
   database(s);
   $("purge-token-row").hidden = !s.token_needed;

@@ -15,14 +15,15 @@ type Body struct {
 	conn    *conn    // nil if there is
 	foreign *foreign // another server's side
 
-	mu      sync.Mutex
-	left    int64 // of a body of known length, or of the current chunk
-	chunked bool
-	inChunk bool
-	br      *bufio.Reader // of a chunked body
-	ended   bool          // the end was seen
-	err     error         // sticky
-	trailer []Field
+	mu        sync.Mutex
+	left      int64 // of a body of known length, or of the current chunk
+	chunked   bool
+	inChunk   bool
+	extension int           // bytes of chunk extensions so far
+	br        *bufio.Reader // of a chunked body
+	ended     bool          // the end was seen
+	err       error         // sticky
+	trailer   []Field
 }
 
 var (
@@ -34,6 +35,7 @@ var (
 const (
 	maxChunkLine = 1 << 10
 	maxTrailer   = 16 << 10
+	maxExtension = 16 << 10 // of all chunks together
 )
 
 // Read reads what has arrived.
@@ -122,7 +124,10 @@ func (b *Body) nextChunk() error {
 	if err != nil {
 		return err
 	}
-	size, _, _ := bytes.Cut(line, []byte{';'})
+	size, extension, _ := bytes.Cut(line, []byte{';'})
+	if b.extension += len(extension); b.extension > maxExtension {
+		return errChunk
+	}
 	if len(size) == 0 || len(size) > 15 {
 		return errChunk
 	}

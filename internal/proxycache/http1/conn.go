@@ -170,7 +170,7 @@ func (c *conn) exchange() bool {
 func (b *Body) begin(req *Request) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left, b.chunked, b.inChunk, b.ended, b.err, b.trailer = req.Length, req.Length == Chunked, false, false, nil, nil
+	b.left, b.chunked, b.inChunk, b.extension, b.ended, b.err, b.trailer = req.Length, req.Length == Chunked, false, 0, false, nil, nil
 	b.conn.gone, b.conn.watch = nil, nil
 	b.br = nil
 	if b.chunked {

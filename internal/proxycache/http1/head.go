@@ -278,8 +278,10 @@ func (r *Request) frame() *Refusal {
 	}
 	r.connection()
 	if r.present&(1<<Expect) != 0 && r.Minor > 0 {
-		if !EqualFold(r.Get(Expect), "100-continue") {
-			return errExpectation
+		for i := range r.Fields {
+			if r.Fields[i].ID == Expect && !EqualFold(r.Fields[i].Value, "100-continue") {
+				return errExpectation
+			}
 		}
 		r.expect = r.Length != 0
 	}
@@ -310,17 +312,44 @@ func (r *Request) connection() {
 // validHost tells whether h can be a host with an optional port (RFC 9110
 // section 7.2). It may be empty.
 func validHost(h []byte) bool {
-	for _, c := range h {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '.', c == '-', c == ':', c == '_':
-		case c == '[', c == ']', c == '%', c == '~', c == '!', c == '$', c == '&', c == '\'', c == '(', c == ')', c == '*', c == '+', c == ';', c == '=':
-		case c >= 0x80:
-		default:
+	i := 0
+	if len(h) > 0 && h[0] == '[' { // an address with colons
+		for i = 1; i < len(h) && (hostByte[h[i]] || h[i] == ':'); i++ {
+		}
+		if i == 1 || i == len(h) || h[i] != ']' {
+			return false
+		}
+		i++
+	} else {
+		for i < len(h) && hostByte[h[i]] {
+			i++
+		}
+	}
+	if i == len(h) {
+		return true
+	}
+	if h[i] != ':' {
+		return false
+	}
+	for _, c := range h[i+1:] {
+		if c < '0' || c > '9' {
 			return false
 		}
 	}
 	return true
 }
+
+// hostByte is what a host's name may have: what RFC 3986 section 3.2.2 allows
+// but the comma, and bytes above ASCII, which servers take as they are.
+var hostByte = func() (host [256]bool) {
+	for c := range 256 {
+		host[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c >= 0x80
+	}
+	for _, c := range ".-_~%!$&'()*+;=" {
+		host[c] = true
+	}
+	return host
+}()
 
 // digits reads a Content-Length: digits and nothing else, below 2^62.
 func digits(b []byte) (n int64, ok bool) {

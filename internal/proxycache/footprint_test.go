@@ -1,0 +1,81 @@
+package proxycache
+
+import (
+	"net/http"
+	"runtime"
+	"strconv"
+	"testing"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// footprint stores n small responses as fills do, and tells what each costs on
+// the heap beyond the bytes that it holds: its key, its body and its heads.
+func footprint(t testing.TB, n int, guarded bool) float64 {
+	r := newRig(t, func(_ *rig, o *Options) { o.Memory = 4 << 30 })
+	p := r.proxy
+	table, ok := p.opt.Guard.Table("public.listings")
+	if !ok {
+		t.Fatal("no table to depend on")
+	}
+	template := coherence.Template{Table: table, Equal: []coherence.Equal{{Column: 0}}}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before, held := heap(), 0
+	for i := range n {
+		id := strconv.Itoa(i)
+		e := &entry{
+			memory: p.memory, key: "http://shop.example/api/listings/" + id, route: p.plain, guarded: guarded, status: http.StatusOK,
+			fresh: coherence.Nanos(time.Hour), body: []byte(`{"id":` + id + `,"price":"100.00"}`),
+		}
+		e.head = finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), e.status, len(e.body))
+		p.finish(e)
+		if guarded {
+			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
+			if !p.opt.Guard.Open(&e.handle, e, deps) || !p.opt.Guard.Admit(&e.handle, e) {
+				t.Fatal("not admitted")
+			}
+		}
+		if !p.memory.put(e) {
+			t.Fatal("not stored")
+		}
+		held += len(e.key) + len(e.body) + len(e.head)
+	}
+	p.memory.cache.CleanUp()
+	after := heap()
+	if got := p.memory.entries(); got != n {
+		t.Fatal(got, "entries")
+	}
+	runtime.KeepAlive(r)
+	return (float64(after) - float64(before) - float64(held)) / float64(n)
+}
+
+// What an entry costs beside its bytes decides how many fit; entryOverhead is
+// what the weights say. The heap is counted, so the numbers are this
+// program's and not the machine's.
+func TestEntryFootprint(t *testing.T) {
+	if raceEnabled {
+		t.Log("the race detector's heap is another: only a few entries are stored")
+	}
+	for _, c := range []struct {
+		name    string
+		guarded bool
+		most    float64
+	}{{"without dependencies", false, 440}, {"with one dependency", true, entryOverhead}} {
+		n := 200_000
+		if raceEnabled {
+			n = 2_000
+		}
+		got := footprint(t, n, c.guarded)
+		t.Logf("%s: %.0f bytes an entry beyond its own", c.name, got)
+		if got > c.most && !raceEnabled {
+			t.Errorf("%s: %.0f bytes an entry beyond its own, want at most %.0f", c.name, got, c.most)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package proxycache
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// A request that no stored variant answers names the tags of those that there
+// are: the origin can say then that one of them is what this request would
+// get, and sends no body (RFC 9111 section 4.3.1).
+//
+// It is believed only where it can be. A strong tag is that of one
+// representation (RFC 9110 section 8.8.1); a weak one is often that of a record,
+// in whatever form and for whomever. What varies by who asks, or is in a coding
+// that the client doesn't take, is not named either: servers are known that
+// give both forms one tag.
+
+// What one request names at most. A head with more would be refused by some
+// origins.
+const (
+	maxTags     = 16
+	maxTagBytes = 2048
+)
+
+// nameVariants makes a flight name the stored variants' tags, the newest
+// variants first.
+func (f *flight) nameVariants(x *exchange) {
+	at := strings.LastIndex(f.key, "\nvary\n")
+	if at < 0 || f.part != nil {
+		return
+	}
+	marker := f.proxy.memory.peek(f.key[:at])
+	if marker == nil || marker.variants() == nil || slices.ContainsFunc(marker.variants().names, personal) {
+		return
+	}
+	var tags []string
+	size := 0
+	keys := marker.variants().list()
+	for i := len(keys) - 1; i >= 0 && len(tags) < maxTags; i-- {
+		e := f.proxy.memory.peek(keys[i])
+		if e == nil || e.etag == "" || isWeak(e.etag) || e.route != f.route || e.status != http.StatusOK || !x.takes(e) ||
+			x.authorized && !e.shared || e.guarded && !e.handle.Live() {
+			continue
+		}
+		if size += len(e.etag) + 2; size > maxTagBytes {
+			break
+		}
+		f.named = append(f.named, e)
+		tags = append(tags, e.etag)
+	}
+	if len(tags) > 0 {
+		f.header["If-None-Match"] = []string{strings.Join(tags, ", ")}
+	}
+}
+
+// personal tells whether a field, in lower case, says who asks.
+func personal(name string) bool { return name == "cookie" || name == "authorization" }
+
+// takes tells whether the client takes the coding that e is stored in.
+func (x *exchange) takes(e *entry) bool {
+	coding := e.field("Content-Encoding")
+	if coding == "" {
+		return true
+	}
+	return x.Has(http1.Of(http1.AcceptEncoding)) && slices.Contains(strings.Split(acceptEncoding(x.Request).String(), ", "), strings.ToLower(coding))
+}
+
+// choose finds the variant that a 304 is about and makes it the one that the
+// flight has validated (RFC 9111 section 4.3.4): the one with its tag. One
+// without a tag is about the only one that was named.
+func (f *flight) choose(a *answer) {
+	if a.status != http.StatusNotModified || f.stale != nil {
+		return
+	}
+	etag := a.header.Get("Etag")
+	if etag == "" && len(f.named) > 1 {
+		return
+	}
+	for _, e := range f.named { // the newest first
+		if e.confirmed(a.header) {
+			f.stale, f.chosen = e, e
+			return
+		}
+	}
+}
+
+// freshenChosen makes the variant that was chosen as new as what came of it:
+// a 304 updates every stored response that it is about (RFC 9111 section
+// 4.3.4). One with dependencies stays as it is, as new as its rows.
+func (f *flight) freshenChosen() {
+	old, e := f.chosen, f.entry
+	if old == nil || old.guarded || old.key == e.key || len(e.groups()) > 0 || len(old.groups()) > 0 {
+		return
+	}
+	n := shell(e)
+	n.key, n.head, n.body = old.key, e.head, e.body
+	f.proxy.finish(n)
+	if f.proxy.memory.replace(old, n) && f.proxy.redis != nil && n.targeted() == nil {
+		f.proxy.redis.write(f.primary, n, f.proxy.opt.Now())
+	}
+}

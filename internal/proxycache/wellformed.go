@@ -1,0 +1,90 @@
+package proxycache
+
+import (
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// wellFormed makes sure that the fields of a response are fields to everybody.
+// net/http lets names with spaces through: a client that is even more lenient
+// would take "Transfer-Encoding : chunked" for what it looks like. White space
+// before the colon is taken away (RFC 9112 section 5.1), except from what
+// frames the message: it was read without that field.
+func wellFormed(h http.Header) error {
+	for name, values := range h {
+		if http1.IsToken([]byte(name)) {
+			continue
+		}
+		delete(h, name)
+		trimmed := textproto.CanonicalMIMEHeaderKey(strings.TrimRight(name, " \t"))
+		if !http1.IsToken([]byte(trimmed)) || framing(trimmed) {
+			return fmt.Errorf("read response: malformed field name %q", name)
+		}
+		h[trimmed] = append(h[trimmed], values...)
+	}
+	return nil
+}
+
+// framing tells whether a field says where its message ends or what becomes of
+// the connection.
+func framing(name string) bool {
+	switch name {
+	case "Transfer-Encoding", "Content-Length", "Connection", "Upgrade", "Trailer":
+		return true
+	}
+	return false
+}
+
+// agreed tells whether a server that switches protocols has chosen among those
+// that the request names (RFC 9110 section 7.8).
+func agreed(asked, chosen []string) bool {
+	offers := upgradeNames(asked)
+	chose := upgradeNames(chosen)
+	for _, c := range chose {
+		if !slices.ContainsFunc(offers, func(o string) bool { return strings.EqualFold(o, c) }) {
+			return false
+		}
+	}
+	return len(chose) > 0
+}
+
+// upgradeNames lists what Upgrade names.
+func upgradeNames(values []string) []string {
+	var all []string
+	for _, v := range values {
+		for p := range strings.SplitSeq(v, ",") {
+			if p = strings.TrimSpace(p); p != "" {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}
+
+// aroundHTTP tells whether a connection that has switched to that protocol
+// would carry requests again, past this proxy.
+func aroundHTTP(protocol string) bool {
+	name, _, _ := strings.Cut(protocol, "/")
+	return strings.EqualFold(name, "h2c") || strings.EqualFold(name, "http") || strings.EqualFold(name, "tls")
+}
+
+// hidesFields tells whether Connection names a field of the request that is
+// meant for the origin. It is dropped on the way (RFC 9110 section 7.6.1) though
+// the key has it, so the response is nobody else's (C5).
+func (x *exchange) hidesFields() bool {
+	for _, name := range connectionOptions(x.Exchange) {
+		switch name {
+		case "Close", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authorization":
+			continue
+		}
+		if has(x.Request, strings.ToLower(name)) {
+			return true
+		}
+	}
+	return false
+}
