@@ -46,6 +46,11 @@ type Position struct {
 	LSN   LSN
 }
 
+// NeedsField is the request field by which a proxy tells a service with a cache
+// of its own how new the response has to be: a Position. One of no epoch is
+// covered by nothing: only the database will do.
+const NeedsField = "Walpurge-Needs"
+
 // String is the form that header fields carry.
 func (p Position) String() string { return p.Epoch.String() + "." + p.LSN.String() }
 
