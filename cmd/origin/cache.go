@@ -8,12 +8,9 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"walpurge/internal/cdc"
-	"walpurge/internal/coherence"
 	"walpurge/internal/origin"
 	"walpurge/internal/querycache"
+	"walpurge/internal/querycache/follow"
 )
 
 // cacheFlags say how named queries are cached. What the cache shares with a
@@ -24,7 +21,7 @@ type cacheFlags struct {
 }
 
 func (f *cacheFlags) register(flags *flag.FlagSet) {
-	flags.StringVar(&f.redis, "redis", "", "cache the results of queries in the Redis at `URL`; it needs what a proxy needs of the database: see proxy setup")
+	flags.StringVar(&f.redis, "redis", "", "cache the results of queries in the Redis at `URL`; it needs of the database what a proxy needs")
 	flags.StringVar(&f.namespace, "redis-namespace", "walpurge", "what every key in Redis begins with; the same as the proxy's")
 	flags.StringVar(&f.slot, "slot", "walpurge", "the replication slot; the same as the proxy's")
 	flags.StringVar(&f.publication, "publication", "walpurge", "the publication; the same as the proxy's")
@@ -47,80 +44,22 @@ func (f *cacheFlags) check() error {
 	return client.Close()
 }
 
-// queryCache is the cache with what keeps it coherent.
-type queryCache struct {
-	listener *cdc.Listener
-	clients  []redis.UniversalClient
-}
-
-// openCache makes the store's named queries come from Redis. It takes part in
-// the slot and the relay like a proxy: whoever holds the slot leads, and that
-// is this process where there is no other.
-func openCache(ctx context.Context, f *cacheFlags, databaseURL string, store *origin.Store, log *slog.Logger) (c *queryCache, err error) {
-	c = &queryCache{}
-	defer func() {
-		if err != nil {
-			c.close()
-		}
-	}()
-	began := time.Now()
-	config := cdc.Config{
-		URL: databaseURL, Slot: f.slot, Publication: f.publication, BulkRows: bulkRows, MaxLag: f.maxLag,
-		Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: log,
+// open makes the store's named queries come from Redis. nil: they don't.
+func (f *cacheFlags) open(ctx context.Context, databaseURL string, store *origin.Store, log *slog.Logger) (*follow.Cache, error) {
+	if f.redis == "" {
+		return nil, nil
 	}
-	for _, t := range store.CachedTables() {
-		config.Watches = append(config.Watches, cdc.Watch{Table: t.Name, Columns: t.Columns, Conditions: t.Compare})
-	}
-	catalogue, err := cdc.Inspect(ctx, config)
-	if err != nil {
-		return nil, fmt.Errorf("inspect the database for the query cache: %w", err)
-	}
-	for _, w := range catalogue.Warnings {
-		log.Warn(w)
-	}
-	for _, t := range catalogue.Coarse {
-		log.Warn("every change of the table counts, for its old rows are not logged", "table", t.Table, "mend", t.Mend)
-	}
-	guard, err := coherence.New(coherence.Config{Tables: catalogue.Tables})
-	if err != nil {
-		return nil, fmt.Errorf("make the guard: %w", err)
-	}
-	client := func(open func(string) (redis.UniversalClient, error)) redis.UniversalClient {
-		made, failure := open(f.redis)
-		if failure != nil {
-			err = errors.Join(err, failure)
-			return nil
-		}
-		c.clients = append(c.clients, made)
-		return made
-	}
-	results, relay := client(querycache.RedisClient), client(cdc.RelayClient)
+	cache, err := follow.Open(ctx, follow.Config{
+		DatabaseURL: databaseURL, RedisURL: f.redis, Namespace: f.namespace, Slot: f.slot, Publication: f.publication,
+		MaxLag: f.maxLag, Registry: store.Registry(), Logger: log,
+	}, store.CachedTables())
 	if err != nil {
 		return nil, err
 	}
-	config.Relay = &cdc.Relay{Client: relay, Namespace: f.namespace}
-	cache, err := querycache.New(querycache.Options{
-		Guard: guard, Redis: results, Namespace: f.namespace, Now: config.Now, MaxLag: f.maxLag,
-		Registry: store.Registry(), Logger: log,
-	})
-	if err != nil {
+	// Before it runs: what is used from the start is fenced from the start.
+	if err := store.Cache(cache.Cache); err != nil {
+		cache.Close()
 		return nil, err
 	}
-	// Before the listener: what is used from the start is fenced from the start.
-	if err := store.Cache(cache); err != nil {
-		return nil, err
-	}
-	metrics := cdc.NewMetrics(store.Registry(), catalogue.Tables)
-	c.listener = cdc.NewListener(config, catalogue, guard, metrics)
-	metrics.Watch(store.Registry(), c.listener)
-	return c, nil
-}
-
-// bulkRows is the proxy's default.
-const bulkRows = 10_000
-
-func (c *queryCache) close() {
-	for _, client := range c.clients {
-		_ = client.Close()
-	}
+	return cache, nil
 }

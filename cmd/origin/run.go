@@ -132,12 +132,9 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer store.Close()
-	var cache *queryCache
-	if cached.redis != "" {
-		if cache, err = openCache(ctx, &cached, flags.url, store, log); err != nil {
-			return err
-		}
-		defer cache.close()
+	cache, err := cached.open(ctx, flags.url, store, log)
+	if err != nil {
+		return err
 	}
 	handler, err := origin.Handler(store, log)
 	if err != nil {
@@ -158,7 +155,8 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return origin.Serve(ctx, listener, handler, log)
 	})
 	if cache != nil {
-		group.Go(func() error { return cache.listener.Run(listening) })
+		defer cache.Close()
+		group.Go(func() error { return cache.Run(listening) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
