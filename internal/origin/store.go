@@ -107,8 +107,10 @@ func scanItem(row pgx.CollectableRow, more ...any) (Item, error) {
 	var item Item
 	var agentID *int64
 	var agentName *string
-	err := row.Scan(append([]any{&item.ID, &item.Title, &item.Price, &item.City, &item.PropertyType, &item.Bedrooms,
-		&item.Status, &item.CreatedAt, &agentID, &agentName}, more...)...)
+	err := row.Scan(append([]any{
+		&item.ID, &item.Title, &item.Price, &item.City, &item.PropertyType, &item.Bedrooms,
+		&item.Status, &item.CreatedAt, &agentID, &agentName,
+	}, more...)...)
 	if agentID != nil {
 		item.Agent = &AgentRef{ID: *agentID, Name: *agentName}
 	}
