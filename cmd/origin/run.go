@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/origin"
 )
@@ -117,7 +118,12 @@ func seed(ctx context.Context, args []string, stdout, _ io.Writer) error {
 func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := newFlags("run")
 	listen := flags.String("listen", "127.0.0.1:9000", "the `address` to serve on; port 0 takes a free one")
+	var cached cacheFlags
+	cached.register(flags.FlagSet)
 	if err := flags.parse(args, stdout); err != nil {
+		return err
+	}
+	if err := cached.check(); err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(stderr, nil))
@@ -126,6 +132,10 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	defer store.Close()
+	cache, err := cached.open(ctx, flags.url, store, log)
+	if err != nil {
+		return err
+	}
 	handler, err := origin.Handler(store, log)
 	if err != nil {
 		return err
@@ -136,7 +146,19 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	log.Info("listening", "addr", listener.Addr().String())
-	if err := origin.Serve(ctx, listener, handler, log); err != nil {
+	group, ctx := errgroup.WithContext(ctx)
+	// The cache's listener outlives the requests: what is served on the way out is
+	// proven fresh, too.
+	listening, stopListening := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stopListening()
+		return origin.Serve(ctx, listener, handler, log)
+	})
+	if cache != nil {
+		defer cache.Close()
+		group.Go(func() error { return cache.Run(listening) })
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	log.Info("stopped")

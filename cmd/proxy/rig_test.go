@@ -44,6 +44,7 @@ type rig struct {
 	mark     atomic.Uint64 // a watermark that the proxy has reported
 	dead     atomic.Bool   // the process has been killed
 	logged   *lines        // by the proxy
+	queries  *queryLevel   // nil: the origin asks its database each time
 }
 
 // rigRoutes declares what the listings service's responses are computed from.
@@ -74,6 +75,7 @@ type rigOptions struct {
 	extra   string // more configuration
 	pending bool   // don't wait until ready
 	proxies int    // how many; all but the first are processes of their own
+	queries string // Redis for the origin's query cache; empty: none
 	away    bool   // no proxy yet: the test starts processes with startPeer
 }
 
@@ -91,6 +93,9 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		t.Fatal(err)
 	}
 	t.Cleanup(store.Close)
+	if o.queries != "" && o.away {
+		r.cacheQueries(store, o.queries)
+	}
 	handler, err := origin.Handler(store, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
 		t.Fatal(err)
@@ -117,6 +122,9 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	r.start(!o.pending)
 	for range o.proxies - 1 {
 		r.peers = append(r.peers, r.peer())
+	}
+	if o.queries != "" { // after the proxy, which so is the leader
+		r.cacheQueries(store, o.queries)
 	}
 	return r
 }

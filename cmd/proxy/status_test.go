@@ -37,6 +37,9 @@ func (r *rig) status() status {
 
 func (r *rig) watermark() uint64 {
 	r.t.Helper()
+	if r.admin == "" { // no proxy: the query cache alone
+		return uint64(r.queries.cache.Watermark())
+	}
 	s := r.status()
 	if s.Position.Watermark == "" {
 		return 0

@@ -82,6 +82,21 @@ func (g *Guard) Epoch() Epoch { return Epoch(g.epochNow.Load()) }
 // Applied is the position up to which every transaction has been applied.
 func (g *Guard) Applied() LSN { return LSN(g.appliedNow.Load()) }
 
+// Position is the applied position with its epoch.
+func (g *Guard) Position() Position {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Position{g.epoch, g.applied}
+}
+
+// Covers tells whether p is of the current epoch and everything up to it has
+// been applied. What is found unfenced after that holds everything up to p.
+func (g *Guard) Covers(p Position) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return p.Epoch == g.epoch && p.Epoch != 0 && p.LSN <= g.applied
+}
+
 // Watermark is W: every transaction that ends at or before it is applied and
 // visible. It is what may be acknowledged to the slot (R5).
 func (g *Guard) Watermark() LSN { return LSN(g.markNow.Load()) }

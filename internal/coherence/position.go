@@ -1,6 +1,7 @@
 package coherence
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -38,6 +39,40 @@ type Epoch uint64
 
 // String formats e as 16 hexadecimal digits.
 func (e Epoch) String() string { return fmt.Sprintf("%016x", uint64(e)) }
+
+// Position is a place in the log of one epoch. Its text is EPOCH.LSN.
+type Position struct {
+	Epoch Epoch
+	LSN   LSN
+}
+
+// NeedsField is the request field by which a proxy tells a service with a cache
+// of its own how new the response has to be: a Position. One of no epoch is
+// covered by nothing: only the database will do.
+const NeedsField = "Walpurge-Needs"
+
+// String is the form that header fields carry.
+func (p Position) String() string { return p.Epoch.String() + "." + p.LSN.String() }
+
+// errPosition is all there is to say of text that is no position.
+var errPosition = errors.New("a position is 16 hexadecimal digits, a dot and an LSN")
+
+// ParsePosition reads the form that String writes.
+func ParsePosition(s string) (Position, error) {
+	epoch, at, ok := strings.Cut(s, ".")
+	if !ok || len(epoch) != 16 {
+		return Position{}, errPosition
+	}
+	e, err := strconv.ParseUint(epoch, 16, 64)
+	if err != nil {
+		return Position{}, errPosition
+	}
+	lsn, err := ParseLSN(at)
+	if err != nil {
+		return Position{}, fmt.Errorf("%w: %w", errPosition, err)
+	}
+	return Position{Epoch(e), lsn}, nil
+}
 
 // Nanos is a point on the monotonic clock of this process in nanoseconds.
 // Its zero is the caller's; only differences count.

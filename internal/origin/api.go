@@ -76,6 +76,7 @@ func (a *api) routes(mux *http.ServeMux) {
 	handle("/api/listings", methods{"GET": a.list, "POST": a.create})
 	handle("/api/listings/{id}", methods{"GET": a.show, "PUT": a.replace, "PATCH": a.patch, "DELETE": a.remove})
 	handle("/api/agents/{id}", methods{"GET": a.agent, "PUT": a.replaceAgent, "PATCH": a.patchAgent})
+	handle("/api/cities", methods{"GET": a.cities})
 	handle("/healthz", methods{"GET": a.health})
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, newProblem(http.StatusNotFound, "There is no such resource."))
@@ -87,7 +88,7 @@ func (a *api) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := a.store.List(r.Context(), filter)
+	page, err := a.store.queries.list(r.Context(), filter)
 	if err != nil {
 		return err
 	}
@@ -99,7 +100,7 @@ func (a *api) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	listing, err := a.store.Listing(r.Context(), id)
+	listing, err := a.store.queries.listing(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -116,6 +117,15 @@ func (a *api) agent(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return respondJSON(w, r, agent)
+}
+
+// cities counts the listings by city.
+func (a *api) cities(w http.ResponseWriter, r *http.Request) error {
+	counts, err := a.store.queries.counts(r.Context(), struct{}{})
+	if err != nil {
+		return err
+	}
+	return respondJSON(w, r, counts)
 }
 
 func (a *api) create(w http.ResponseWriter, r *http.Request) error {

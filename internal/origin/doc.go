@@ -1,7 +1,8 @@
 // Package origin is a plain property-listings service: PostgreSQL behind a
 // JSON API and a few HTML pages. It stands for the services that a cache is
 // put in front of, so it behaves as they do: every GET carries an ETag, none
-// carries Cache-Control, and nothing in here knows that a cache exists.
+// carries Cache-Control, and the handlers know of no cache. The named queries
+// (queries.go) may come from one of their own, package querycache.
 //
 // What the rest of the package keeps:
 //

@@ -130,6 +130,7 @@ func TestOneStatementARequest(t *testing.T) {
 		{"GET", "/api/listings?city=Lagos&type=house&bedrooms=3&min_price=1&page=2"},
 		{"GET", "/api/listings/1"},
 		{"GET", "/api/agents/1"},
+		{"GET", "/api/cities"},
 		{"GET", "/"},
 		{"GET", "/listings"},
 		{"GET", "/listings/1"},

@@ -46,12 +46,11 @@ func (p *pages) routes(mux *http.ServeMux) {
 }
 
 func (p *pages) home(w http.ResponseWriter, r *http.Request) error {
-	filter := Filter{Sort: Newest, Page: 1, PageSize: homeItems}
-	page, err := p.store.List(r.Context(), filter)
+	front, err := p.store.queries.front(r.Context(), struct{}{})
 	if err != nil {
 		return err
 	}
-	return p.render(w, r, "home", listView{Filter: filter, Search: searchOf(nil), Page: page})
+	return p.render(w, r, "home", homeView{listView{Filter: frontFilter(), Search: searchOf(nil), Page: front.Page}, front.Counts})
 }
 
 func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
@@ -64,7 +63,7 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	page, err := p.store.List(r.Context(), filter)
+	page, err := p.store.queries.list(r.Context(), filter)
 	if err != nil {
 		return err
 	}
@@ -72,7 +71,11 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *pages) show(w http.ResponseWriter, r *http.Request) error {
-	listing, err := p.listing(r)
+	id, err := pageID(r)
+	if err != nil {
+		return err
+	}
+	listing, err := p.store.queries.listing(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -101,7 +104,12 @@ func (p *pages) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *pages) edit(w http.ResponseWriter, r *http.Request) error {
-	listing, err := p.listing(r)
+	id, err := pageID(r)
+	if err != nil {
+		return err
+	}
+	// Never from the cache: what is edited is what is stored.
+	listing, err := p.store.Listing(r.Context(), id)
 	if err != nil {
 		return err
 	}
@@ -150,14 +158,6 @@ func (p *pages) again(w http.ResponseWriter, form formView, err error) error {
 	}
 	form.setFaults(problem.Faults)
 	return p.renderStatus(w, http.StatusUnprocessableEntity, form.view, form)
-}
-
-func (p *pages) listing(r *http.Request) (Listing, error) {
-	id, err := pageID(r)
-	if err != nil {
-		return Listing{}, err
-	}
-	return p.store.Listing(r.Context(), id)
 }
 
 func (p *pages) render(w http.ResponseWriter, r *http.Request, view string, data any) error {

@@ -128,6 +128,24 @@ func TestDeepPagesSkipIndexEntriesNotRows(t *testing.T) {
 	}
 }
 
+func TestCountsReadAnIndexAndNoRow(t *testing.T) {
+	conn := planDatabase(t, 20_000)
+	front, args := frontStatement()
+	for sql, args := range map[string][]any{countsByCity: {maxCounts}, front: args} {
+		plan, text := explainPlan(t, conn, sql, args)
+		found := false
+		plan.walk(func(n planNode) {
+			found = found || n.Type == "Index Only Scan"
+			if n.Type == "Seq Scan" {
+				t.Errorf("%s reads all of %s:\n%s", sql, n.Relation, text)
+			}
+		})
+		if !found {
+			t.Errorf("%s counts rows:\n%s", sql, text)
+		}
+	}
+}
+
 func TestSingleRowsComeThroughTheirKey(t *testing.T) {
 	conn := planDatabase(t, 20_000)
 	for _, sql := range []string{

@@ -158,7 +158,7 @@ func (f Filter) statement() (string, []any) {
 		where = append(where, "price <= "+arg(*f.MaxPrice))
 	}
 	var b strings.Builder
-	b.WriteString("select l.id, l.title, l.price, l.city, l.property_type, l.bedrooms, l.status, l.created_at, a.id, a.name from (\n")
+	b.WriteString("select l.id, l.title, l.price, l.city, l.property_type, l.bedrooms, l.status, l.created_at, a.id as agent_id, a.name as agent_name from (\n")
 	b.WriteString("  select id, " + f.Sort.column() + " from public.listings\n")
 	if len(where) > 0 {
 		b.WriteString("  where " + strings.Join(where, " and ") + "\n")

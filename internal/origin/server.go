@@ -9,7 +9,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sync/errgroup"
+
+	"walpurge/internal/querycache"
 )
 
 // Time limits of the server. A request that the database holds up is answered
@@ -26,7 +29,7 @@ const (
 	maxHeaderBytes = 64 << 10
 )
 
-// Handler returns the whole service: API, pages, static files, health.
+// Handler returns the whole service: API, pages, static files, health, metrics.
 func Handler(store *Store, log *slog.Logger) (http.Handler, error) {
 	views, err := newViews()
 	if err != nil {
@@ -39,8 +42,9 @@ func Handler(store *Store, log *slog.Logger) (http.Handler, error) {
 	mux := http.NewServeMux()
 	(&api{store: store, log: log}).routes(mux)
 	(&pages{store: store, log: log, views: views, assets: assets}).routes(mux)
+	mux.Handle("/metrics", promhttp.HandlerFor(store.registry, promhttp.HandlerOpts{}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		ctx, cancel := context.WithTimeout(r.Context(), requestTimeout)
+		ctx, cancel := context.WithTimeout(querycache.WithNeeds(r.Context(), r.Header), requestTimeout)
 		defer cancel()
 		mux.ServeHTTP(w, r.WithContext(ctx))
 	}), nil

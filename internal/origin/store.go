@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // What a store's methods return besides failures of the database.
@@ -30,7 +31,9 @@ const statementTimeout = "10000"
 
 // Store reads and writes listings. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool     *pgxpool.Pool
+	registry *prometheus.Registry
+	queries  queries
 }
 
 // Open connects to the database and checks that the schema is the one this program
@@ -49,12 +52,15 @@ func Open(ctx context.Context, databaseURL string) (*Store, error) {
 	if !strings.Contains(databaseURL, "pool_max_conns") {
 		config.MaxConns = defaultConns
 	}
+	registry := prometheus.NewRegistry()
+	config.ConnConfig.Tracer = countQueries(registry)
 	// The pool outlives ctx, which ends with the start.
 	pool, err := pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
 	if err != nil {
 		return nil, fmt.Errorf("open the connection pool: %w", err)
 	}
-	s := &Store{pool: pool}
+	s := &Store{pool: pool, registry: registry}
+	s.queries = queries{list: s.List, listing: s.Listing, counts: s.counts, front: s.front}
 	err = pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error { return CheckSchema(ctx, conn.Conn()) })
 	if err != nil {
 		s.Close()
@@ -80,23 +86,31 @@ func (s *Store) List(ctx context.Context, f Filter) (Page, error) {
 	args = append([]any{pgx.QueryExecModeCacheDescribe}, args...)
 	rows, err := s.pool.Query(ctx, sql, args...)
 	if err == nil {
-		page.Items, err = pgx.AppendRows(page.Items, rows, scanItem)
+		page.Items, err = pgx.AppendRows(page.Items, rows, func(row pgx.CollectableRow) (Item, error) { return scanItem(row) })
 	}
 	if err != nil {
 		return Page{}, fmt.Errorf("list listings: %w", err)
 	}
-	if len(page.Items) > f.PageSize {
-		page.Items, page.HasMore = page.Items[:f.PageSize], true
-	}
+	page.trim()
 	return page, nil
 }
 
-func scanItem(row pgx.CollectableRow) (Item, error) {
+// trim takes off the row that says whether there is a next page.
+func (p *Page) trim() {
+	if len(p.Items) > p.PageSize {
+		p.Items, p.HasMore = p.Items[:p.PageSize], true
+	}
+}
+
+// scanItem reads a row of a list; more are for columns after the item's.
+func scanItem(row pgx.CollectableRow, more ...any) (Item, error) {
 	var item Item
 	var agentID *int64
 	var agentName *string
-	err := row.Scan(&item.ID, &item.Title, &item.Price, &item.City, &item.PropertyType, &item.Bedrooms,
-		&item.Status, &item.CreatedAt, &agentID, &agentName)
+	err := row.Scan(append([]any{
+		&item.ID, &item.Title, &item.Price, &item.City, &item.PropertyType, &item.Bedrooms,
+		&item.Status, &item.CreatedAt, &agentID, &agentName,
+	}, more...)...)
 	if agentID != nil {
 		item.Agent = &AgentRef{ID: *agentID, Name: *agentName}
 	}

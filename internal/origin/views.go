@@ -88,6 +88,12 @@ type listView struct {
 	Page   Page
 }
 
+// homeView is the front page.
+type homeView struct {
+	listView
+	Counts []CityCount
+}
+
 // Previous and Next are the addresses of the pages around this one, or "".
 func (v listView) Previous() string {
 	if v.Filter.Page == 1 {

@@ -104,7 +104,7 @@ func (p *Proxy) status() map[string]any {
 		"fills_joined":    joined,
 	}
 	if p.redis != nil {
-		s["redis"] = map[string]any{"reachable": p.redis.closedAt.Load() == 0, "queued_bytes": p.redis.queued.Load()}
+		s["redis"] = map[string]any{"reachable": p.redis.gate.Reachable(), "queued_bytes": p.redis.queued.Load()}
 	}
 	if g := p.opt.Guard; g != nil {
 		guard := map[string]any{

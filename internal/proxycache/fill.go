@@ -55,6 +55,7 @@ func (f *flight) run() {
 // flight.
 func (f *flight) ask() (*http.Response, *answer) {
 	p := f.proxy
+	f.needsOfFill()
 	req := p.upstream.request(f.ctx, f.method(), f.target, string(f.req.Host), f.header)
 	if f.content != nil {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.content)), int64(len(f.content))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
 )
 
@@ -73,7 +74,7 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 	named := connectionOptions(ex)
 	drop |= hopByHop
 	if p.positions.guard != nil {
-		drop |= http1.Of(http1.WalpurgePosition) // it is for this proxy
+		drop |= http1.Of(http1.WalpurgePosition, http1.WalpurgeNeeds) // they are for this proxy
 	}
 	for i := range ex.Fields {
 		f := &ex.Fields[i]
@@ -98,6 +99,9 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 	}
 	h["Via"] = append(h["Via"], viaOf(ex))
 	p.addForwarded(h, ex)
+	if p.positions.guard != nil {
+		tellNeeds(h, coherence.Position{}) // unless somebody knows better
+	}
 	return h
 }
 

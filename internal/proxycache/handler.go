@@ -375,6 +375,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded},
 	}
 	f.header = p.requestHeader(x.Exchange, fillDrops)
+	x.needsOfRequest(f.header)
 	if rt != p.plain {
 		rt.keepKeyedCookies(f.header)
 		rt.dropOverrides(f.header)

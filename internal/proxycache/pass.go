@@ -25,6 +25,7 @@ func (x *exchange) pass(o outcome, cs cacheStatus) {
 	}
 	h := x.p.requestHeader(x.Exchange, drop)
 	x.countDown(h)
+	x.needsOfRequest(h)
 	x.exchangeWith(ctx, cancel, h, o, cs)
 }
 

@@ -3,11 +3,8 @@ package proxycache
 import (
 	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 	"unsafe"
 
@@ -15,40 +12,22 @@ import (
 	"walpurge/internal/proxycache/http1"
 )
 
-// Position is a place in the write-ahead log of one epoch. A client gets it
-// with the response to an unsafe request and carries it on later requests:
-// then it never gets a response older than its own write, whichever proxy
-// answers (G3).
-type Position struct {
-	Epoch coherence.Epoch
-	LSN   coherence.LSN
+// Position is what a client gets with the response to an unsafe request and
+// carries on later requests: then it never gets a response older than its own
+// write, whichever proxy answers (G3).
+type Position coherence.Position
+
+// String is the form that the field carries without a secret: EPOCH.LSN.
+func (p Position) String() string { return coherence.Position(p).String() }
+
+// ParsePosition reads the form that String writes.
+func ParsePosition(s string) (Position, error) {
+	p, err := coherence.ParsePosition(s)
+	return Position(p), err
 }
 
 // positionField is the header field that carries a position, both ways.
 const positionField = "Walpurge-Position"
-
-// String is the form that the field carries without a secret: EPOCH.LSN.
-func (p Position) String() string { return p.Epoch.String() + "." + p.LSN.String() }
-
-// errPosition is all there is to say of text that is no position.
-var errPosition = errors.New("a position is 16 hexadecimal digits, a dot and an LSN")
-
-// ParsePosition reads the form that String writes.
-func ParsePosition(s string) (Position, error) {
-	epoch, at, ok := strings.Cut(s, ".")
-	if !ok || len(epoch) != 16 {
-		return Position{}, errPosition
-	}
-	e, err := strconv.ParseUint(epoch, 16, 64)
-	if err != nil {
-		return Position{}, errPosition
-	}
-	lsn, err := coherence.ParseLSN(at)
-	if err != nil {
-		return Position{}, fmt.Errorf("%w: %w", errPosition, err)
-	}
-	return Position{coherence.Epoch(e), lsn}, nil
-}
 
 // positions is how positions go to clients and come back.
 type positions struct {

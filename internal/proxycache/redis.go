@@ -31,20 +31,16 @@ type redisTier struct {
 	stop   chan struct{}
 	done   chan struct{}
 
-	failures atomic.Int32
-	closedAt atomic.Int64 // unix nanoseconds until which Redis is left alone; 0: it isn't
+	gate redisclient.Gate
 }
 
 // Bounds of the Redis tier.
 const (
 	redisWait    = 100 * time.Millisecond // for one request
-	redisPause   = time.Second            // after redisPatience failures in a row
 	redisQueue   = 1024
 	redisBytes   = 64 << 20 // in the queue
 	redisBatch   = 64
 	minRedisTime = time.Second // what lives shorter isn't worth the way
-
-	redisPatience = 3
 )
 
 // redisJob is a value to be written, or a key to be removed.
@@ -80,14 +76,9 @@ func (t *redisTier) name(key string) string {
 	return t.namespace + ":{" + hex.EncodeToString(sum[:16]) + "}"
 }
 
-// open tells whether Redis is to be asked. After a pause one request probes.
+// open tells whether Redis is to be asked.
 func (t *redisTier) open(op string) bool {
-	at := t.closedAt.Load()
-	if at == 0 {
-		return true
-	}
-	now := time.Now().UnixNano()
-	if now >= at && t.closedAt.CompareAndSwap(at, now+int64(redisPause)) {
+	if t.gate.Open() {
 		return true
 	}
 	t.count(op, "skipped")
@@ -105,13 +96,10 @@ func (t *redisTier) note(op string, err error) {
 		t.count(op, "absent")
 	default:
 		t.count(op, "error")
-		if t.failures.Add(1) >= redisPatience && t.closedAt.Swap(time.Now().Add(redisPause).UnixNano()) == 0 {
-			t.log.Warn("Redis left alone for a while", "op", op, "error", err)
-		}
-		return
 	}
-	t.failures.Store(0)
-	t.closedAt.Store(0)
+	if t.gate.Note(err) {
+		t.log.Warn("Redis left alone for a while", "op", op, "error", err)
+	}
 }
 
 // get reads and decodes a value; nil is a miss.

@@ -35,6 +35,7 @@ const (
 	XForwardedHost
 	XForwardedProto
 	WalpurgePosition
+	WalpurgeNeeds
 )
 
 var fieldNames = [...]string{
@@ -42,7 +43,7 @@ var fieldNames = [...]string{
 	"keep-alive", "proxy-connection", "proxy-authorization", "authorization", "cache-control", "pragma", "range",
 	"if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "cookie",
 	"accept-encoding", "via", "forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
-	"walpurge-position",
+	"walpurge-position", "walpurge-needs",
 }
 
 // String is the field's name in lower case.
@@ -115,6 +116,9 @@ func identify(name []byte) ID {
 			return pick(name, IfNoneMatch)
 		}
 	case 14:
+		if name[0]|0x20 == 'w' {
+			return pick(name, WalpurgeNeeds)
+		}
 		return pick(name, ContentLength)
 	case 15:
 		switch name[0] | 0x20 {
