@@ -36,7 +36,7 @@ type levelResult struct {
 
 const (
 	levelsFor = time.Minute     // without DEMO_FOR
-	warmUp    = 5 * time.Second // before anything counts
+	warmUp    = 5 * time.Second // before anything counts, at most as long as what counts
 )
 
 // Levels runs the demo's traffic against the listings service without a cache,
@@ -168,9 +168,10 @@ func (s *stage) emptyRedis(ctx context.Context) error {
 // measure runs readers, writers and auditors. Only what readers do after the
 // warm-up counts.
 func (s *stage) measure(ctx context.Context, l *load, site, measured string, watched []*child) (r levelResult, err error) {
-	ctx, cancel := context.WithTimeout(ctx, warmUp+s.settings.For)
+	warm := min(warmUp, s.settings.For)
+	ctx, cancel := context.WithTimeout(ctx, warm+s.settings.For)
 	defer cancel()
-	from := time.Now().Add(warmUp)
+	from := time.Now().Add(warm)
 	latencies := make([][]time.Duration, readers)
 	group, ctx := errgroup.WithContext(ctx)
 	for _, c := range watched {
@@ -180,7 +181,7 @@ func (s *stage) measure(ctx context.Context, l *load, site, measured string, wat
 	group.Go(func() error { return l.runWith(ctx, func(i int, a *audience) { latencies[i] = l.time(ctx, a, from) }) })
 	var before, after float64
 	group.Go(func() (err error) {
-		if !sleep(ctx, warmUp) {
+		if !sleep(ctx, warm) {
 			return nil
 		}
 		if before, err = scrapeQueries(ctx, l.client, measured); ctx.Err() != nil {
