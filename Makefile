@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo check test fuzz bench pgo clean go servers test-programs peers
+.PHONY: build demo levels check test fuzz bench pgo clean go servers test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -22,6 +22,10 @@ build: go
 # One line and no shell between: Ctrl-C and the exit status are the demo's own.
 demo: go servers build
 	@exec bin/demo
+
+# The same traffic without a cache, with the service's query cache, with the proxy, and with both; a table at the end.
+levels: go servers build
+	@exec bin/demo levels
 
 check: go
 	@echo 'check: format (gofumpt), go vet, staticcheck, go mod verify, shellcheck where it is installed'

@@ -74,6 +74,9 @@ func TestCommandLines(t *testing.T) {
 		{url, "seed -if-empty -reset", 2, "", "exclude each other"},
 		{url, "seed -listings 200 -reset", 0, "seeded 200 listings", ""},
 		{url, "run -listen 127.0.0.1:none", 1, "", "listen"},
+		{url, "run -redis http://127.0.0.1:1", 2, "", "-redis: the Redis URL has no scheme"},
+		{url, "run -redis redis://:secret@127.0.0.1:1 -max-lag 0s", 2, "", "-max-lag must be positive"},
+		{url, "run -redis redis://:secret@127.0.0.1:1 -slot NO", 1, "", "lower-case letters"},
 	} {
 		var stdout, stderr bytes.Buffer
 		command := program(t, test.url, strings.Fields(test.line)...)
@@ -88,6 +91,112 @@ func TestCommandLines(t *testing.T) {
 		if strings.Contains(stdout.String()+stderr.String(), "secret") {
 			t.Errorf("origin %s shows the password: %s%s", test.line, &stdout, &stderr)
 		}
+	}
+}
+
+// served starts "run" and returns the service's URL. The program is stopped, and
+// has to end well, at the end of the test.
+func served(t *testing.T, url string, args ...string) string {
+	t.Helper()
+	command := program(t, url, append([]string{"run", "-listen", "127.0.0.1:0"}, args...)...)
+	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
+	log, err := command.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan int, 1)
+	address := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(log)
+		for lines.Scan() {
+			if found := regexp.MustCompile(`msg=listening addr=(127\.0\.0\.1:[1-9]\d*)`).FindStringSubmatch(lines.Text()); found != nil {
+				address <- found[1]
+			}
+		}
+		_ = command.Wait() // the status is looked at below
+		ended <- command.ProcessState.ExitCode()
+	}()
+	// The test's context ends before its clean-up.
+	t.Cleanup(func() {
+		select {
+		case exit := <-ended:
+			if exit != 0 {
+				t.Errorf("origin %v: exit %d", args, exit)
+			}
+		case <-time.After(time.Minute):
+			_ = command.Process.Kill()
+			t.Errorf("origin %v doesn't stop", args)
+		}
+	})
+	select {
+	case a := <-address:
+		return "http://" + a
+	case <-time.After(time.Minute):
+		t.Fatalf("origin %v doesn't listen", args)
+		return ""
+	}
+}
+
+func read(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%s: %s, %v, %s", url, response.Status, err, body)
+	}
+	return string(body)
+}
+
+// With the query cache alone the program leads: it makes publication and slot
+// itself. What it shows is byte for byte what it would without a cache.
+func TestRunWithQueryCache(t *testing.T) {
+	url := testbed.Database(t)
+	for _, args := range [][]string{{"migrate"}, {"seed", "-listings", "500"}} {
+		if out, err := program(t, url, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	const slot = "query_cache"
+	plain := served(t, url)
+	cached := served(t, url, "-redis", testbed.SharedRedis(t), "-redis-namespace", slot, "-slot", slot)
+	paths := []string{"/", "/listings?city=Lagos", "/api/listings?min_price=1000&sort=price_asc", "/api/listings/7", "/api/cities"}
+	hits := regexp.MustCompile(`origin_query_cache_requests_total\{query="(\w+)",result="hit"\} [1-9]`)
+	deadline := time.Now().Add(time.Minute)
+	for seen := map[string]bool{}; len(seen) < 4; {
+		for _, path := range paths {
+			if got, want := read(t, cached+path), read(t, plain+path); got != want {
+				t.Fatalf("%s shows\n%s\nwant\n%s", path, got, want)
+			}
+		}
+		for _, found := range hits.FindAllStringSubmatch(read(t, cached+"/metrics"), -1) {
+			seen[found[1]] = true
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("hits of %v alone", seen)
+		}
+	}
+	if metrics := read(t, plain+"/metrics"); strings.Contains(metrics, "query_cache") || !strings.Contains(metrics, "origin_queries_total") {
+		t.Errorf("without -redis: %s", metrics)
+	}
+}
+
+func TestRunWithoutRedisServes(t *testing.T) {
+	url := testbed.Database(t)
+	for _, args := range [][]string{{"migrate"}, {"seed", "-listings", "100"}} {
+		if out, err := program(t, url, args...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	site := served(t, url, "-redis", "redis://127.0.0.1:1", "-slot", "no_redis")
+	for range 10 {
+		read(t, site+"/")
 	}
 }
 

@@ -65,6 +65,7 @@ type auditor struct {
 	origin string // the service's URL
 	ledger *ledger
 	lag    time.Duration // that is allowed
+	all    bool          // every answer is audited, not hits alone
 }
 
 // audit looks at one page. It asks the proxy once in advance, so that the page is cached: right after a change, that is
@@ -91,6 +92,7 @@ func (a *auditor) audit(ctx context.Context, p page) (verdict, string, error) {
 	if e.after, err = a.client.page(ctx, a.origin+p.target); err != nil {
 		return notHit, "", err
 	}
+	e.hit.hit = e.hit.hit || a.all
 	v, reason := judge(p, e, a.lag, a.ledger)
 	if v == stale {
 		reason = fmt.Sprintf("stale: GET %s: %s\n  hit:    %s\n  origin: %s", p.target, reason,

@@ -59,9 +59,14 @@ func newLoad(s Settings, e endpoints, c *catalogue) *load {
 
 // run works until ctx ends, which is no error.
 func (l *load) run(ctx context.Context) error {
+	return l.runWith(ctx, func(_ int, a *audience) { l.read(ctx, a) })
+}
+
+// runWith is run with readers of another kind.
+func (l *load) runWith(ctx context.Context, read func(i int, a *audience)) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i := range readers {
-		group.Go(func() error { l.read(ctx, newAudience(l.catalogue, uint64(i))); return nil })
+		group.Go(func() error { read(i, newAudience(l.catalogue, uint64(i))); return nil })
 	}
 	for i := range auditors {
 		group.Go(func() error { l.auditAlong(ctx, newAudience(l.catalogue, uint64(100+i))); return nil })
@@ -101,22 +106,30 @@ func (l *load) count(changed int, err error) error {
 func (l *load) read(ctx context.Context, a *audience) {
 	due := newPace(float64(l.settings.Rate)/readers, rand.New(rand.NewPCG(a.random.Uint64(), 1)))
 	for due.wait(ctx) {
-		got, err := l.client.get(ctx, l.endpoints.site()+a.page().target, io.Discard)
-		switch {
-		case ctx.Err() != nil: // it was cut off by the end
-			return
-		case err != nil:
-			l.failures.Add(1)
-			l.keep(&l.reasons.failed, "failed: "+err.Error())
-		case got.status >= 400 && got.status != 404:
-			l.failures.Add(1)
-			l.keep(&l.reasons.failed, fmt.Sprintf("failed: an answer with status %d", got.status))
-		}
-		l.requests.Add(1)
-		if got.hit {
-			l.hits.Add(1)
-		}
+		_, _ = l.ask(ctx, a)
 	}
+}
+
+// ask is one request of a reader. It tells whether that went well.
+func (l *load) ask(ctx context.Context, a *audience) (got answer, ok bool) {
+	got, err := l.client.get(ctx, l.endpoints.site()+a.page().target, io.Discard)
+	switch {
+	case ctx.Err() != nil: // it was cut off by the end
+		return got, false
+	case err != nil:
+		l.failures.Add(1)
+		l.keep(&l.reasons.failed, "failed: "+err.Error())
+	case got.status >= 400 && got.status != 404:
+		l.failures.Add(1)
+		l.keep(&l.reasons.failed, fmt.Sprintf("failed: an answer with status %d", got.status))
+	default:
+		ok = true
+	}
+	l.requests.Add(1)
+	if got.hit {
+		l.hits.Add(1)
+	}
+	return got, ok
 }
 
 // write gives a writer a connection of its own.

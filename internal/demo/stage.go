@@ -36,12 +36,7 @@ const database = "listings"
 
 // start brings everything up, each step on top of the one before. What has been started when it fails is for stop.
 func (s *stage) start(ctx context.Context) error {
-	for _, name := range []string{"origin", "proxy"} {
-		if _, err := os.Stat(s.program(name)); err != nil {
-			return fmt.Errorf("find %s: %w; run `make build` first", name, err)
-		}
-	}
-	if err := os.MkdirAll(s.settings.Dir, 0o755); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	for _, step := range []struct {
@@ -64,6 +59,16 @@ func (s *stage) start(ctx context.Context) error {
 		_, _ = fmt.Fprintf(s.out, "%.1f s\n", time.Since(began).Seconds())
 	}
 	return nil
+}
+
+// prepare looks for the programs and makes the directory.
+func (s *stage) prepare(context.Context) error {
+	for _, name := range []string{"origin", "proxy"} {
+		if _, err := os.Stat(s.program(name)); err != nil {
+			return fmt.Errorf("find %s: %w; run `make build` first", name, err)
+		}
+	}
+	return os.MkdirAll(s.settings.Dir, 0o755)
 }
 
 func (s *stage) program(name string) string { return filepath.Join(s.settings.Programs, name) }

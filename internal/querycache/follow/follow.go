@@ -47,9 +47,10 @@ type Cache struct {
 // query asks the database. Close it after use.
 func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, err error) {
 	f = &Cache{}
+	opened := f
 	defer func() {
 		if err != nil {
-			f.Close()
+			opened.Close()
 		}
 	}()
 	client := func(open func(string) (redis.UniversalClient, error)) redis.UniversalClient {
