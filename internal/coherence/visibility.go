@@ -135,10 +135,7 @@ func (g *Guard) Reset(epoch Epoch, start LSN) int {
 	a.evicted = a.evicted[:0]
 	g.unprove() // first: no hit from here on
 	g.epoch = epoch
-	g.epochNow.Store(uint64(epoch))
 	g.floor, g.applied, g.watermark = start, start, start
-	g.appliedNow.Store(uint64(start))
-	g.markNow.Store(uint64(start))
 	g.pending = g.pending[:0]
 	g.fences.clear()
 	cause := Cause{Reason: "epoch", LSN: start}
@@ -148,6 +145,11 @@ func (g *Guard) Reset(epoch Epoch, start LSN) int {
 		}
 	}
 	g.clear(g.groups, start, cause)
+	// Only now: who sees that start is reached finds nothing older alive. A reader
+	// with a position looks at both without the lock.
+	g.appliedNow.Store(uint64(start))
+	g.markNow.Store(uint64(start))
+	g.epochNow.Store(uint64(epoch))
 	g.wake()
 	g.mu.Unlock()
 	n := len(a.evicted)
