@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"net"
 	"slices"
 )
@@ -25,6 +26,13 @@ func (d *decoder) checkRoute(r *Route, given map[string]Pos, declares bool) {
 			d.fail(given["on_change"], "on_change needs depends_on, without which no change is ever seen; declare the tables or delete this line")
 		case r.Consistency == Strict:
 			d.fail(given["on_change"], "a strict route never serves what is stale; write on_change: refetch or use consistency: bounded")
+		}
+	}
+	if r.Events {
+		for _, key := range slices.Sorted(maps.Keys(given)) {
+			if key != "path" && key != "events" {
+				d.fail(given[key], "the proxy answers a route with events: true itself, so %s says nothing; delete this line", key)
+			}
 		}
 	}
 	for i := range r.DependsOn {
@@ -122,6 +130,9 @@ func (d *decoder) check() {
 		}
 		if len(r.DependsOn) > 0 && !d.given("postgres") {
 			d.fail(r.DependsOn[0].Pos, "depends_on needs the database whose changes it follows; add postgres: with a url")
+		}
+		if r.Events && !d.given("postgres") {
+			d.fail(r.Pos, "events tells of changes in the database; add postgres: with a url")
 		}
 		if r.Declared && !d.watches() {
 			d.fail(r.Pos, "depends_on: response needs to know the tables that responses name; list them in postgres.watch")

@@ -37,6 +37,7 @@ type Config struct {
 	Position          Position       `yaml:"position"`
 	Audit             float64        `yaml:"audit"`           // share of hits compared with the origin, 0 to 1
 	Compress          bool           `yaml:"compress"`        // stored text goes out in gzip, zstd or br to clients that take them
+	ServerTiming      bool           `yaml:"server_timing"`   // responses tell browsers how they were answered
 	TLS               *TLS           `yaml:"tls"`             // nil: clients connect in clear text
 	TrustedProxies    []netip.Prefix `yaml:"trusted_proxies"` // whose Forwarded and X-Forwarded-* are believed
 	Log               Log            `yaml:"log"`

@@ -98,7 +98,7 @@ var sections = map[string][]string{
 	"the configuration": {
 		"listen", "admin", "admin_token", "reuse_port", "origin", "postgres", "redis", "memory", "max_object", "bulk_rows",
 		"origin_timeout", "fill_timeout", "origin_concurrency", "origin_wait", "connect_timeout", "join_timeout", "header_timeout", "body_timeout",
-		"write_timeout", "idle_timeout", "strict_wait", "position", "audit", "compress", "tls", "trusted_proxies", "log", "access_log", "tracing",
+		"write_timeout", "idle_timeout", "strict_wait", "position", "audit", "compress", "server_timing", "tls", "trusted_proxies", "log", "access_log", "tracing",
 		"shutdown_timeout", "max_header", "routes",
 	},
 	"tls":        {"cert", "key"},
@@ -108,7 +108,7 @@ var sections = map[string][]string{
 	"access_log": {"file"},
 	"tracing":    {"sample"},
 	"position":   {"cookie", "secret", "max_age"},
-	"a route":    {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error", "on_change", "client_cache"},
+	"a route":    {"path", "depends_on", "ttl", "consistency", "query", "vary", "stale_while_revalidate", "stale_if_error", "on_change", "client_cache", "events"},
 	"an entry of depends_on": {
 		"table", "where", "columns",
 	},

@@ -51,6 +51,7 @@ func (d *decoder) route(n *node) (Route, bool) {
 		{"stale_if_error", func(n *node) { r.StaleIfError = d.age(n, "stale_if_error") }},
 		{"on_change", func(n *node) { d.onChange(n, &r) }},
 		{"client_cache", func(n *node) { r.ClientKeeps = d.choice(n, "client_cache", "revalidate", "origin") == 1 }},
+		{"events", func(n *node) { r.Events = d.choice(n, "events", "true", "false") == 0 }},
 		{"max_lag", func(n *node) { d.duration(n, "max_lag", &r.MaxLag, minLag, maxLag) }},
 	})
 	if _, ok := given["path"]; !ok && n.kind == mapping {

@@ -65,6 +65,7 @@ func (c Config) settings() []setting {
 		setting{"position.max_age", c.Position.MaxAge.String()},
 		setting{"audit", strconv.FormatFloat(c.Audit, 'g', -1, 64)},
 		setting{"compress", strconv.FormatBool(c.Compress)},
+		setting{"server_timing", strconv.FormatBool(c.ServerTiming)},
 		setting{"trusted_proxies", "[" + strings.Join(proxies, ", ") + "]"},
 		setting{"log.level", strings.ToLower(c.Log.Level.String())},
 		setting{"log.format", string(c.Log.Format)},
@@ -118,6 +119,9 @@ func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // String is the route in one line, in the words of the file.
 func (r Route) String() string {
+	if r.Events {
+		return r.written + "; events"
+	}
 	parts := []string{r.written}
 	for _, d := range r.DependsOn {
 		parts = append(parts, "depends on "+d.String())

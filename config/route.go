@@ -20,6 +20,7 @@ type Route struct {
 	StaleIfError         *time.Duration `yaml:"stale_if_error"`         // nil: what the origin says
 	OnChange             time.Duration  `yaml:"on_change"`              // how long a response may be shown after its rows have changed; 0: not at all
 	ClientKeeps          bool           `yaml:"client_cache"`           // clients keep responses as the origin says, even with dependencies
+	Events               bool           `yaml:"events"`                 // the proxy answers with the feed for pages that keep themselves up to date
 	MaxLag               time.Duration  `yaml:"max_lag"`                // the route's own, or else the configuration's
 	Pos                  Pos            // of the path
 

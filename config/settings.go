@@ -63,6 +63,7 @@ func (d *decoder) root(n *node) {
 				c.Compress = i == 0
 			}
 		}},
+		{"server_timing", func(n *node) { c.ServerTiming = d.choice(n, "server_timing", "true", "false") == 0 }},
 		{"tls", d.tls},
 		{"trusted_proxies", d.trustedProxies},
 		{"log", d.log},

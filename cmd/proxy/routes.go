@@ -21,7 +21,7 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 		route := proxycache.Route{
 			Pattern: r.Path, TTL: r.TTL, MaxLag: r.MaxLag, Strict: r.Consistency == config.Strict,
 			Query:         proxycache.QueryRule{Only: r.Query.Only, Sort: r.Query.Sorted},
-			StaleOnChange: r.OnChange, ClientKeeps: r.ClientKeeps,
+			StaleOnChange: r.OnChange, ClientKeeps: r.ClientKeeps, Events: r.Events,
 			StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Declared: r.Declared,
 		}
 		for _, p := range r.Query.Names {

@@ -110,7 +110,7 @@ func (s *sidecar) openProxy() error {
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
 		OriginSocket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, JoinTimeout: c.JoinTimeout, HeaderTimeout: c.HeaderTimeout,
 		BodyTimeout: c.BodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
-		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress,
+		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress, ServerTiming: c.ServerTiming,
 		OriginWait: c.OriginWait, TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
 		PositionCookie: c.Position.Cookie, PositionSecret: string(c.Position.Secret), PositionLife: c.Position.MaxAge,
 	}

@@ -163,12 +163,14 @@ func (g *Guard) evict(n *node, t TableID, cause Cause) *node {
 func (g *Guard) kill(h *Handle, t TableID, cause Cause) {
 	h.live.Store(false)
 	g.unlink(h)
-	if h.stored {
+	switch {
+	case h.onlooker:
+	case h.stored:
 		g.scratch.purge.Evicted++
 		if t != noTable {
 			g.scratch.purge.Tables[t]++
 		}
-	} else {
+	default:
 		g.scratch.purge.Fills++
 	}
 	g.scratch.evicted = append(g.scratch.evicted, eviction{h.owner, cause})

@@ -23,9 +23,10 @@ type Handle struct {
 	live atomic.Bool
 
 	// Guarded by Guard.mu; here because there is room beside live.
-	linked bool
-	stored bool // admitted: a response, no longer a fill
-	doomed bool // a pending commit had touched a dependency when it was opened
+	linked   bool
+	stored   bool // admitted: a response, no longer a fill
+	doomed   bool // a pending commit had touched a dependency when it was opened
+	onlooker bool // neither a fill nor a response
 
 	epoch Epoch
 	asof  LSN

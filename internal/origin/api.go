@@ -75,7 +75,7 @@ func (a *api) routes(mux *http.ServeMux) {
 	}
 	handle("/api/listings", methods{"GET": a.list, "POST": a.create})
 	handle("/api/listings/{id}", methods{"GET": a.show, "PUT": a.replace, "PATCH": a.patch, "DELETE": a.remove})
-	handle("/api/agents/{id}", methods{"GET": a.agent})
+	handle("/api/agents/{id}", methods{"GET": a.agent, "PUT": a.replaceAgent, "PATCH": a.patchAgent})
 	handle("/api/cities", methods{"GET": a.cities})
 	handle("/healthz", methods{"GET": a.health})
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, _ *http.Request) {
@@ -129,7 +129,7 @@ func (a *api) cities(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) create(w http.ResponseWriter, r *http.Request) error {
-	edit, err := readEdit(w, r, true, "application/json")
+	edit, err := readEdit(w, r, listingRecord(), true, "application/json")
 	if err != nil {
 		return err
 	}
@@ -160,7 +160,7 @@ func (a *api) update(w http.ResponseWriter, r *http.Request, complete bool, medi
 	if err != nil {
 		return err
 	}
-	edit, err := readEdit(w, r, complete, mediaTypes...)
+	edit, err := readEdit(w, r, listingRecord(), complete, mediaTypes...)
 	if err != nil {
 		return err
 	}
@@ -231,13 +231,9 @@ func pathID(r *http.Request) (int64, error) {
 	return id, nil
 }
 
-// readOnly are the members of a listing that a client may send back, as it does
-// when it returns what it has read, but that it can't change.
-var readOnly = []string{"id", "agent", "created_at", "updated_at"}
-
-// readEdit reads a JSON object with the fields of a listing. Names it doesn't
+// readEdit reads a JSON object with the fields of a record. Names it doesn't
 // know are faults: a misspelt field that is silently ignored is an edit lost.
-func readEdit(w http.ResponseWriter, r *http.Request, complete bool, mediaTypes ...string) (Edit, error) {
+func readEdit(w http.ResponseWriter, r *http.Request, rec record, complete bool, mediaTypes ...string) (Edit, error) {
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !slices.Contains(mediaTypes, mediaType) {
 		accepted := strings.Join(mediaTypes, ", ")
@@ -253,18 +249,18 @@ func readEdit(w http.ResponseWriter, r *http.Request, complete bool, mediaTypes 
 	if err := json.Unmarshal(body, &object); err != nil || object == nil {
 		return nil, newProblem(http.StatusBadRequest, "The body must be one JSON object.")
 	}
-	inputs, faults := inputsOf(object)
-	edit, more := newEdit(inputs, complete)
+	inputs, faults := rec.inputs(object)
+	edit, more := rec.edit(inputs, complete)
 	if faults = append(faults, more...); len(faults) > 0 {
 		return nil, newProblem(http.StatusBadRequest, "The request has faults.", faults...)
 	}
 	return edit, nil
 }
 
-// inputsOf unwraps the members of a JSON object.
-func inputsOf(object map[string]json.RawMessage) (map[string]input, []fault) {
+// inputs unwraps the members of a JSON object.
+func (rec record) inputs(object map[string]json.RawMessage) (map[string]input, []fault) {
 	inputs := make(map[string]input)
-	for _, f := range writable() {
+	for _, f := range rec.fields {
 		raw, given := object[f.name]
 		if !given {
 			continue
@@ -281,12 +277,12 @@ func inputsOf(object map[string]json.RawMessage) (map[string]input, []fault) {
 		}
 		inputs[f.name] = in
 	}
-	for _, name := range readOnly {
+	for _, name := range rec.readOnly {
 		delete(object, name)
 	}
 	var faults []fault
 	for _, name := range slices.Sorted(maps.Keys(object)) {
-		faults = append(faults, fault{name, "is not a field of a listing"})
+		faults = append(faults, fault{name, "is not a field of " + rec.noun})
 	}
 	return inputs, faults
 }

@@ -140,6 +140,11 @@ func TestOneStatementARequest(t *testing.T) {
 		{"PATCH", "/api/listings/1", `{"price":2}`},
 		{"PATCH", "/api/listings/1", `{}`},
 		{"DELETE", "/api/listings/2"},
+		{"GET", "/agents/1"},
+		{"GET", "/agents/1?page=2"},
+		{"GET", "/agents/1/edit"},
+		{"PUT", "/api/agents/1", `{"name":"n","phone":null,"email":null}`},
+		{"PATCH", "/api/agents/1", `{"name":"m"}`},
 	} {
 		sent.n.Store(0)
 		if a := s.send(request[0], request[1], request[2]); a.status >= 300 {

@@ -39,14 +39,6 @@ type Item struct {
 	Agent        *AgentRef `json:"agent"`
 }
 
-// Agent is the person who sells.
-type Agent struct {
-	ID    int64   `json:"id"`
-	Name  string  `json:"name"`
-	Phone *string `json:"phone"`
-	Email *string `json:"email"`
-}
-
 // AgentRef is what a list page shows of an agent.
 type AgentRef struct {
 	ID   int64  `json:"id"`
@@ -88,9 +80,15 @@ type field struct {
 	parse     func(string) (any, error)
 }
 
-// writable lists the columns in the order in which statements name them.
-func writable() []field {
-	return []field{
+// record is what of one table a client may write.
+type record struct {
+	noun     string   // with its article, for messages
+	fields   []field  // in the order in which statements name them
+	readOnly []string // members that a client may send back as it has read them, and can't change
+}
+
+func listingRecord() record {
+	return record{noun: "a listing", readOnly: []string{"id", "agent", "created_at", "updated_at"}, fields: []field{
 		{name: "title", required: true, parse: text(maxTitle)},
 		{name: "description", nullable: true, parse: text(maxDescription)},
 		{name: "price", number: true, required: true, parse: func(s string) (any, error) { return ParsePrice(s) }},
@@ -99,7 +97,7 @@ func writable() []field {
 		{name: "bedrooms", number: true, nullable: true, parse: func(s string) (any, error) { return parseBedrooms(s) }},
 		{name: "status", byDefault: "active", parse: parseStatus},
 		{name: "agent_id", number: true, nullable: true, parse: parseAgentID},
-	}
+	}}
 }
 
 // assignment is one column with the value it gets; nil is NULL.
@@ -119,13 +117,13 @@ type input struct {
 	wrong string // what is the matter with it, if anything
 }
 
-// newEdit checks what a request says about the fields, by name.
+// edit checks what a request says about the fields, by name.
 // A complete edit (POST, PUT) assigns every column, a partial one (PATCH) only
 // those named. All faults are reported, not just the first.
-func newEdit(inputs map[string]input, complete bool) (Edit, []fault) {
+func (rec record) edit(inputs map[string]input, complete bool) (Edit, []fault) {
 	var edit Edit
 	var faults []fault
-	for _, f := range writable() {
+	for _, f := range rec.fields {
 		in, given := inputs[f.name]
 		switch {
 		case in.wrong != "":

@@ -39,6 +39,8 @@ func (p *pages) routes(mux *http.ServeMux) {
 	handle("/listings/{id}", methods{"GET": p.show})
 	handle("/listings/{id}/edit", methods{"GET": p.edit, "POST": p.update})
 	handle("/listings/{id}/delete", methods{"POST": p.remove})
+	handle("/agents/{id}", methods{"GET": p.showAgent})
+	handle("/agents/{id}/edit", methods{"GET": p.editAgent, "POST": p.updateAgent})
 	handle("/static/{name}", methods{"GET": p.assets.serve})
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.fail(w, r, ErrNotFound) })
 }
@@ -48,11 +50,16 @@ func (p *pages) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.render(w, r, "home", homeView{listView{Filter: frontFilter(), Page: front.Page}, front.Counts})
+	return p.render(w, r, "home", homeView{listView{Filter: frontFilter(), Search: searchOf(nil), Page: front.Page}, front.Counts})
 }
 
 func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
 	filter, err := requestFilter(r)
+	search := searchOf(r.URL.Query())
+	if search.takes(err) {
+		// Beside the field, with all that was typed, rather than on a page of its own.
+		return p.renderStatus(w, http.StatusBadRequest, "list", listView{Filter: filter, Search: search})
+	}
 	if err != nil {
 		return err
 	}
@@ -60,7 +67,7 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return p.render(w, r, "list", listView{Filter: filter, Page: page})
+	return p.render(w, r, "list", listView{Filter: filter, Search: search, Page: page})
 }
 
 func (p *pages) show(w http.ResponseWriter, r *http.Request) error {
@@ -86,13 +93,13 @@ func (p *pages) create(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if form.Faults != nil {
-		return p.renderStatus(w, http.StatusUnprocessableEntity, "form", form)
+		return p.renderStatus(w, http.StatusUnprocessableEntity, form.view, form)
 	}
 	listing, err := p.store.Create(r.Context(), edit)
 	if err != nil {
 		return p.again(w, form, err)
 	}
-	seeOther(w, listing.ID)
+	seeOther(w, "/listings/", listing.ID)
 	return nil
 }
 
@@ -121,12 +128,12 @@ func (p *pages) update(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if form.Faults != nil {
-		return p.renderStatus(w, http.StatusUnprocessableEntity, "form", form)
+		return p.renderStatus(w, http.StatusUnprocessableEntity, form.view, form)
 	}
 	if _, err := p.store.Update(r.Context(), id, edit); err != nil {
 		return p.again(w, form, err)
 	}
-	seeOther(w, id)
+	seeOther(w, "/listings/", id)
 	return nil
 }
 
@@ -150,7 +157,7 @@ func (p *pages) again(w http.ResponseWriter, form formView, err error) error {
 		return err
 	}
 	form.setFaults(problem.Faults)
-	return p.renderStatus(w, http.StatusUnprocessableEntity, "form", form)
+	return p.renderStatus(w, http.StatusUnprocessableEntity, form.view, form)
 }
 
 func (p *pages) render(w http.ResponseWriter, r *http.Request, view string, data any) error {
@@ -187,15 +194,16 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 // pageHeader keeps everything foreign out of a page, scripts above all: what
-// is shown was typed in by others.
+// is shown was typed in by others. The one script is a file of ours.
 func pageHeader(w http.ResponseWriter) {
 	w.Header().Set("Content-Security-Policy",
-		"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+		"default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	w.Header().Set("Referrer-Policy", "same-origin")
 }
 
-func seeOther(w http.ResponseWriter, id int64) {
-	w.Header().Set("Location", "/listings/"+strconv.FormatInt(id, 10))
+// seeOther sends the browser to the page of what it has just written.
+func seeOther(w http.ResponseWriter, under string, id int64) {
+	w.Header().Set("Location", under+strconv.FormatInt(id, 10))
 	w.WriteHeader(http.StatusSeeOther)
 }
 
@@ -209,7 +217,7 @@ func pageID(r *http.Request) (int64, error) {
 	return id, nil
 }
 
-// readForm reads a posted listing into an edit, and into the form so that it can be
+// readForm reads a posted record into an edit, and into the form so that it can be
 // shown again. The faults are in the form; the error is for everything else.
 func readForm(w http.ResponseWriter, r *http.Request, form *formView) (Edit, error) {
 	const accepted = "application/x-www-form-urlencoded"
@@ -222,7 +230,7 @@ func readForm(w http.ResponseWriter, r *http.Request, form *formView) (Edit, err
 	if err := r.ParseForm(); err != nil {
 		return nil, bodyError(err)
 	}
-	edit, faults := newEdit(form.read(r.PostForm), true)
+	edit, faults := form.record.edit(form.read(r.PostForm), true)
 	form.setFaults(faults)
 	return edit, nil
 }
@@ -230,7 +238,7 @@ func readForm(w http.ResponseWriter, r *http.Request, form *formView) (Edit, err
 // read takes over what was posted. An empty field that may be NULL is NULL.
 func (f *formView) read(posted url.Values) map[string]input {
 	inputs := make(map[string]input)
-	for _, field := range writable() {
+	for _, field := range f.record.fields {
 		s := strings.TrimSpace(posted.Get(field.name))
 		f.Values[field.name] = s
 		inputs[field.name] = input{text: s, null: s == "" && field.nullable}

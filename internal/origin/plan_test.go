@@ -151,6 +151,7 @@ func TestSingleRowsComeThroughTheirKey(t *testing.T) {
 	for _, sql := range []string{
 		listingByID,
 		agentByID,
+		"update public.agents set name = 'n' where id = $1",
 		"delete from public.listings where id = $1",
 		"update public.listings set price = 1 where id = $1",
 		// What deleting an agent makes the foreign key do.
@@ -162,5 +163,32 @@ func TestSingleRowsComeThroughTheirKey(t *testing.T) {
 				t.Errorf("%s reads all of %s:\n%s", sql, n.Relation, text)
 			}
 		})
+	}
+}
+
+func TestAnAgentsPageWalksTheAgentsListings(t *testing.T) {
+	conn := planDatabase(t, 20_000)
+	// One agent has so many listings that sorting them would be the wrong plan.
+	if _, err := conn.Exec(t.Context(), "update listings set agent_id = 1 where id <= 5000"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), "analyze listings"); err != nil {
+		t.Fatal(err)
+	}
+	for _, offset := range []int{0, 200} {
+		plan, text := explainPlan(t, conn, agentListings, []any{int64(1), DefaultPageSize + 1, offset})
+		walked := false
+		plan.walk(func(n planNode) {
+			walked = walked || n.Index == "listings_agent_newest"
+			if n.Type == "Seq Scan" {
+				t.Errorf("offset %d reads all of %s:\n%s", offset, n.Relation, text)
+			}
+			if n.Type == "Sort" && n.Plans[0].Rows > 10*DefaultPageSize {
+				t.Errorf("offset %d sorts %.0f rows:\n%s", offset, n.Plans[0].Rows, text)
+			}
+		})
+		if !walked {
+			t.Errorf("offset %d doesn't use the index:\n%s", offset, text)
+		}
 	}
 }

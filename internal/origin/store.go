@@ -126,7 +126,6 @@ const (
 	withAgent   = " l left join public.agents a on a.id = l.agent_id"
 	listingByID = listingColumnsFrom + "public.listings" + withAgent + " where l.id = $1"
 	written     = listingColumnsFrom + "written" + withAgent
-	agentByID   = "select id, name, phone, email from public.agents where id = $1"
 )
 
 // Listing returns one listing or ErrNotFound.
@@ -155,14 +154,20 @@ func (s *Store) Update(ctx context.Context, id int64, edit Edit) (Listing, error
 	if len(edit) == 0 {
 		return s.Listing(ctx, id)
 	}
-	args := []any{id}
-	set := []string{"updated_at = now()"}
-	for i, a := range edit {
-		set = append(set, a.column+" = $"+strconv.Itoa(i+2))
+	set, args := edit.assignments(id)
+	sql := "with written as (update public.listings set updated_at = now(), " + set + " where id = $1 returning *) " + written
+	return s.listing(ctx, "update listing", sql, args...)
+}
+
+// assignments are what stands after SET, with the arguments; the first is id.
+func (e Edit) assignments(id int64) (set string, args []any) {
+	args = []any{id}
+	var parts []string
+	for i, a := range e {
+		parts = append(parts, a.column+" = $"+strconv.Itoa(i+2))
 		args = append(args, a.value)
 	}
-	sql := "with written as (update public.listings set " + strings.Join(set, ", ") + " where id = $1 returning *) " + written
-	return s.listing(ctx, "update listing", sql, args...)
+	return strings.Join(parts, ", "), args
 }
 
 // Delete removes a listing or returns ErrNotFound.
@@ -175,13 +180,6 @@ func (s *Store) Delete(ctx context.Context, id int64) error {
 		return ErrNotFound
 	}
 	return nil
-}
-
-// Agent returns one agent or ErrNotFound.
-func (s *Store) Agent(ctx context.Context, id int64) (Agent, error) {
-	var a Agent
-	err := s.pool.QueryRow(ctx, agentByID, id).Scan(&a.ID, &a.Name, &a.Phone, &a.Email)
-	return a, explain("read agent", err)
 }
 
 func (s *Store) listing(ctx context.Context, what, sql string, args ...any) (Listing, error) {

@@ -42,7 +42,7 @@ func newViews() (*views, error) {
 		"rooms": rooms,
 	}
 	v := &views{byName: make(map[string]*template.Template)}
-	for _, name := range []string{"home", "list", "detail", "form", "problem"} {
+	for _, name := range []string{"home", "list", "detail", "form", "agent", "agent_form", "problem"} {
 		t, err := template.New("layout.html").Funcs(functions).ParseFS(templateFiles,
 			"templates/layout.html", "templates/parts.html", "templates/"+name+".html")
 		if err != nil {
@@ -84,6 +84,7 @@ type choice struct{ Value, Label string }
 // listView is what the list and the front page show.
 type listView struct {
 	Filter Filter
+	Search searchView
 	Page   Page
 }
 
@@ -118,16 +119,19 @@ func (v listView) at(page int) string {
 	return "/listings"
 }
 
-// formView is a listing being typed in. All values are text, right or wrong.
+// formView is a record being typed in. All values are text, right or wrong.
 type formView struct {
+	record record
+	view   string // the template that draws it
+
 	Action string
-	ID     int64 // 0 for a listing that doesn't exist yet
+	ID     int64 // 0 for what doesn't exist yet
 	Values map[string]string
 	Faults map[string]string // by field; nil when there is none
 }
 
 func newForm(action string) formView {
-	return formView{Action: action, Values: map[string]string{"status": "active"}}
+	return formView{record: listingRecord(), view: "form", Action: action, Values: map[string]string{"status": "active"}}
 }
 
 func formOf(l Listing) formView {

@@ -86,6 +86,8 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 func (x *exchange) why() (bool, string) {
 	rt := x.route
 	switch {
+	case rt.Events:
+		return false, "The proxy answers this itself: the feed for pages that keep themselves up to date."
 	case string(x.Method) == methodQuery && !rt.guarded:
 		return false, "The answer to a QUERY is kept with the request's body, which can't be given here."
 	case !isRead(x.Method):

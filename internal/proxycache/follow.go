@@ -113,7 +113,7 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 	}
 	defer x.done(o, cs.detail)
 	if tag, ok := notModified(x.Request, s.entry, s.entry.etag); ok {
-		_ = x.Send(cs.append(append304(x.Buffer(), x.shown(f, &s), tag)), nil)
+		_ = x.Send(x.p.appendTiming(cs.append(append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
 		return
 	}
 	if err := x.Start(s.entry.status, x.streamHead(f, &s, cs), s.length); err != nil {
@@ -161,7 +161,7 @@ func (x *exchange) streamHead(f *flight, s *flightState, cs cacheStatus) []byte 
 	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
 	}
-	return cs.append(head)
+	return x.p.appendTiming(cs.append(head), &cs, f.entry, x.p.opt.Now())
 }
 
 // sendRest passes on, unbuffered, what nobody keeps; sent bytes of it have
@@ -181,11 +181,11 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 		defer x.done(o, cs.detail)
 		e := &entry{status: r.resp.StatusCode, etag: r.resp.Header.Get("Etag"), modified: r.resp.Header.Get("Last-Modified"), head: s.head}
 		if tag, ok := notModified(x.Request, e, e.etag); ok {
-			_ = x.Send(cs.append(append304(x.Buffer(), s.head, tag)), nil)
+			_ = x.Send(x.p.appendTiming(cs.append(append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
 			return
 		}
 		head := announceTrailer(append([]byte(nil), s.head...), r.resp)
-		if err := x.Start(r.resp.StatusCode, cs.append(head), silentLength(r.resp, s.length)); err != nil {
+		if err := x.Start(r.resp.StatusCode, x.p.appendTiming(cs.append(head), &cs, nil, 0), silentLength(r.resp, s.length)); err != nil {
 			return
 		}
 	}

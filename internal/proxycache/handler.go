@@ -68,6 +68,8 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	switch {
 	case string(ex.Method) == "CONNECT":
 		x.problem(http.StatusNotImplemented, pass, cacheStatus{detail: Tunnel}, "This proxy opens no tunnels.")
+	case x.route.Events:
+		x.serveLive()
 	case x.endsHere():
 		x.answerHere()
 	case x.wantsUpgrade():

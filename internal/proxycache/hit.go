@@ -78,6 +78,9 @@ func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
 	b = append(b, "Cache-Status: walpurge; hit; ttl="...)
 	b = strconv.AppendInt(b, e.ttlAt(now), 10)
 	b = append(b, '\r', '\n')
+	if p.opt.ServerTiming {
+		b = p.appendTiming(b, &cacheStatus{hit: true}, e, now)
+	}
 	_ = ex.Send(b, f.body) // the client may be gone; there is nobody to tell
 }
 
@@ -106,6 +109,6 @@ func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs 
 	if age := e.ageAt(now); cs.hit || age > 0 {
 		b = appendAge(b, age)
 	}
-	b = cs.append(b)
+	b = p.appendTiming(cs.append(b), &cs, e, now)
 	_ = ex.Send(b, body)
 }

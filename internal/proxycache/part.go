@@ -62,7 +62,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
 	b, body := appendRanges(x.Buffer(), e, e.forms.head, ranges, e.part.from, e.part.size)
-	b = cs.append(appendAge(b, e.ageAt(now)))
+	b = x.p.appendTiming(cs.append(appendAge(b, e.ageAt(now))), &cs, e, now)
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
 	return true

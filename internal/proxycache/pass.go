@@ -108,7 +108,7 @@ func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time)
 	cs.fwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)
-	if err := x.Start(resp.StatusCode, cs.append(announceTrailer(head, resp)), length); err != nil {
+	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.append(announceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
 		return
 	}
 	x.copyBody(resp)

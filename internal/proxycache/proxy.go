@@ -52,6 +52,8 @@ type Options struct {
 
 	TLS *tls.Config // of the port for clients; nil: clear text
 
+	ServerTiming bool // responses tell browsers how they were answered
+
 	NoCompress bool // responses are sent as the origin coded them
 
 	Audit             float64       // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Position
@@ -103,6 +105,7 @@ type Proxy struct {
 	positions positions
 	metrics   *metrics
 	dashboard *dashboard
+	live      *live
 	top       topKeys
 	audit     *auditor // nil: no hit is audited
 	started   time.Time
@@ -155,6 +158,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.audit = newAuditor(p)
 	p.dashboard = newDashboard(p)
+	p.live = newLive(p)
 	return p, nil
 }
 
@@ -256,6 +260,7 @@ func (p *Proxy) Serve() error {
 // what is stored in memory. The error says that requests were cut off.
 func (p *Proxy) Close(ctx context.Context) error {
 	p.dashboard.close()
+	p.live.close()
 	ended := make(chan error, 1)
 	go func() {
 		err := p.http2.Shutdown(ctx)

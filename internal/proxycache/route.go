@@ -40,6 +40,10 @@ type Route struct {
 	// all.
 	StaleOnChange time.Duration
 
+	// Events makes the route the feed for pages that keep themselves up to
+	// date: the proxy answers it, and nothing else about it counts.
+	Events bool
+
 	StaleWhileRevalidate *time.Duration // nil: what the origin says (RFC 5861)
 	StaleIfError         *time.Duration
 }
@@ -96,6 +100,9 @@ func newRoute(r Route, guard *coherence.Guard) (*route, error) {
 	}
 	if rt.guarded && guard == nil {
 		return nil, errors.New("depends_on needs a connection to PostgreSQL; configure postgres.url")
+	}
+	if r.Events && guard == nil {
+		return nil, errors.New("events needs a connection to PostgreSQL; configure postgres.url")
 	}
 	for _, k := range r.Vary {
 		if k.Source != Header && k.Source != Cookie {

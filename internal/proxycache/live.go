@@ -1,0 +1,259 @@
+package proxycache
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/http1"
+)
+
+// Bounds on what pages that listen cost. Each has a connection, a goroutine
+// and one entry in the guard's index; what happens between two events is one event.
+const (
+	liveListeners = 512
+	liveHeartbeat = 15 * time.Second
+	livePause     = 500 * time.Millisecond // between two events of one listener
+	liveLook      = 10 * time.Millisecond  // between two looks at the watermark
+	liveURL       = 4 << 10                // bytes
+)
+
+// live is the feed of a route with Events: a client names the URL that it
+// shows and is told when the response to its own request for that URL would be
+// purged. It watches by the route's declaration, not by what is stored: whether others have asked
+// for the URL makes no difference to what it says.
+type live struct {
+	heartbeat, pause time.Duration
+	told             prometheus.Counter
+
+	mu struct {
+		sync.Mutex
+		listeners int
+		closed    bool
+	}
+	done chan struct{} // closed by close
+}
+
+func newLive(p *Proxy) *live {
+	l := &live{heartbeat: liveHeartbeat, pause: livePause, done: make(chan struct{})}
+	l.told = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "walpurge_live_events_total", Help: "Times that a page which listens was told to refresh.",
+	})
+	p.metrics.registry.MustRegister(l.told, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "walpurge_live_listeners", Help: "Pages that listen on a route with events.",
+	}, func() float64 {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return float64(l.mu.listeners)
+	}))
+	return l
+}
+
+// close ends all streams, so that a stop need not wait for pages that stay
+// open. It may be called more than once.
+func (l *live) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.mu.closed {
+		l.mu.closed = true
+		close(l.done)
+	}
+}
+
+// enter counts a listener in, unless there are too many.
+func (l *live) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.closed || l.mu.listeners >= liveListeners {
+		return false
+	}
+	l.mu.listeners++
+	return true
+}
+
+func (l *live) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.listeners--
+}
+
+// liveDetail marks what this feed answers in Cache-Status.
+const liveDetail Reason = "events"
+
+// serveLive answers a request for the feed.
+func (x *exchange) serveLive() {
+	cs := cacheStatus{detail: liveDetail}
+	if string(x.Method) != "GET" {
+		body := problemBody(http.StatusMethodNotAllowed, "The feed knows GET.")
+		head := problemHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
+		_ = x.Send(appendField(head, "Allow", "GET"), body)
+		x.done(pass, liveDetail)
+		return
+	}
+	shown, words := x.liveSubject()
+	if shown == nil {
+		x.problem(http.StatusUnprocessableEntity, pass, cs, words)
+		return
+	}
+	l := x.p.live
+	if !l.enter() {
+		x.problem(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
+		return
+	}
+	defer l.leave()
+	w := &onlooker{x: x, shown: shown, routing: x.p.routing.Load(), gone: make(chan struct{})}
+	// First the watch, then the answer: whoever has the answer misses nothing.
+	settled := w.begin()
+	defer w.end()
+	head := appendStatus(nil, http.StatusOK)
+	head = appendField(head, "Content-Type", "text/event-stream")
+	head = appendField(head, "Cache-Control", "no-store")
+	head = appendField(head, "X-Content-Type-Options", "nosniff")
+	head = appendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
+	head = appendField(head, "Date", x.p.wall().UTC().Format(http.TimeFormat))
+	if err := x.Start(http.StatusOK, cs.append(head), http1.Unknown); err != nil {
+		return
+	}
+	x.done(pass, liveDetail) // here, since how long a page stays open is no response time
+	x.Watch(func() { close(w.gone) })
+	w.run(settled)
+	_ = x.Finish(nil)
+}
+
+// liveSubject is what the declaration of the named URL's route reads, as if
+// this client had asked for that URL with the fields of this request. If there is nothing to
+// watch it returns nil and a sentence.
+func (x *exchange) liveSubject() (s *subject, words string) {
+	query, err := url.ParseQuery(string(x.query))
+	if err != nil || len(query["url"]) != 1 {
+		return nil, "Name one page with url=, its path and query percent-encoded."
+	}
+	target := query.Get("url")
+	path, raw, hasQuery := strings.Cut(target, "?")
+	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' || r == '\\' }
+	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !cleanPath([]byte(path)) {
+		return nil, "url is not the path and query of a page."
+	}
+	s = &subject{req: x.Request, path: []byte(path)}
+	var found places
+	rt := x.p.routing.Load().router.match(s.path, &found)
+	if rt == nil || !rt.guarded {
+		return nil, "No row ends the response to this URL: its route has no depends_on."
+	}
+	if rt.Declared || rt.late {
+		return nil, "What the response to this URL depends on is known only with the response; a feed can't watch it."
+	}
+	for _, k := range rt.keys {
+		if k.Source == Cookie || k.Name == "authorization" {
+			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
+		}
+	}
+	s.route, s.places = rt, found.at[:found.n]
+	if q := appendQuery(nil, rt, []byte(raw), hasQuery); len(q) > 0 {
+		s.query = q[1:]
+	}
+	return s, ""
+}
+
+// onlooker is one page that listens.
+type onlooker struct {
+	x       *exchange
+	shown   *subject
+	routing *routing // that the page's route is of
+	gone    chan struct{}
+	last    time.Time // of the last event
+	watch   *onlook
+}
+
+// onlook is one registration with the guard. It is told once.
+type onlook struct {
+	handle  coherence.Handle
+	touched chan struct{}
+}
+
+// Evicted implements coherence.Holder.
+func (o *onlook) Evicted(coherence.Cause) { close(o.touched) }
+
+// begin registers anew. It returns false if a commit that may not be visible
+// yet has touched the page.
+func (w *onlooker) begin() bool {
+	g := w.x.p.opt.Guard
+	w.watch = &onlook{touched: make(chan struct{})}
+	return g.Observe(&w.watch.handle, w.watch, w.shown.route.bind(g, w.shown))
+}
+
+func (w *onlooker) end() { w.x.p.opt.Guard.Close(&w.watch.handle) }
+
+// run tells the page of each purge until it is gone, the proxy stops, or the
+// routes are others. A browser comes back by itself.
+func (w *onlooker) run(settled bool) {
+	l := w.x.p.live
+	beat := time.NewTicker(l.heartbeat)
+	defer beat.Stop()
+	if !w.say("retry: 2000\n: listening\n\n") {
+		return
+	}
+	for {
+		if !settled && !w.tell() {
+			return
+		}
+		select {
+		case <-w.gone:
+			return
+		case <-l.done:
+			return
+		case <-beat.C:
+			if w.x.p.routing.Load() != w.routing || !w.say(":\n\n") {
+				return
+			}
+			settled = true
+		case <-w.watch.touched:
+			w.begin() // what happens from here on is another event
+			settled = false
+		}
+	}
+}
+
+// tell says that the page was purged, once a new one can't be older than what
+// has been applied by now (R4).
+func (w *onlooker) tell() bool {
+	g := w.x.p.opt.Guard
+	epoch, at := g.Epoch(), g.Applied()
+	for g.Epoch() == epoch && g.Watermark() < at {
+		if !w.sleep(liveLook) {
+			return false
+		}
+	}
+	if !w.sleep(w.shown.route.StaleOnChange) || !w.sleep(w.x.p.live.pause-time.Since(w.last)) {
+		return false
+	}
+	w.last = time.Now()
+	w.x.p.live.told.Inc()
+	return w.say("event: purged\ndata: purged\n\n")
+}
+
+// sleep waits, and tells whether there is still somebody to wait for.
+func (w *onlooker) sleep(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-w.gone:
+	case <-w.x.p.live.done:
+	}
+	return false
+}
+
+func (w *onlooker) say(text string) bool {
+	_, err := w.x.Write([]byte(text))
+	return err == nil
+}
