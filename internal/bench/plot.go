@@ -115,8 +115,8 @@ func scatter(points []point, settings staleSettings) string {
 		xs, ys = append(xs, p.x), append(ys, p.y)
 	}
 	x, y := newLogScale(xs, 1, left, right), newLogScale(ys, 1, bottom, top)
-	s.words("ink", 20, 30, 17, "start", "600", "Stale responses against load on the origin")
-	s.words("dim", 20, 51, 12.5, "start", "400", fmt.Sprintf("the same %s reads and %s row changes a second for all; %s rows; lower left is better",
+	s.words("ink", 20, 24, 17, "start", "600", "Stale responses against load on the origin")
+	s.words("dim", 20, 43, 12.5, "start", "400", fmt.Sprintf("the same %s reads and %s row changes a second for all; %s rows; lower left is better",
 		thousands(settings.reads), thousands(settings.writes), thousands(float64(settings.keys))))
 	for _, v := range x.decades() {
 		for _, k := range []float64{1, 2, 5} {
