@@ -47,17 +47,36 @@ type exchange struct {
 func (p *Proxy) serve(ex *http1.Exchange) {
 	now := p.opt.Now()
 	p.answer(ex, now)
+	p.access(ex, now)
+}
+
+// serveHit does so if the memory tier has the plain answer.
+func (p *Proxy) serveHit(ex *http1.Exchange) bool {
+	now := p.opt.Now()
+	asked := p.positions.take(ex.Request)
+	if !p.fastHit(ex, now, asked) {
+		ex.Found = asked
+		return false
+	}
+	p.access(ex, now)
+	return true
+}
+
+func (p *Proxy) access(ex *http1.Exchange, start coherence.Nanos) {
 	if p.opt.Access != nil {
-		p.opt.Access.note(ex, p.opt.Now()-now)
+		p.opt.Access.note(ex, p.opt.Now()-start)
 	}
 }
 
 // answer answers one request. It is a decision table: the first line that
 // fits counts.
 func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
-	asked := p.positions.take(ex.Request)
-	if p.fastHit(ex, now, asked) {
-		return
+	asked, tried := ex.Found.(demand)
+	if !tried {
+		asked = p.positions.take(ex.Request)
+		if p.fastHit(ex, now, asked) {
+			return
+		}
 	}
 	if ex.Flush() != nil { // what follows may wait
 		return
