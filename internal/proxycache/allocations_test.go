@@ -22,9 +22,10 @@ func newHitSteps(t testing.TB, n int) *hitSteps {
 	s := &hitSteps{proxy: r.proxy}
 	for i := range n {
 		e := &entry{
-			memory: s.proxy.memory, key: "http://shop.example/api/listings/" + strconv.Itoa(i), route: s.proxy.plain, status: 200,
-			fresh: coherence.Nanos(time.Hour), head: []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"), body: []byte("ok"),
+			memory: s.proxy.memory, route: s.proxy.plain, status: 200, fresh: coherence.Nanos(time.Hour), body: []byte("ok"),
 		}
+		e.setKey("http://shop.example/api/listings/" + strconv.Itoa(i))
+		e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"))
 		s.proxy.finish(e)
 		if !s.proxy.memory.put(e) {
 			t.Fatal("not stored")

@@ -31,10 +31,11 @@ func footprint(t testing.TB, n int, guarded bool) float64 {
 	for i := range n {
 		id := strconv.Itoa(i)
 		e := &entry{
-			memory: p.memory, key: "http://shop.example/api/listings/" + id, route: p.plain, guarded: guarded, status: http.StatusOK,
+			memory: p.memory, route: p.plain, guarded: guarded, status: http.StatusOK,
 			fresh: coherence.Nanos(time.Hour), body: []byte(`{"id":` + id + `,"price":"100.00"}`),
 		}
-		e.head = finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), e.status, len(e.body))
+		e.setKey("http://shop.example/api/listings/" + id)
+		e.setHead(finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
 		p.finish(e)
 		if guarded {
 			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
@@ -45,7 +46,7 @@ func footprint(t testing.TB, n int, guarded bool) float64 {
 		if !p.memory.put(e) {
 			t.Fatal("not stored")
 		}
-		held += len(e.key) + len(e.body) + len(e.head)
+		held += len(e.key()) + len(e.body) + len(e.head())
 	}
 	p.memory.cache.CleanUp()
 	after := heap()

@@ -22,7 +22,8 @@ func TestEntryTouchedBetweenAdmissionAndInsertIsNotKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &entry{memory: m, key: "k", guarded: true}
+	e := &entry{memory: m, guarded: true}
+	e.setKey("k")
 	deps := g.Bind(&coherence.Template{}, nil, nil)
 	if !g.Open(&e.handle, e, deps) || !g.Admit(&e.handle, e) {
 		t.Fatal("not admitted")
@@ -43,7 +44,7 @@ func TestEvictionOfReplacedEntryKeepsItsSuccessor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, successor := &entry{memory: m, key: "k"}, &entry{memory: m, key: "k"}
+	old, successor := newMarker(m, "k", nil), newMarker(m, "k", nil)
 	m.put(old)
 	m.put(successor)
 	old.Evicted(coherence.Cause{})

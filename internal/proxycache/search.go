@@ -187,14 +187,10 @@ func (f *flight) searched(h http.Header) {
 	if rule.trivial() {
 		return
 	}
-	key := searchesOf(f.primary)
-	m := f.proxy.memory
-	e, _ := m.cache.ComputeIfAbsent(key, func() (*entry, bool) {
-		return &entry{memory: m, key: key, apart: &apart{searches: &searches{}}}, false
-	})
-	if e == nil || e.searches() == nil {
+	s := f.proxy.memory.searchMarker(searchesOf(f.primary))
+	if s == nil {
 		return
 	}
-	e.searches().add(rule)
+	s.add(rule)
 	f.alias = rule.key(f.primary)
 }
