@@ -183,16 +183,21 @@ func (e *entry) ttlAt(now coherence.Nanos) int64 {
 
 // entryOverhead is what an entry costs beside its bytes: the struct, the
 // cache's node, the index node of one dependency, and what the allocator
-// rounds up. TestEntryFootprint measures it.
-const entryOverhead = 512
+// rounds up. TestEntryFootprint measures it, and docs/decisions/0008 says what
+// of it goes where.
+const entryOverhead = 320
 
 // leeway is a length of time in hundredths of a second, for which an entry has
 // half the room. What is longer than 497 days counts as that.
 type leeway uint32
 
-func leewayOf(d time.Duration) leeway { return leeway(min(max(0, d/(10*time.Millisecond)), math.MaxUint32)) }
+func leewayOf(d time.Duration) leeway {
+	return leeway(min(max(0, d/(10*time.Millisecond)), math.MaxUint32))
+}
 
-func (l leeway) nanos() coherence.Nanos { return coherence.Nanos(l) * coherence.Nanos(10*time.Millisecond) }
+func (l leeway) nanos() coherence.Nanos {
+	return coherence.Nanos(l) * coherence.Nanos(10*time.Millisecond)
+}
 
 // weight is the entry's share of the memory tier in bytes.
 func (e *entry) weight() uint32 {
@@ -233,7 +238,7 @@ func (v *variants) add(key string) (evict string) {
 		evict = v.keys[0]
 		v.keys = append(v.keys[:0], v.keys[1:]...)
 	}
-	v.keys = append(v.keys, key)
+	v.keys = append(v.keys, strings.Clone(key)) // it is a part of the variant's text
 	return evict
 }
 
@@ -251,4 +256,3 @@ func sortedUnique(s []string) []string {
 
 // isWeak tells whether an entity tag is weak (RFC 9110 section 8.8.3).
 func isWeak(etag string) bool { return strings.HasPrefix(etag, "W/") }
-

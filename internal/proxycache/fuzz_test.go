@@ -66,6 +66,9 @@ func FuzzResponse(f *testing.F) {
 		e := &entry{}
 		e.setHead(block)
 		connectionFields(e.header())
+		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
+			checkDressed(t, l, finishHead(block, a.status, 5))
+		}
 	})
 }
 

@@ -160,7 +160,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 	e := &entry{
 		memory: p.memory, route: f.route, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
-		swr: leewayOf(s.swr), sie: leewayOf(s.sie), body: s.body,
+		swr: leewayOf(s.swr), sie: leewayOf(s.sie), body: s.ownBody(),
 	}
 	e.setKey(s.key)
 	e.setHead(s.head)
