@@ -13,7 +13,7 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// run is the flight's own goroutine: the Redis tier, then the origin.
+// run is the flight's own goroutine.
 func (f *flight) run() {
 	p := f.proxy
 	defer p.fills.Done()
@@ -22,14 +22,6 @@ func (f *flight) run() {
 		f.timer.Stop()
 		p.flights.remove(f)
 	}()
-	if !f.noRedis && p.redis != nil {
-		if e := f.fromRedis(); e != nil {
-			f.closeHandle()
-			f.complete(e, func(s *flightState) { s.kept, s.stored = true, true })
-			f.cancel(nil)
-			return
-		}
-	}
 	resp, a := f.ask()
 	if resp != nil {
 		f.choose(a)

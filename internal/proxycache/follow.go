@@ -94,8 +94,6 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 		x.p.finish(e)
 	}
 	switch {
-	case s.stored:
-		cs, o = cacheStatus{hit: true, ttl: s.entry.ttlAt(now), detail: "redis"}, hit
 	case s.valid:
 		o = revalidated
 	case !leader:

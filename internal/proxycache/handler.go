@@ -164,7 +164,8 @@ const maxAttempts = 2
 // a flight of its own.
 func (x *exchange) lookup() {
 	var waited *flight
-	for range maxAttempts {
+	asksRedis := x.p.redis != nil && x.wish.plain() && !x.authorized
+	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
 		if x.route.guarded {
 			var reason Reason
@@ -185,6 +186,17 @@ func (x *exchange) lookup() {
 		}
 		if x.withoutFlight(e, key, now) {
 			return
+		}
+		if asksRedis && e == nil && !x.p.flights.flying(key) {
+			answered, again := x.fromRedis()
+			if answered {
+				return
+			}
+			asksRedis = false
+			if again {
+				attempt--
+				continue
+			}
 		}
 		f, leader := x.flight(key, e, waited, proven)
 		if f == nil { // stored since we looked: look again
@@ -387,11 +399,10 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	p, rt := x.p, x.route
 	f := &flight{
 		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, base: x.base, content: x.content, key: key, target: x.target,
-		query:   *x.question(),
-		noRedis: !x.wish.plain() || x.authorized || e != nil,
-		wake:    make(chan struct{}),
-		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, route: rt, guarded: rt.guarded},
+		query: *x.question(),
+		wake:  make(chan struct{}),
+		state: flightState{length: -1},
+		entry: &entry{memory: p.memory, route: rt, guarded: rt.guarded},
 	}
 	f.entry.setKey(key)
 	f.header = p.requestHeader(x.Exchange, fillDrops)

@@ -17,7 +17,7 @@ import (
 )
 
 // redisTier keeps responses in Redis. A request waits for it for a moment at
-// most; when it fails repeatedly it is left alone for a while. Writes go
+// most, and for as long again if it has to wait for others; when it fails repeatedly it is left alone for a while. Writes go
 // through a bounded queue.
 type redisTier struct {
 	client    redis.UniversalClient
@@ -25,6 +25,9 @@ type redisTier struct {
 	maxValue  int64
 	log       *slog.Logger
 	requests  *prometheus.CounterVec
+
+	alone bool // each read is a command of its own: a cluster's nodes fail one by one
+	reads redisReads
 
 	queue  chan redisJob
 	queued atomic.Int64 // bytes
@@ -36,7 +39,7 @@ type redisTier struct {
 
 // Bounds of the Redis tier.
 const (
-	redisWait    = 100 * time.Millisecond // for one request
+	redisWait    = 100 * time.Millisecond // for one batch of requests
 	redisQueue   = 1024
 	redisBytes   = 64 << 20 // in the queue
 	redisBatch   = 64
@@ -58,6 +61,7 @@ func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
 		queue: make(chan redisJob, redisQueue), stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	_, t.alone = o.Redis.(*redis.ClusterClient)
 	go t.writer()
 	return t
 }
@@ -102,70 +106,18 @@ func (t *redisTier) note(op string, err error) {
 	}
 }
 
-// get reads and decodes a value; nil is a miss.
-func (t *redisTier) get(ctx context.Context, key string) *stored {
-	if !t.open("get") {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, redisWait)
-	defer cancel()
-	b, err := t.client.Get(ctx, t.name(key)).Bytes()
-	t.note("get", err)
-	if err != nil {
-		return nil
-	}
-	s, err := decodeStored(b)
-	if err != nil || s.key != key {
-		t.count("get", "malformed")
-		return nil
-	}
-	return s
-}
-
-// fromRedis finds the flight's response in the Redis tier and puts it into
-// the memory tier. It is used only if the guard says so (R3).
-func (f *flight) fromRedis() *entry {
-	p := f.proxy
-	s := p.redis.get(f.ctx, f.primary)
-	if s != nil && s.names != nil {
-		s = p.redis.get(f.ctx, string(appendVariant([]byte(f.primary), s.names, f.req)))
-	}
-	if s == nil || s.names != nil || s.guarded != f.route.guarded {
-		return nil
-	}
-	now := p.opt.Now()
-	e := s.entry(p, f, now)
-	if e.fresh <= now {
-		return nil
-	}
-	if e.guarded {
-		proven := p.opt.Guard.Proven() // C1
-		deps, ok := f.storedDeps(e)
-		if !ok || !p.opt.Guard.OpenStored(&e.handle, e, deps, s.epoch, s.asof) {
-			p.redis.count("get", "stale")
-			return nil
-		}
-		if !e.usable(now, proven) {
-			p.opt.Guard.Close(&e.handle)
-			return nil
-		}
-	}
-	p.store(f.primary, e)
-	return e
-}
-
 // entry makes the entry that s was.
-func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
+func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
-		memory: p.memory, route: f.route, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
+		memory: p.memory, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
 		swr: leewayOf(s.swr), sie: leewayOf(s.sie), body: s.ownBody(),
 	}
 	e.setKey(s.key)
 	e.setHead(s.head)
 	lifetime := s.lifetime
-	if ttl := f.route.TTL; ttl != nil {
+	if ttl := rt.TTL; ttl != nil {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
 	e.fresh = e.received + coherence.Nanos(lifetime)
