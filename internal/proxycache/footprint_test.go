@@ -63,8 +63,8 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 }
 
 // What an entry costs beside its bytes decides how many fit; entryOverhead is
-// what the weights say: more, for a cache's hash table that is emptier. The heap is counted, so the numbers are this
-// program's and not the machine's.
+// what the weights say: more, for a cache's hash table that is emptier. The
+// heap is counted, so the numbers are this program's and not the machine's.
 func TestEntryFootprint(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector's heap is another: only a few entries are stored")
