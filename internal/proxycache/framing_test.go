@@ -110,7 +110,7 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 
 // Chunked bodies are read by the letter; what is broken breaks the request to
 // the origin too and is never followed by another.
-func TestBrokenChunksEndTheConnection(t *testing.T) {
+func TestRFC9112Section7_1BrokenChunksEndTheConnection(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		if _, err := io.ReadAll(req.Body); err != nil {
@@ -142,7 +142,7 @@ func TestBrokenChunksEndTheConnection(t *testing.T) {
 	}
 }
 
-func TestHeadAboveLimitIs431(t *testing.T) {
+func TestRFC9112Section3HeadAboveLimitIs431(t *testing.T) {
 	r := newRig(t, nil)
 	for name, head := range map[string]string{
 		"one field":   "GET /x HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 100<<10) + "\r\n\r\n",
@@ -187,7 +187,7 @@ func TestIdleConnectionIsClosedWithoutAWord(t *testing.T) {
 	c.closed()
 }
 
-func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
+func TestRFC9112Section9_3_2PipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(w, req.URL.Path) })
 	r.get("/api/listings/1")
@@ -205,7 +205,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
-func TestPipelinedRequestBehindBodyIsServed(t *testing.T) {
+func TestRFC9112Section9_3_2PipelinedRequestBehindBodyIsServed(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		b, _ := io.ReadAll(req.Body)
@@ -221,7 +221,7 @@ func TestPipelinedRequestBehindBodyIsServed(t *testing.T) {
 	}
 }
 
-func TestHTTP10(t *testing.T) {
+func TestRFC9112Section9_3HTTP10(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush() // no Content-Length
@@ -245,7 +245,7 @@ func TestHTTP10(t *testing.T) {
 	}
 }
 
-func TestAbsoluteFormNamesTheHost(t *testing.T) {
+func TestRFC9112Section3_2_2AbsoluteFormNamesTheHost(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s", req.Host, req.RequestURI)
@@ -265,7 +265,7 @@ func TestAbsoluteFormNamesTheHost(t *testing.T) {
 	}
 }
 
-func TestRequestTargetReachesOriginUnchanged(t *testing.T) {
+func TestRFC9112Section3_2RequestTargetReachesOriginUnchanged(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(w, req.RequestURI) })
 	for _, target := range []string{

@@ -11,7 +11,7 @@ import (
 	"walpurge/internal/coherence"
 )
 
-func TestRFC9875GroupsEndByUnsafeRequests(t *testing.T) {
+func TestRFC9875Section3GroupsEndByUnsafeRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		groups, ends string
 		method       string
@@ -53,7 +53,7 @@ func TestRFC9875GroupsEndByUnsafeRequests(t *testing.T) {
 }
 
 // No cascade: what shares another group with an ended response stays.
-func TestRFC9875GroupsDoNotCascade(t *testing.T) {
+func TestRFC9875Section2_2_1GroupsDoNotCascade(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=60", `Cache-Groups: "a", "b"`)
 	r.get("/1")
@@ -66,7 +66,7 @@ func TestRFC9875GroupsDoNotCascade(t *testing.T) {
 	r.want(r.get("/1"), "new", "walpurge; fwd")
 }
 
-func TestRFC9875AFillThatBeganBeforeIsNotKept(t *testing.T) {
+func TestRFC9875Section3AFillThatBeganBeforeIsNotKept(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	g := newGate()
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -97,7 +97,7 @@ func TestRFC9875AFillThatBeganBeforeIsNotKept(t *testing.T) {
 	r.want(r.get("/1"), "new", "walpurge; fwd")
 }
 
-func TestRFC9875GroupsLeaveWithTheirResponses(t *testing.T) {
+func TestRFC9875Section2GroupsLeaveWithTheirResponses(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	for i := range 20 {
 		r.say("x", "Cache-Control: max-age=60", fmt.Sprintf(`Cache-Groups: "g%d", "all"`, i))
@@ -115,7 +115,7 @@ func TestRFC9875GroupsLeaveWithTheirResponses(t *testing.T) {
 	}
 }
 
-func TestRFC9875EndedGroupsAreRememberedInBounds(t *testing.T) {
+func TestRFC9875Section3EndedGroupsAreRememberedInBounds(t *testing.T) {
 	var index groupIndex
 	e := &entry{apart: &apart{groups: []string{"g0"}}}
 	for i := range maxEnded + 10 {
@@ -140,7 +140,7 @@ func (p *toldPurger) Purge(_ context.Context, groups []string) (coherence.LSN, e
 	return 1, nil
 }
 
-func TestRFC9875EndedGroupsAreToldToTheLog(t *testing.T) {
+func TestRFC9875Section3EndedGroupsAreToldToTheLog(t *testing.T) {
 	p := &toldPurger{}
 	r := newRig(t, func(_ *rig, o *Options) { o.Purger = p })
 	r.say("", `Cache-Group-Invalidation: "a", "b"`)

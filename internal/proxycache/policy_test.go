@@ -23,7 +23,7 @@ func at(d time.Duration) string { return judged.Add(d).Format(http.TimeFormat) }
 
 func span10s() *time.Duration { d := 10 * time.Second; return &d }
 
-func TestJudge(t *testing.T) {
+func TestRFC9111Section3Judge(t *testing.T) {
 	guarded := question{guarded: true}
 	tenSeconds := question{guarded: true, ttl: span10s()}
 	auth := question{authorization: true}
@@ -90,7 +90,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestStaleWindowsGiveWayToMustRevalidate(t *testing.T) {
+func TestRFC9111Section4_2_4StaleWindowsGiveWayToMustRevalidate(t *testing.T) {
 	d := time.Minute
 	q := question{swr: &d, sie: &d}
 	for cc, want := range map[string]time.Duration{"max-age=1": d, "max-age=1, must-revalidate": 0, "s-maxage=1": 0, "no-cache": 0} {

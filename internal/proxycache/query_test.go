@@ -26,7 +26,7 @@ func (r *rig) echo(fields ...string) {
 	})
 }
 
-func TestQueryIsAnsweredByItsContent(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryIsAnsweredByItsContent(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.echo("Cache-Control: max-age=60", `Etag: "1"`)
 	ask := func(body string, fields ...string) reply {
@@ -48,7 +48,7 @@ func TestQueryIsAnsweredByItsContent(t *testing.T) {
 	r.want(ask("two"), "8 QUERY 3 two", "walpurge; fwd=uri-miss")
 }
 
-func TestQueryIsKeptOnlyWithALifetime(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryIsKeptOnlyWithALifetime(t *testing.T) {
 	for cc, kept := range map[string]bool{"max-age=60": true, "private": false, "no-store": false, "": false} {
 		r := newRig(t, plainHTTP)
 		r.echo("Cache-Control: "+cc, "Last-Modified: Wed, 01 Jan 2020 00:00:00 GMT")
@@ -61,7 +61,7 @@ func TestQueryIsKeptOnlyWithALifetime(t *testing.T) {
 	}
 }
 
-func TestQueryThatIsTooLargePasses(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryThatIsTooLargePasses(t *testing.T) {
 	for _, size := range []int{maxQuery, maxQuery + 1, 3 << 20} {
 		r := newRig(t, plainHTTP)
 		r.echo("Cache-Control: max-age=60")
@@ -77,7 +77,7 @@ func TestQueryThatIsTooLargePasses(t *testing.T) {
 	}
 }
 
-func TestQueryOnARouteWithDependenciesPasses(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryOnARouteWithDependenciesPasses(t *testing.T) {
 	r := newRig(t, nil)
 	r.echo("Cache-Control: max-age=60")
 	for i := range 2 {
@@ -85,7 +85,7 @@ func TestQueryOnARouteWithDependenciesPasses(t *testing.T) {
 	}
 }
 
-func TestNoVarySearch(t *testing.T) {
+func TestDraftNoVarySearchSection6Comparing(t *testing.T) {
 	for _, c := range []struct {
 		field, first, second string
 		reused               bool
@@ -144,7 +144,7 @@ func TestNoVarySearch(t *testing.T) {
 	}
 }
 
-func TestNoVarySearchIsNotForRoutesWithDependencies(t *testing.T) {
+func TestDraftNoVarySearchSection7NotForRoutesWithDependencies(t *testing.T) {
 	r := newRig(t, nil)
 	r.counted(200, "No-Vary-Search: params")
 	r.get("/api/listings?city=Lagos")
@@ -153,7 +153,7 @@ func TestNoVarySearchIsNotForRoutesWithDependencies(t *testing.T) {
 	}
 }
 
-func TestNoVarySearchThatComesLater(t *testing.T) {
+func TestDraftNoVarySearchSection7ARuleThatComesLater(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("old", "Cache-Control: max-age=0", `Etag: "1"`)
 	r.get("/a?x=1")

@@ -499,7 +499,7 @@ func TestRFC9213Section2_2TargetedDirectives(t *testing.T) {
 	})
 }
 
-func TestRFC9213OwnDirectivesOutliveA304(t *testing.T) {
+func TestRFC9213Section2_2OwnDirectivesOutliveA304(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("body", "Walpurge-Cache-Control: max-age=5", "Cache-Control: max-age=600", `Etag: "1"`)
 	r.get("/a")
