@@ -52,6 +52,15 @@ func TestRFC9111Section3_5RequestsWithCredentials(t *testing.T) {
 	r.say("shared", "Cache-Control: public, max-age=60")
 	r.want(r.get("/plain/1", "Authorization: Bearer x"), "shared", "walpurge; fwd=uri-miss; fwd-status=200; stored")
 	r.want(r.get("/plain/1", "Authorization: Bearer y"), "shared", "walpurge; hit")
+
+	for cc, shared := range map[string]bool{"public": true, "must-revalidate": true, "s-maxage=60": true, "proxy-revalidate": false, "foo": false} {
+		r := newRig(t, plainHTTP)
+		r.counted(200, "Cache-Control: max-age=60, "+cc)
+		r.get("/a", "Authorization: Bearer x")
+		if got := r.get("/a", "Authorization: Bearer y"); (got.body == "1") != shared {
+			t.Errorf("%s: response %s", cc, got.body)
+		}
+	}
 }
 
 func TestRFC9111Section4_2_1TheOriginDecides(t *testing.T) {
