@@ -3,6 +3,7 @@ package proxycache
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/maypok86/otter/v2"
@@ -17,7 +18,8 @@ type memory struct {
 	guard *coherence.Guard
 	now   func() coherence.Nanos
 
-	groups groupIndex // of entries without dependencies
+	groups groupIndex    // of entries without dependencies
+	rules  atomic.Uint64 // the last number of a rule of No-Vary-Search
 }
 
 func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, log *slog.Logger) (*memory, error) {

@@ -178,6 +178,57 @@ func TestDraftNoVarySearchSection7ARuleThatComesLater(t *testing.T) {
 	}
 }
 
+// A path whose responses have ever other rules must not make each look-up
+// longer: the newest rules count.
+func TestDraftNoVarySearchSection7RulesOfOnePathAreBounded(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	for i := range maxSearches + 1 {
+		r.say(fmt.Sprint(i), "Cache-Control: max-age=60", fmt.Sprintf(`No-Vary-Search: params=("p%d")`, i))
+		r.get(fmt.Sprintf("/a?p%d=first", i))
+	}
+	r.say("asked", "Cache-Control: max-age=60")
+	for i := range maxSearches + 1 {
+		want := fmt.Sprint(i)
+		if i == 0 {
+			want = "asked"
+		}
+		if got := r.get(fmt.Sprintf("/a?p%d=second", i)); got.body != want {
+			t.Errorf("rule %d: %q, want %q", i, got.body, want)
+		}
+	}
+}
+
+// What two rules leave of two queries may be the same.
+func TestDraftNoVarySearchSection7EachResponseHasItsOwnRule(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.say("of a", "Cache-Control: max-age=60", `No-Vary-Search: params=("a")`)
+	r.get("/x?a=1")
+	r.say("of b", "Cache-Control: max-age=60", `No-Vary-Search: params=("b")`)
+	r.want(r.get("/x?b=1"), "of b", "walpurge; fwd")
+	r.want(r.get("/x?a=2"), "of a", "walpurge; hit")
+	r.want(r.get("/x?b=2"), "of b", "walpurge; hit")
+}
+
+// A rule that has been forgotten and comes back must not bring back what an
+// unsafe request could not find meanwhile.
+func TestDraftNoVarySearchSection7AForgottenRuleBringsNothingBack(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	const ignored = `No-Vary-Search: params=("utm")`
+	r.say("old", "Cache-Control: max-age=60", ignored)
+	r.get("/a?id=1&utm=x")
+	for i := range maxSearches {
+		r.say("other", "Cache-Control: max-age=60", fmt.Sprintf(`No-Vary-Search: params=("p%d")`, i))
+		r.get(fmt.Sprintf("/a?p%d=1", i))
+	}
+	r.say("done")
+	r.do("POST", "/a?id=1&utm=x", nil)
+	r.say("new", "Cache-Control: max-age=60", ignored)
+	r.get("/a?id=2&utm=x")
+	if got := r.get("/a?id=1&utm=y"); got.body != "new" {
+		t.Fatal(got.body, got.cacheStatus())
+	}
+}
+
 func TestQueryParametersAreSorted(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) { o.Routes[2].Query = QueryRule{Sort: true, Names: []string{"utm"}} })
 	r.say("body", "Cache-Control: max-age=60")
