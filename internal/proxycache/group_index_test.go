@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"walpurge/internal/coherence"
@@ -49,6 +50,24 @@ func TestRFC9875Section3GroupsEndByUnsafeRequests(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestRFC9875Section2GroupsOfOneResponseAreBounded(t *testing.T) {
+	names := make([]string, maxGroups+1)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"g%d"`, i)
+	}
+	for last, ended := range map[string]bool{names[maxGroups-1]: true, names[maxGroups]: false} {
+		r := newRig(t, plainHTTP)
+		r.say("old", "Cache-Control: max-age=60", "Cache-Groups: "+strings.Join(names, ", "))
+		r.get("/a")
+		r.say("", "Cache-Group-Invalidation: "+last)
+		r.do("POST", "/b", nil)
+		r.say("new", "Cache-Control: max-age=60")
+		if got := r.get("/a"); (got.body == "new") != ended {
+			t.Errorf("%s is ended: %q", last, got.body)
+		}
 	}
 }
 

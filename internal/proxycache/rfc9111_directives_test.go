@@ -111,6 +111,7 @@ func TestRFC9111Section5_4PragmaInResponses(t *testing.T) {
 		{"beside Cache-Control", 0, []string{"Cache-Control: max-age=60", "Pragma: no-cache"}, 0, true},
 		{"beside CDN-Cache-Control", 0, []string{"CDN-Cache-Control: max-age=60", "Pragma: no-cache"}, 0, true},
 		{"beside Expires", 0, append(expiring(date(time.Hour)), "Pragma: no-cache"), 0, false},
+		{"beside Expires, letter case", 0, append(expiring(date(time.Hour)), "Pragma: No-Cache"), 0, false},
 	})
 }
 
