@@ -287,7 +287,7 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		return true
-	case left <= 0 && -left < e.swr && x.wish.plain():
+	case left <= 0 && -left < e.swr.nanos() && x.wish.plain():
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		x.refresh(e, key)
@@ -302,7 +302,7 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 // than their own write (G3). The proof of freshness bounds how late the change
 // was heard of.
 func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
-	at := coherence.Nanos(e.changed.Load())
+	at := e.changed()
 	if at == 0 {
 		return false
 	}
@@ -358,7 +358,7 @@ func (x *exchange) missed(key string, e *entry, now coherence.Nanos) forward {
 // has been stored since the caller found e.
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
 	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache || // R7
-		e != nil && x.bridge(e) > e.sie // others want another answer to an error
+		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
 	if !alone {
 		if f = x.p.flights.join(key, x.route, waited, x.demand); f != nil {
 			return f, false
@@ -402,8 +402,9 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		query: *x.question(),
 		wake:  make(chan struct{}),
 		state: flightState{length: -1},
-		entry: &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded},
+		entry: &entry{memory: p.memory, route: rt, guarded: rt.guarded},
 	}
+	f.entry.setKey(key)
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	x.needsOfRequest(f.header)
 	if rt != p.plain {
@@ -421,11 +422,11 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		f.nameVariants(x)
 	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) || x.bridge(e) > 0 {
 		f.stale = e
-		if e.etag != "" {
-			f.header["If-None-Match"] = []string{e.etag}
+		if etag := e.etag(); etag != "" {
+			f.header["If-None-Match"] = []string{etag}
 		}
-		if e.modified != "" {
-			f.header["If-Modified-Since"] = []string{e.modified}
+		if modified := e.modified(); modified != "" {
+			f.header["If-Modified-Since"] = []string{modified}
 		}
 	}
 	if rt.guarded {

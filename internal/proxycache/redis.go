@@ -110,17 +110,17 @@ func (t *redisTier) note(op string, err error) {
 func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
-		memory: p.memory, key: s.key, route: rt, guarded: s.guarded, shared: s.shared, status: s.status,
-		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived.UnixNano(),
-		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
-		head: s.head, body: s.body,
+		memory: p.memory, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
+		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
+		swr: leewayOf(s.swr), sie: leewayOf(s.sie), body: s.ownBody(),
 	}
+	e.setKey(s.key)
+	e.setHead(s.head)
 	lifetime := s.lifetime
 	if ttl := rt.TTL; ttl != nil {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
 	e.fresh = e.received + coherence.Nanos(lifetime)
-	e.etag, e.modified = e.field("Etag"), e.field("Last-Modified")
 	p.finish(e)
 	return e
 }
@@ -128,7 +128,7 @@ func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 // write queues an entry, and the marker that leads to it if it varies.
 func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
 	ttl := time.Duration(e.fresh - now)
-	size := int64(len(e.body) + len(e.head) + len(e.key))
+	size := int64(len(e.body) + len(e.text.s))
 	if ttl < minRedisTime {
 		return
 	}
@@ -136,10 +136,10 @@ func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
 		t.count("set", "too-large")
 		return
 	}
-	if e.key != primary {
+	if e.key() != primary {
 		t.push(redisJob{key: primary, names: varyNames(e.header()), ttl: ttl, size: int64(len(primary))})
 	}
-	t.push(redisJob{key: e.key, entry: e, ttl: ttl, size: size})
+	t.push(redisJob{key: e.key(), entry: e, ttl: ttl, size: size})
 }
 
 // remove queues the removal of a key.
@@ -237,14 +237,14 @@ func (j *redisJob) value() []byte {
 		return nil
 	}
 	s := stored{
-		key: e.key, status: e.status, guarded: e.guarded, shared: e.shared,
-		arrived: time.Unix(0, e.arrived), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
-		swr: time.Duration(e.swr), sie: time.Duration(e.sie), head: e.head, body: e.body,
+		key: e.key(), status: int(e.status), guarded: e.guarded, shared: e.shared,
+		arrived: time.Now().Add(-time.Duration(e.memory.now() - e.received)), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
+		swr: time.Duration(e.swr.nanos()), sie: time.Duration(e.sie.nanos()), head: e.head(), body: e.body,
 	}
 	if e.guarded {
 		s.epoch, s.asof = e.handle.Epoch(), e.handle.Asof()
 	}
-	return s.encode(make([]byte, 0, len(e.head)+len(e.body)+len(e.key)+128))
+	return s.encode(make([]byte, 0, len(e.body)+len(e.text.s)+128))
 }
 
 // close stops writing. What is queued is lost: it is a cache.

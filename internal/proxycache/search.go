@@ -202,13 +202,9 @@ func (f *flight) searched(h http.Header) {
 	if rule.trivial() {
 		return
 	}
-	key := searchesOf(f.primary)
-	m := f.proxy.memory
-	e, _ := m.cache.ComputeIfAbsent(key, func() (*entry, bool) {
-		return &entry{memory: m, key: key, apart: &apart{searches: &searches{}}}, false
-	})
-	if e == nil || e.searches() == nil {
+	s := f.proxy.memory.searchMarker(searchesOf(f.primary))
+	if s == nil {
 		return
 	}
-	f.alias = e.searches().add(rule, &m.rules).key(f.primary)
+	f.alias = s.add(rule, &f.proxy.memory.rules).key(f.primary)
 }
