@@ -128,7 +128,7 @@ func TestRFC9110Section8_8_3_3TagsOfCodedForms(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotCompressed(t *testing.T) {
+func TestRFC9110Section12_5_3WhatIsNotCompressed(t *testing.T) {
 	for name, c := range map[string]struct {
 		body   string
 		fields []string
@@ -230,7 +230,7 @@ func TestCodedFormsKeepToTheirRoom(t *testing.T) {
 	}
 }
 
-func TestValidationKeepsThePlainTag(t *testing.T) {
+func TestRFC9110Section8_8_3_3ValidationKeepsThePlainTag(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say(prose, "Content-Type: text/plain", "Cache-Control: max-age=1", `Etag: "1"`)
 	r.get("/a")

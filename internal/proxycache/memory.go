@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"log/slog"
+	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
 
@@ -18,7 +19,8 @@ type memory struct {
 	guard *coherence.Guard
 	now   func() coherence.Nanos
 
-	groups groupIndex // of entries without dependencies
+	groups groupIndex    // of entries without dependencies
+	rules  atomic.Uint64 // the last number of a rule of No-Vary-Search
 }
 
 // place is where in the cache a key's entry is: the key's hash. An entry has its
