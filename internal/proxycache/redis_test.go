@@ -197,6 +197,28 @@ func TestRFC9111Section4_4UnsafeRequestRemovesFromRedis(t *testing.T) {
 	r.want(r.get("/a"), "two", "walpurge; fwd=uri-miss")
 }
 
+// A stored head has no room for directives that clients don't get, and without
+// them a proxy that reads it from Redis would freshen it by others.
+func TestRFC9213Section2_2WithOwnDirectivesOnlyMemoryHasIt(t *testing.T) {
+	r := newRig(t, func(r *rig, o *Options) {
+		plainHTTP(r, o)
+		withRedis(t, testbed.SharedRedis(t))(r, o)
+	})
+	r.say("own", "Walpurge-Cache-Control: max-age=60", "Cache-Control: max-age=60")
+	r.get("/own")
+	r.want(r.get("/own"), "own", "walpurge; hit")
+	r.say("other", "CDN-Cache-Control: max-age=60", "Cache-Control: max-age=60")
+	r.get("/other")
+	r.written(1) // jobs of one writer go in turn
+	r.forget()
+	r.want(r.get("/other"), "other", "walpurge; hit")
+	r.say("again", "Walpurge-Cache-Control: max-age=60")
+	r.want(r.get("/own"), "again", "walpurge; fwd=uri-miss")
+	if n := r.redisCount("set", "ok"); n != 1 {
+		t.Fatalf("Redis has taken %v responses", n)
+	}
+}
+
 func TestVariantsAreFoundInRedis(t *testing.T) {
 	r := newRig(t, withRedis(t, testbed.SharedRedis(t)))
 	r.say("english", "Vary: Accept-Language")

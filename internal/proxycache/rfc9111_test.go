@@ -247,6 +247,26 @@ func TestRFC9111Section4_4NamedLocations(t *testing.T) {
 	}
 }
 
+// What an unsafe request ends is what its writer can see: nobody knows which
+// other values of the field or cookie its response was about.
+func TestRFC9111Section4_4OnKeyedRoutesTheWritersOwnKeyEnds(t *testing.T) {
+	r := newRig(t, func(_ *rig, o *Options) {
+		o.Routes = append(o.Routes,
+			Route{Pattern: "/by/cookie", Vary: []Key{{Source: Cookie, Name: "currency"}}},
+			Route{Pattern: "/by/field", Vary: []Key{{Source: Header, Name: "x-currency"}}})
+	})
+	for path, key := range map[string]string{"/by/cookie": "Cookie: currency=", "/by/field": "X-Currency: "} {
+		r.say("old", "Cache-Control: max-age=60")
+		for _, currency := range []string{"EUR", "USD"} {
+			r.want(r.get(path, key+currency), "old", "walpurge; fwd=uri-miss")
+		}
+		r.do("POST", path, nil, key+"EUR")
+		r.say("new", "Cache-Control: max-age=60")
+		r.want(r.get(path, key+"EUR"), "new", "walpurge; fwd=uri-miss")
+		r.want(r.get(path, key+"USD"), "old", "walpurge; hit")
+	}
+}
+
 func TestRFC9111Section3_1FieldsThatEndHere(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	ending := []string{"Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization", "Te", "Upgrade", "X-Named", "Walpurge-Cache-Control"}
