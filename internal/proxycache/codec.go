@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // A value in Redis is
@@ -127,7 +128,7 @@ func decodeStored(b []byte) (*stored, error) {
 const (
 	maxFieldsVaried = 64
 	maxTime         = 1<<63 - 1
-	maxSpan         = uint64(maxDelta) * uint64(time.Second)
+	maxSpan         = uint64(rfc9111.MaxDelta) * uint64(time.Second)
 )
 
 func (d *decoder) entry(s *stored) {

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // conditions are the fields by which a client says what it has already.
@@ -39,7 +40,7 @@ func notModified(req *http1.Request, e *entry) (had string, ok bool) {
 		}
 		return "", false
 	}
-	since, ok := parseDate(string(req.Get(http1.IfModifiedSince)))
+	since, ok := rfc9111.ParseDate(string(req.Get(http1.IfModifiedSince)))
 	if !ok {
 		return "", false
 	}
@@ -47,7 +48,7 @@ func notModified(req *http1.Request, e *entry) (had string, ok bool) {
 	if said == "" {
 		said = e.date() // RFC 9111 section 4.3.2
 	}
-	modified, ok := parseDate(said)
+	modified, ok := rfc9111.ParseDate(said)
 	return tag, ok && !modified.After(since)
 }
 

@@ -10,7 +10,7 @@
 // its dependencies are untouched, its lifetime isn't over and the process has
 // proof that it is at most the route's lag behind the primary. Else a flight
 // asks the Redis tier and then the origin; others that ask for the same join
-// it. What comes back is judged by pure functions (policy.go), sent on while
+// it. What comes back is judged by package rfc9111, sent on while
 // it arrives, and kept after its clean end. Everything else is passed through
 // unbuffered.
 //

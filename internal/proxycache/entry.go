@@ -249,10 +249,5 @@ func (v *variants) list() []string {
 	return slices.Clone(v.keys)
 }
 
-func sortedUnique(s []string) []string {
-	slices.Sort(s)
-	return slices.Compact(s)
-}
-
 // isWeak tells whether an entity tag is weak (RFC 9110 section 8.8.3).
 func isWeak(etag string) bool { return strings.HasPrefix(etag, "W/") }

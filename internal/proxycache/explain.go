@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // Explanation says what the proxy does with a request, and why.
@@ -111,7 +112,7 @@ func (rt *route) lifetimeWords() string {
 	case rt.TTL != nil:
 		return "at most " + rt.TTL.String()
 	case rt.guarded:
-		return "what the origin says, else " + defaultLifetime.String()
+		return "what the origin says, else " + rfc9111.DefaultLifetime.String()
 	}
 	return "what the origin says"
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // run is the flight's own goroutine.
@@ -32,11 +33,11 @@ func (f *flight) run() {
 	}
 	switch {
 	case resp == nil:
-	case a.status == http.StatusNotModified && f.stale != nil && f.stale.validatable():
+	case a.Status == http.StatusNotModified && f.stale != nil && f.stale.validatable():
 		discard(resp.Body)
 		f.validated(a)
 	default:
-		if f.part != nil && a.status == http.StatusPartialContent {
+		if f.part != nil && a.Status == http.StatusPartialContent {
 			f.part.complete(resp, a)
 		}
 		f.receive(resp, a)
@@ -45,7 +46,7 @@ func (f *flight) run() {
 
 // ask sends the flight's request. A request that gets no response ends the
 // flight.
-func (f *flight) ask() (*http.Response, *answer) {
+func (f *flight) ask() (*http.Response, *rfc9111.Answer) {
 	p := f.proxy
 	f.needsOfFill()
 	req := p.upstream.request(f.ctx, f.method(), f.target, string(f.req.Host), f.header)
@@ -63,21 +64,21 @@ func (f *flight) ask() (*http.Response, *answer) {
 		f.fail(err)
 		return nil, nil
 	}
-	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
+	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
 	f.entry.received = p.opt.Now()
 	return resp, a
 }
 
 // unfit tells whether a is an answer about something else than what is stored.
 // What is stored is given up then, and the request is made one for the whole.
-func (f *flight) unfit(a *answer) bool {
+func (f *flight) unfit(a *rfc9111.Answer) bool {
 	switch {
-	case a.status == http.StatusNotModified && f.stale != nil && !f.stale.confirmed(a.header):
+	case a.Status == http.StatusNotModified && f.stale != nil && !f.stale.confirmed(a.Header):
 		f.proxy.forget(f.stale)
 		f.stale = nil
-	case a.status == http.StatusNotModified && f.stale == nil && len(f.named) > 0:
+	case a.Status == http.StatusNotModified && f.stale == nil && len(f.named) > 0:
 		f.named = nil // it can't be told which one this is about
-	case f.part != nil && (a.status == http.StatusPartialContent && !f.part.continued(a.header) || a.status == http.StatusRequestedRangeNotSatisfiable):
+	case f.part != nil && (a.Status == http.StatusPartialContent && !f.part.continued(a.Header) || a.Status == http.StatusRequestedRangeNotSatisfiable):
 		f.proxy.forget(f.part)
 		f.part = nil
 	default:
@@ -129,10 +130,10 @@ func (f *flight) closeHandle() {
 }
 
 // receive judges a response's head, and keeps the body or lets it go.
-func (f *flight) receive(resp *http.Response, a *answer) {
+func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 	p := f.proxy
-	connectionFields(a.header)
-	v := judge(&f.query, a)
+	connectionFields(a.Header)
+	v := rfc9111.Judge(&f.query, a)
 	if f.failed(a) {
 		discard(resp.Body)
 		f.closeHandle()
@@ -141,19 +142,19 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 		f.cancel(nil)
 		return
 	}
-	targeted := a.header[ownTarget]
-	passFields(a.header)
-	p.positions.dropForeign(a.header)
-	if v.store {
-		delete(a.header, "Age") // computed anew on every use
+	targeted := a.Header[rfc9111.OwnTarget]
+	passFields(a.Header)
+	p.positions.dropForeign(a.Header)
+	if v.Store {
+		delete(a.Header, "Age") // computed anew on every use
 	}
-	finishHeader(a.header, a.received)
-	names := varyNames(a.header)
-	head := appendFields(appendStatus(nil, a.status), a.header)
+	finishHeader(a.Header, a.Received)
+	names := rfc9111.VaryNames(a.Header)
+	head := appendFields(appendStatus(nil, a.Status), a.Header)
 	f.withhold(&v, a, head)
 	r := &rest{resp: resp, cancel: f.cancel}
-	reason := v.reason
-	if v.store && resp.ContentLength > p.opt.MaxObject {
+	reason := v.Reason
+	if v.Store && resp.ContentLength > p.opt.MaxObject {
 		reason = TooLarge
 	}
 	if reason != NoReason {
@@ -161,25 +162,25 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 		if f.stale != nil {
 			p.forget(f.stale) // section 4.3.3: this response takes its place
 		}
-		if v.reason != NoReason {
+		if v.Reason != NoReason {
 			p.memo.add(f.key, p.opt.Now())
 		} else {
 			p.discarded(reason)
 		}
 		f.update(func(s *flightState) {
-			s.fwdStatus, s.head, s.length, s.names = a.status, head, resp.ContentLength, names
+			s.fwdStatus, s.head, s.length, s.names = a.Status, head, resp.ContentLength, names
 		})
 		f.release(r, reason)
 		return
 	}
 	f.describe(&v, a, names)
-	f.extend(a.header)
+	f.extend(a.Header)
 	f.entry.setApart(f.entry.groups(), targeted, f.asked)
-	f.reusable = v.lifetime > 0 && f.own == nil
-	arrived := &entry{status: uint16(a.status)}
+	f.reusable = v.Lifetime > 0 && f.own == nil
+	arrived := &entry{status: uint16(a.Status)}
 	arrived.setHead(head)
 	f.update(func(s *flightState) {
-		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
+		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.Status, head, resp.ContentLength, names
 		s.entry = arrived
 		s.kept, s.shared = f.keepable(), f.shareable()
 		if !s.kept {
@@ -191,25 +192,25 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 
 // withhold takes the fields that aren't stored (RFC 9111 sections 5.2.2.4 and
 // 5.2.2.7) out of a response. head has them: it is for the leader alone.
-func (f *flight) withhold(v *verdict, a *answer, head []byte) {
-	if !v.store || len(v.withheld) == 0 {
+func (f *flight) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
+	if !v.Store || len(v.Withheld) == 0 {
 		return
 	}
-	for _, name := range v.withheld {
-		delete(a.header, name)
+	for _, name := range v.Withheld {
+		delete(a.Header, name)
 	}
-	f.own, f.block = head, appendFields(appendStatus(nil, a.status), a.header)
+	f.own, f.block = head, appendFields(appendStatus(nil, a.Status), a.Header)
 }
 
 // describe fills in what the entry needs to know of its response.
-func (f *flight) describe(v *verdict, a *answer, names []string) {
+func (f *flight) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string) {
 	e := f.entry
-	e.status = uint16(a.status)
+	e.status = uint16(a.Status)
 	e.judged(v)
 	if !e.guarded {
-		e.setApart(groupsOf(f.primary, a.header["Cache-Groups"]), e.targeted(), f.asked)
+		e.setApart(groupsOf(f.primary, a.Header["Cache-Groups"]), e.targeted(), f.asked)
 	}
-	f.searched(a.header)
+	f.searched(a.Header)
 	key := f.stored()
 	if len(names) > 0 {
 		key = string(appendVariant([]byte(key), names, f.req))
@@ -369,8 +370,8 @@ func (f *flight) keep() Reason {
 
 // failed tells whether a response is an error that a stale one stands in for
 // (RFC 5861 section 4).
-func (f *flight) failed(a *answer) bool {
-	if !failing(a.status) || f.stale == nil || f.chosen != nil || !f.mayReplaceError(f.proxy.opt.Now()) {
+func (f *flight) failed(a *rfc9111.Answer) bool {
+	if !failing(a.Status) || f.stale == nil || f.chosen != nil || !f.mayReplaceError(f.proxy.opt.Now()) {
 		return false
 	}
 	return !f.guarded() || f.stale.usable(f.proxy.opt.Now(), f.proxy.opt.Guard.Proven())
@@ -395,7 +396,7 @@ func (p *Proxy) forget(e *entry) {
 // response varies.
 func (p *Proxy) store(primary string, e *entry) bool {
 	if e.key() != primary {
-		v := p.memory.marker(primary, varyNames(e.header()))
+		v := p.memory.marker(primary, rfc9111.VaryNames(e.header()))
 		if evict := v.add(e.key()); evict != "" {
 			p.memory.remove(evict)
 		}
@@ -406,31 +407,31 @@ func (p *Proxy) store(primary string, e *entry) bool {
 // validated refreshes a stale entry that the origin has confirmed (RFC 9111
 // section 4.3.4): the fields of the 304 replace the stored ones, and the
 // response is as new as this flight.
-func (f *flight) validated(a *answer) {
-	connectionFields(a.header)
+func (f *flight) validated(a *rfc9111.Answer) {
+	connectionFields(a.Header)
 	merged := f.stale.header()
-	update(merged, a.header)
-	if _, said := merged[ownTarget]; !said && len(f.stale.targeted()) > 0 {
-		merged[ownTarget] = f.stale.targeted()
+	update(merged, a.Header)
+	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.targeted()) > 0 {
+		merged[rfc9111.OwnTarget] = f.stale.targeted()
 	}
-	stored := &answer{status: int(f.stale.status), header: merged, sent: a.sent, received: a.received}
-	v := judge(&f.query, stored)
-	f.entry.setApart(f.entry.groups(), merged[ownTarget], f.asked)
+	stored := &rfc9111.Answer{Status: int(f.stale.status), Header: merged, Sent: a.Sent, Received: a.Received}
+	v := rfc9111.Judge(&f.query, stored)
+	f.entry.setApart(f.entry.groups(), merged[rfc9111.OwnTarget], f.asked)
 	passFields(merged)
 	f.proxy.positions.dropForeign(merged)
 	via := merged["Via"]
 	delete(merged, "Age")
-	finishHeader(merged, a.received)
+	finishHeader(merged, a.Received)
 	if len(via) > 0 {
 		merged["Via"] = via // it was added when the response was stored
 	}
-	block := appendFields(appendStatus(nil, stored.status), merged)
+	block := appendFields(appendStatus(nil, stored.Status), merged)
 	f.withhold(&v, stored, block)
 	if f.own != nil {
 		block = f.block
 	}
-	f.reusable = v.lifetime > 0 && f.own == nil
-	f.describe(&v, stored, varyNames(merged))
+	f.reusable = v.Lifetime > 0 && f.own == nil
+	f.describe(&v, stored, rfc9111.VaryNames(merged))
 	e := f.entry
 	f.extend(merged)
 	e.body = f.stale.body
@@ -439,8 +440,8 @@ func (f *flight) validated(a *answer) {
 		f.learn(f.lateDeps(merged, e.body))
 	}
 	f.proxy.finish(e)
-	reason := v.reason
-	if v.store {
+	reason := v.Reason
+	if v.Store {
 		if reason = f.keep(); reason == NoReason {
 			f.freshenChosen()
 		}
@@ -449,8 +450,8 @@ func (f *flight) validated(a *answer) {
 		f.proxy.forget(f.stale)
 	}
 	f.complete(e, func(s *flightState) {
-		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.store && f.shareable()
-		s.head, s.body, s.length, s.names = block, e.body, int64(len(e.body)), varyNames(merged)
+		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.Store && f.shareable()
+		s.head, s.body, s.length, s.names = block, e.body, int64(len(e.body)), rfc9111.VaryNames(merged)
 	})
 	f.cancel(nil)
 }

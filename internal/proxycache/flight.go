@@ -10,6 +10,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // stage is how far a flight has come. It only rises.
@@ -36,7 +37,7 @@ type flight struct {
 	key     string         // what it is found by: primary, or the variant's key where that is known
 	target  string
 	header  map[string][]string // what goes to the origin
-	query   question
+	query   rfc9111.Question
 	deps    []coherence.Dependency
 	subject *subject        // what late dependencies read of the request; nil if there are none
 	stale   *entry          // to be validated

@@ -234,7 +234,7 @@ func (x *exchange) copyBody(resp *http.Response) {
 // 5861 allows it, else with a problem document.
 func (x *exchange) sendFault(f *flight, s *flightState) {
 	now := x.p.opt.Now()
-	if e := f.stale; e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.noCache && e.bridges(now)) {
+	if e := f.stale; e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now)) {
 		cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // form is a stored response as clients get it, in one content coding.
@@ -167,7 +168,7 @@ func (l look) dress(head []byte) (sent []byte, ours int, dropped []byte) {
 		case "Etag":
 			drop = l.tag != "" // an empty one
 		case "Vary":
-			for _, f := range listed(string(value)) {
+			for _, f := range rfc9111.FieldNames(string(value)) {
 				varies = varies || f == "Accept-Encoding" || f == "*"
 			}
 		}

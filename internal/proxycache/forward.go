@@ -12,6 +12,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // via is how this proxy names itself in Via (RFC 9110 section 7.6.3) and
@@ -156,21 +157,10 @@ func connectionOptions(ex *http1.Exchange) []string {
 	var named []string
 	for i := range ex.Fields {
 		if ex.Fields[i].ID == http1.Connection {
-			named = append(named, listed(string(ex.Fields[i].Value))...)
+			named = append(named, rfc9111.FieldNames(string(ex.Fields[i].Value))...)
 		}
 	}
 	return named
-}
-
-// listed splits a list of field names.
-func listed(v string) []string {
-	var names []string
-	for name := range strings.SplitSeq(v, ",") {
-		if name = strings.TrimSpace(name); name != "" {
-			names = append(names, textproto.CanonicalMIMEHeaderKey(name))
-		}
-	}
-	return names
 }
 
 // addForwarded tells the origin who asked for what: behind a trusted proxy
@@ -229,7 +219,7 @@ var responseHop = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Prox
 func connectionFields(h http.Header) {
 	for _, field := range []string{"Connection", namedField} {
 		for _, v := range h[field] {
-			for _, name := range listed(v) {
+			for _, name := range rfc9111.FieldNames(v) {
 				delete(h, name)
 			}
 		}

@@ -11,14 +11,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
-// FuzzResponse gives the policy whole heads of responses. Whatever the origin
-// says, a verdict keeps to its bounds and to the plainest prohibitions, and
-// what clients get is a head that can be read again.
+// FuzzResponse gives whole heads of responses to all that rewrites them.
+// Whatever the origin says, what clients get is a head that can be read again.
 func FuzzResponse(f *testing.F) {
 	f.Add("Cache-Control: max-age=60, no-cache=\"a\"\r\nVary: Accept\r\nAge: 5\r\n", 200)
 	f.Add("Expires: Thu, 18 Aug 2050 02:01:18 GMT\r\nDate: x\r\nCDN-Cache-Control: max-age=5\r\n", 404)
@@ -40,23 +39,11 @@ func FuzzResponse(f *testing.F) {
 			}
 		}
 		connectionFields(h)
-		now := time.Unix(1_800_000_000, 0)
-		a := &answer{status: resp.StatusCode, header: h, sent: now.Add(-time.Second), received: now}
-		v := judge(&question{heuristics: true, part: true}, a)
-		if v.age < 0 || v.age > maxDelta*time.Second || v.store && (v.lifetime < 0 || v.lifetime > maxDelta*time.Second) {
-			t.Fatalf("%q: %+v", fields, v)
-		}
-		if len(h["Cache-Control"]) == 1 && h.Get("Cache-Control") == "no-store" && v.store && len(h["Cdn-Cache-Control"]) == 0 && len(h[ownTarget]) == 0 {
-			t.Fatalf("%q is stored", fields)
-		}
-		if v.store && len(h["Set-Cookie"]) > 0 && len(v.withheld) == 0 {
-			t.Fatalf("%q is stored with its cookie", fields)
-		}
 		rt := &route{guarded: true}
-		block := appendFields(appendStatus(nil, a.status), h)
-		shown, _, _ := p.look(rt, block, -1).dress(finishHead(block, a.status, 5))
+		block := appendFields(appendStatus(nil, resp.StatusCode), h)
+		shown, _, _ := p.look(rt, block, -1).dress(finishHead(block, resp.StatusCode, 5))
 		back, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(shown), strings.NewReader("\r\nabcde"))), nil)
-		if err != nil || back.StatusCode != a.status || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
+		if err != nil || back.StatusCode != resp.StatusCode || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
 			t.Fatalf("%q became %q: %v", fields, shown, err)
 		}
 		key := parseSearch(h).key("http://a/b?c=1&d=%41&c=2\nx")
@@ -67,7 +54,7 @@ func FuzzResponse(f *testing.F) {
 		e.setHead(block)
 		connectionFields(e.header())
 		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
-			checkDressed(t, l, finishHead(block, a.status, 5))
+			checkDressed(t, l, finishHead(block, resp.StatusCode, 5))
 		}
 	})
 }
@@ -161,10 +148,6 @@ func FuzzRequest(f *testing.F) {
 		if !bytes.Equal(one, two) {
 			t.Fatalf("%q: %q and %q", fields, one, two)
 		}
-		w := parseWish(texts(req, http1.CacheControl), texts(req, http1.Pragma))
-		if w.maxAge.seconds < 0 || w.minFresh.seconds < 0 || w.maxStale.seconds < 0 {
-			t.Fatalf("%q: %+v", fields, w)
-		}
 		e := &entry{status: 200, coded: new(coded)}
 		e.setHead([]byte("HTTP/1.1 200 OK\r\nEtag: \"b\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\n"))
 		if tag, ok := notModified(req, e); ok && stripCodings(tag) != e.etag() {
@@ -185,7 +168,7 @@ func FuzzRequest(f *testing.F) {
 			t.Fatalf("%q", s)
 		}
 		if _, err := url.ParseQuery(string(query)); err == nil {
-			_, _ = parseDate(string(req.Get(http1.IfModifiedSince)))
+			_, _ = rfc9111.ParseDate(string(req.Get(http1.IfModifiedSince)))
 		}
 	})
 }

@@ -11,6 +11,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // exchange is a request that the fast path didn't answer.
@@ -29,7 +30,7 @@ type exchange struct {
 	content     []byte // of a QUERY
 	target      string // as the origin gets it
 
-	wish       wish
+	wish       rfc9111.Wish
 	demand     demand // the positions that it carries
 	turns      bool   // to take turns with the fills
 	lenient    bool   // a stored response may stand in for an origin that fails
@@ -107,10 +108,10 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: UncleanPath})
 	case ex.Has(preconditions):
 		x.pass(pass, cacheStatus{fwd: fwdRequest})
-	case x.wish.noStore:
+	case x.wish.NoStore:
 		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: ClientNoStore})
 	case x.route.TTL != nil && *x.route.TTL <= 0:
-		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: RouteTTL})
+		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: rfc9111.RouteTTL})
 	default:
 		x.lookup()
 	}
@@ -128,7 +129,7 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos) *exchange {
 	https, host := p.outside(ex)
 	key, target := appendKey(nil, https, ex.Request, host, x.route, x.path, x.query, x.hasQuery)
 	x.key, x.target = string(key), string(key[target.from:target.to])
-	x.wish = parseWish(texts(ex.Request, http1.CacheControl), texts(ex.Request, http1.Pragma))
+	x.wish = rfc9111.ParseWish(texts(ex.Request, http1.CacheControl), texts(ex.Request, http1.Pragma))
 	x.authorized = ex.Has(http1.Of(http1.Authorization))
 	return x
 }
@@ -164,7 +165,7 @@ const maxAttempts = 2
 // a flight of its own.
 func (x *exchange) lookup() {
 	var waited *flight
-	asksRedis := x.p.redis != nil && x.wish.plain() && !x.authorized
+	asksRedis := x.p.redis != nil && x.wish.Plain() && !x.authorized
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
 		if x.route.guarded {
@@ -276,18 +277,18 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 	left := e.fresh - now
 	age := time.Duration(e.age + now - e.received)
 	switch {
-	case left > 0 && x.wish.admits(age, time.Duration(left)):
+	case left > 0 && x.wish.Admits(age, time.Duration(left)):
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(hit, NoReason)
 		if x.p.audit != nil && e.guarded {
 			x.p.audit.hit(x.Exchange, e, x.route, now)
 		}
 		return true
-	case left <= 0 && e.lenient && x.wish.admitsStale(age, time.Duration(-left)):
+	case left <= 0 && e.lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		return true
-	case left <= 0 && -left < e.swr.nanos() && x.wish.plain():
+	case left <= 0 && -left < e.swr.nanos() && x.wish.Plain():
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		x.refresh(e, key)
@@ -310,7 +311,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 		x.p.memory.removeEntry(e)
 		return false
 	}
-	if now >= e.fresh || !x.wish.plain() || x.authorized || x.demand.strict || x.demand.lsn != 0 {
+	if now >= e.fresh || !x.wish.Plain() || x.authorized || x.demand.strict || x.demand.lsn != 0 {
 		return false
 	}
 	x.refresh(e, key)
@@ -323,7 +324,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool {
 	switch {
 	case e == nil && x.Has(http1.Of(http1.Range)) && x.fromPart(now):
-	case x.wish.onlyIfCached:
+	case x.wish.OnlyIfCached:
 		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
 		x.pass(pass, cacheStatus{fwd: x.missed(key, e, now), detail: Uncacheable})
@@ -357,7 +358,7 @@ func (x *exchange) missed(key string, e *entry, now coherence.Nanos) forward {
 // flight joins the flight of key or starts one. It returns nil if a response
 // has been stored since the caller found e.
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
-	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache || // R7
+	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.NoCache || // R7
 		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
 	if !alone {
 		if f = x.p.flights.join(key, x.route, waited, x.demand); f != nil {
@@ -445,11 +446,11 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 }
 
 // question is what the policy has to know of the request.
-func (x *exchange) question() *question {
+func (x *exchange) question() *rfc9111.Question {
 	rt := x.route
-	return &question{
-		authorization: x.authorized, ttl: rt.TTL, guarded: rt.guarded, swr: rt.StaleWhileRevalidate, sie: rt.StaleIfError,
-		heuristics: rt == x.p.plain && x.base == "" && !x.Has(http1.Of(http1.Cookie)),
+	return &rfc9111.Question{
+		Authorization: x.authorized, TTL: rt.TTL, Guarded: rt.guarded, StaleWhileRevalidate: rt.StaleWhileRevalidate, StaleIfError: rt.StaleIfError,
+		Heuristics: rt == x.p.plain && x.base == "" && !x.Has(http1.Of(http1.Cookie)),
 	}
 }
 

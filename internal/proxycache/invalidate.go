@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // invalidateAfter ends what is stored for the target of an unsafe request that
@@ -60,7 +62,7 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 
 // ownHop are fields that end here beside those of every hop: they
 // authenticate to a proxy (RFC 9111 section 3.1), or are for this cache alone.
-var ownHop = []string{"Proxy-Authentication-Info", "Proxy-Authorization", ownTarget}
+var ownHop = []string{"Proxy-Authentication-Info", "Proxy-Authorization", rfc9111.OwnTarget}
 
 // passFields takes out of a response what isn't the client's.
 func passFields(h http.Header) {

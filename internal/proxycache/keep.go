@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strconv"
 	"sync/atomic"
+
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // keeper keeps a copy of a passed response while it goes to the client, if it
@@ -24,7 +26,7 @@ var marks atomic.Uint64
 // passAndKeep passes a request and keeps its response if that may be shared.
 func (x *exchange) passAndKeep(o outcome, cs cacheStatus) {
 	post := string(x.Method) == "POST"
-	if x.route.guarded || post && x.route != x.p.plain || x.wish.noStore {
+	if x.route.guarded || post && x.route != x.p.plain || x.wish.NoStore {
 		x.pass(o, cs)
 		return
 	}
@@ -37,7 +39,7 @@ func (x *exchange) passAndKeep(o outcome, cs cacheStatus) {
 
 // begin looks at the head of the response. a's header is as the origin sent
 // it, without what concerns the connection.
-func (k *keeper) begin(a *answer, length int64) {
+func (k *keeper) begin(a *rfc9111.Answer, length int64) {
 	if k == nil || length > k.x.p.opt.MaxObject {
 		return
 	}
@@ -50,52 +52,46 @@ func (k *keeper) begin(a *answer, length int64) {
 		// it made is newer than itself.
 		k.mark.doomed.Store(false)
 		x.p.flights.put(k.mark)
-		location := a.header["Content-Location"]
-		if a.status != http.StatusOK || len(location) != 1 || x.authorized || !lasting(a) {
+		location := a.Header["Content-Location"]
+		if a.Status != http.StatusOK || len(location) != 1 || x.authorized || !rfc9111.Lasting(a) {
 			return
 		}
 		if key, ok := x.keyOf(location[0]); !ok || key != x.key {
 			return
 		}
-	case a.status == http.StatusPartialContent:
-		q.part = true
-	case a.status != http.StatusOK:
+	case a.Status == http.StatusPartialContent:
+		q.Part = true
+	case a.Status != http.StatusOK:
 		return
 	}
-	stored := &answer{status: a.status, header: a.header.Clone(), sent: a.sent, received: a.received}
-	connectionFields(stored.header)
-	v := judge(q, stored)
-	k.names = varyNames(stored.header)
-	if !v.store || v.lifetime <= 0 || q.part && len(k.names) > 0 || len(groupNames(stored.header["Cache-Groups"])) > 0 {
+	stored := &rfc9111.Answer{Status: a.Status, Header: a.Header.Clone(), Sent: a.Sent, Received: a.Received}
+	connectionFields(stored.Header)
+	v := rfc9111.Judge(q, stored)
+	k.names = rfc9111.VaryNames(stored.Header)
+	if !v.Store || v.Lifetime <= 0 || q.Part && len(k.names) > 0 || len(groupNames(stored.Header["Cache-Groups"])) > 0 {
 		return
 	}
-	targeted := stored.header[ownTarget]
-	passFields(stored.header)
-	x.p.positions.dropForeign(stored.header)
-	delete(stored.header, "Age")
-	for _, name := range v.withheld {
-		delete(stored.header, name)
+	targeted := stored.Header[rfc9111.OwnTarget]
+	passFields(stored.Header)
+	x.p.positions.dropForeign(stored.Header)
+	delete(stored.Header, "Age")
+	for _, name := range v.Withheld {
+		delete(stored.Header, name)
 	}
-	finishHeader(stored.header, a.received)
-	e := &entry{memory: x.p.memory, route: x.route, status: uint16(a.status), received: x.p.opt.Now()}
+	finishHeader(stored.Header, a.Received)
+	e := &entry{memory: x.p.memory, route: x.route, status: uint16(a.Status), received: x.p.opt.Now()}
 	e.setApart(nil, targeted, 0)
 	e.judged(&v)
 	switch {
-	case q.part:
+	case q.Part:
 		e.setKey(x.key + partSuffix)
 	case len(k.names) > 0:
 		e.setKey(string(appendVariant([]byte(x.key), k.names, x.Request)))
 	default:
 		e.setKey(x.key)
 	}
-	k.entry, k.head = e, appendFields(appendStatus(nil, a.status), stored.header)
+	k.entry, k.head = e, appendFields(appendStatus(nil, a.Status), stored.Header)
 	k.body = make([]byte, 0, max(0, min(length, k.x.p.opt.MaxObject)))
-}
-
-// lasting tells whether a response says itself how long it is fresh.
-func lasting(a *answer) bool {
-	cc, targeted := policyOf(a.header)
-	return cc.maxAge.given || cc.sMaxAge.given || !targeted && len(a.header["Expires"]) > 0
 }
 
 // write takes a piece of the body.

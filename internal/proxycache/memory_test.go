@@ -3,6 +3,7 @@ package proxycache
 import (
 	"log/slog"
 	"testing"
+	"time"
 
 	"walpurge/internal/coherence"
 )
@@ -29,7 +30,7 @@ func TestEntryTouchedBetweenAdmissionAndInsertIsNotKept(t *testing.T) {
 		t.Fatal("not admitted")
 	}
 	tx := coherence.NewTransaction(testTables, 1)
-	tx.Begin(1, 20, judged)
+	tx.Begin(1, 20, time.Unix(1, 0))
 	tx.Whole(0)
 	tx.Commit(30)
 	g.Apply(tx)

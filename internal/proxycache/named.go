@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // net/http takes a response's Connection field away when close is in it, and
@@ -130,7 +131,7 @@ func repeatNamed(head []byte) []byte {
 		if !http1.EqualFold(name, "connection") {
 			continue
 		}
-		for _, option := range listed(strings.TrimSpace(string(value))) {
+		for _, option := range rfc9111.FieldNames(strings.TrimSpace(string(value))) {
 			if option == "Close" {
 				closing = true
 			} else {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // part says where in a representation a stored body lies (RFC 9111 section
@@ -48,7 +49,7 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 		return false
 	}
 	left := e.fresh - now
-	if left <= 0 || !x.wish.admits(e.ageSpan(now), time.Duration(left)) {
+	if left <= 0 || !x.wish.Admits(e.ageSpan(now), time.Duration(left)) {
 		return false
 	}
 	ranges, ok := wantedRanges(x.Request, e, e.part().size)
@@ -80,7 +81,7 @@ func (e *entry) strong() bool {
 
 // beginAtPart makes a flight ask only for what follows the part that is stored.
 func (f *flight) beginAtPart(x *exchange) {
-	if f.guarded() || x.authorized || !x.wish.plain() {
+	if f.guarded() || x.authorized || !x.wish.Plain() {
 		return
 	}
 	e := f.proxy.memory.get([]byte(x.key + partSuffix))
@@ -126,16 +127,16 @@ func (e *entry) continued(h http.Header) bool {
 }
 
 // complete makes the whole of what is stored and what follows it.
-func (e *entry) complete(resp *http.Response, a *answer) {
+func (e *entry) complete(resp *http.Response, a *rfc9111.Answer) {
 	whole := e.header()
-	update(whole, a.header)
-	if age := a.header["Age"]; len(age) > 0 {
+	update(whole, a.Header)
+	if age := a.Header["Age"]; len(age) > 0 {
 		whole["Age"] = age
 	}
 	delete(whole, "Content-Range")
 	delete(whole, "Via")
-	a.status, a.header = http.StatusOK, whole
-	resp.StatusCode, resp.Header = a.status, a.header
+	a.Status, a.Header = http.StatusOK, whole
+	resp.StatusCode, resp.Header = a.Status, a.Header
 	if resp.ContentLength >= 0 {
 		resp.ContentLength += int64(len(e.body))
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // pass sends a request through to the origin and its response back, both as
@@ -92,10 +93,10 @@ func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) 
 // passBack sends the origin's response.
 func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time) {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
-	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
-	if x.head && x.stale != nil && a.status == http.StatusOK && !x.Has(conditions) {
+	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
+	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(conditions) {
 		if e := x.freshened(x.stale, a); e != nil {
-			cs.fwdStatus, cs.stored = a.status, true
+			cs.fwdStatus, cs.stored = a.Status, true
 			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)
 			return
 		}
@@ -174,7 +175,7 @@ func (x *exchange) giveBody(req *http.Request) {
 	}
 	for i := range x.Fields {
 		if x.Fields[i].ID == http1.Trailer {
-			for _, name := range listed(string(x.Fields[i].Value)) {
+			for _, name := range rfc9111.FieldNames(string(x.Fields[i].Value)) {
 				if req.Trailer == nil {
 					req.Trailer = make(http.Header)
 				}

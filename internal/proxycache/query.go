@@ -25,7 +25,7 @@ const querySuffix = "\nqueries"
 // answerQuery answers a QUERY request. On routes with dependencies it is passed
 // through: conditions are read from the URL, and content could say otherwise.
 func (x *exchange) answerQuery() {
-	if x.route.guarded || x.Body == nil || !x.clean || x.Has(preconditions|http1.Of(http1.Range)) || x.wish.noStore || x.wish.onlyIfCached ||
+	if x.route.guarded || x.Body == nil || !x.clean || x.Has(preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
 		x.route.TTL != nil && *x.route.TTL <= 0 {
 		x.pass(pass, cacheStatus{fwd: fwdMethod})
 		return

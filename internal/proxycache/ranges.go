@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // byteRange is a part of a body.
@@ -89,8 +90,8 @@ func ifRange(req *http1.Request, e *entry) bool {
 	case isWeak(v) || v != e.modified():
 		return false
 	}
-	modified, ok := parseDate(v)
-	made, dated := parseDate(e.date())
+	modified, ok := rfc9111.ParseDate(v)
+	made, dated := rfc9111.ParseDate(e.date())
 	return ok && dated && made.Sub(modified) >= time.Second
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 	"walpurge/internal/redisclient"
 )
 
@@ -137,7 +138,7 @@ func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
 		return
 	}
 	if e.key() != primary {
-		t.push(redisJob{key: primary, names: varyNames(e.header()), ttl: ttl, size: int64(len(primary))})
+		t.push(redisJob{key: primary, names: rfc9111.VaryNames(e.header()), ttl: ttl, size: int64(len(primary))})
 	}
 	t.push(redisJob{key: e.key(), entry: e, ttl: ttl, size: size})
 }

@@ -89,10 +89,6 @@ type route struct {
 // memory of its own.
 const maxParams = 16
 
-// defaultLifetime is how long a response with dependencies is kept when
-// neither the route nor the origin says.
-const defaultLifetime = time.Hour
-
 func newRoute(r Route, guard *coherence.Guard) (*route, error) {
 	rt := &route{Route: r, label: r.Pattern, guarded: len(r.Depends) > 0 || r.Declared}
 	if rt.StaleOnChange > 0 && (!rt.guarded || rt.Strict) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // A request that no stored variant answers names the tags of those that there
@@ -75,16 +76,16 @@ func (x *exchange) takes(e *entry) bool {
 // choose finds the variant that a 304 is about and makes it the one that the
 // flight has validated (RFC 9111 section 4.3.4): the one with its tag. One
 // without a tag is about the only one that was named.
-func (f *flight) choose(a *answer) {
-	if a.status != http.StatusNotModified || f.stale != nil {
+func (f *flight) choose(a *rfc9111.Answer) {
+	if a.Status != http.StatusNotModified || f.stale != nil {
 		return
 	}
-	etag := a.header.Get("Etag")
+	etag := a.Header.Get("Etag")
 	if etag == "" && len(f.named) > 1 {
 		return
 	}
 	for _, e := range f.named { // the newest first
-		if e.confirmed(a.header) {
+		if e.confirmed(a.Header) {
 			f.stale, f.chosen = e, e
 			return
 		}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // lines are a head's lines, sorted but for the first.
@@ -78,7 +80,7 @@ func TestLeewayIsNeverLonger(t *testing.T) {
 	for d, want := range map[time.Duration]time.Duration{
 		-time.Second: 0, 0: 0, time.Millisecond: 0, 19 * time.Millisecond: 10 * time.Millisecond,
 		time.Second: time.Second, 90 * time.Second: 90 * time.Second, 400 * 24 * time.Hour: 400 * 24 * time.Hour,
-		maxDelta * time.Second: (1<<32 - 1) * 10 * time.Millisecond,
+		rfc9111.MaxDelta * time.Second: (1<<32 - 1) * 10 * time.Millisecond,
 	} {
 		if got := time.Duration(leewayOf(d).nanos()); got != want {
 			t.Errorf("%s counts as %s, want %s", d, got, want)

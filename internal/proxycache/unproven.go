@@ -24,7 +24,7 @@ func (x *exchange) bypass(reason Reason) {
 // It is marked as a hit: RFC 9211 section 2.1 counts a stale response that is
 // used because the origin is not available as one, and hit excludes fwd.
 func (x *exchange) standIn() bool {
-	if !x.lenient || !x.wish.plain() {
+	if !x.lenient || !x.wish.Plain() {
 		return false
 	}
 	now := x.p.opt.Now()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // confirmed tells whether a 304 with these fields is about e (RFC 9111 section
@@ -42,34 +43,34 @@ func update(stored, newer http.Header) {
 // was answered with 200 (RFC 9111 section 4.3.5): e becomes as new as that
 // answer if nothing tells them apart, else it ends. It returns the response
 // that is stored now.
-func (x *exchange) freshened(e *entry, a *answer) *entry {
-	if !e.describedBy(a.header) {
+func (x *exchange) freshened(e *entry, a *rfc9111.Answer) *entry {
+	if !e.describedBy(a.Header) {
 		x.p.forget(e)
 		return nil
 	}
 	if e.guarded {
 		return nil // it is as new as its rows; nothing tells how new this answer is
 	}
-	merged, newer := e.header(), a.header.Clone()
+	merged, newer := e.header(), a.Header.Clone()
 	connectionFields(newer)
 	update(merged, newer)
-	if _, said := merged[ownTarget]; !said && len(e.targeted()) > 0 {
-		merged[ownTarget] = e.targeted()
+	if _, said := merged[rfc9111.OwnTarget]; !said && len(e.targeted()) > 0 {
+		merged[rfc9111.OwnTarget] = e.targeted()
 	}
-	answer := &answer{status: int(e.status), header: merged, sent: a.sent, received: a.received}
-	v := judge(x.question(), answer)
-	targeted := merged[ownTarget]
+	answer := &rfc9111.Answer{Status: int(e.status), Header: merged, Sent: a.Sent, Received: a.Received}
+	v := rfc9111.Judge(x.question(), answer)
+	targeted := merged[rfc9111.OwnTarget]
 	passFields(merged)
 	delete(merged, "Age")
-	for _, name := range v.withheld {
+	for _, name := range v.Withheld {
 		delete(merged, name)
 	}
-	names := varyNames(merged)
+	names := rfc9111.VaryNames(merged)
 	if len(groupNames(merged["Cache-Groups"])) > 0 { // only a fill enters groups
 		x.p.forget(e)
 		return nil
 	}
-	if !v.store || len(names) > 0 && string(appendVariant([]byte(x.key), names, x.Request)) != e.key() || len(names) == 0 && e.key() != x.key {
+	if !v.Store || len(names) > 0 && string(appendVariant([]byte(x.key), names, x.Request)) != e.key() || len(names) == 0 && e.key() != x.key {
 		x.p.forget(e)
 		return nil
 	}
@@ -102,20 +103,20 @@ func (e *entry) describedBy(h http.Header) bool {
 }
 
 // judged takes over a verdict. The entry's received must be set.
-func (e *entry) judged(v *verdict) {
-	e.shared, e.lenient = v.shared, v.mayStale
-	e.age = coherence.Nanos(v.age)
-	e.fresh = e.received + coherence.Nanos(v.lifetime)
-	e.swr, e.sie = leewayOf(v.swr), leewayOf(v.sie)
+func (e *entry) judged(v *rfc9111.Verdict) {
+	e.shared, e.lenient = v.Shared, v.MayStale
+	e.age = coherence.Nanos(v.Age)
+	e.fresh = e.received + coherence.Nanos(v.Lifetime)
+	e.swr, e.sie = leewayOf(v.StaleWhileRevalidate), leewayOf(v.StaleIfError)
 }
 
 // bridge is how long past its lifetime the request takes e in the place of an
 // error (RFC 5861 section 4), if e may be used past it at all.
 func (x *exchange) bridge(e *entry) coherence.Nanos {
-	if !e.lenient || x.wish.noCache {
+	if !e.lenient || x.wish.NoCache {
 		return 0
 	}
-	return coherence.Nanos(x.wish.staleIfError.duration())
+	return coherence.Nanos(x.wish.StaleIfError())
 }
 
 // cutGrace is how long past its lifetime a response without dependencies is

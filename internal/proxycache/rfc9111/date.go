@@ -1,4 +1,4 @@
-package proxycache
+package rfc9111
 
 import (
 	"net/http"
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// parseDate reads a date in one of the three forms of RFC 9110 section 5.6.7.
+// ParseDate reads a date in one of the three forms of RFC 9110 section 5.6.7.
 // Letter case doesn't matter (RFC 9111 section 4.2) and neither does which day
 // of the week it is said to be. The rest is read to the letter: net/http takes
 // other zones and spaces, which nobody can rely on.
-func parseDate(s string) (time.Time, bool) {
+func ParseDate(s string) (time.Time, bool) {
 	if len(s) < len(time.ANSIC) || len(s) > len("Wednesday, 02-Jan-06 15:04:05 GMT") {
 		return time.Time{}, false
 	}

@@ -1,4 +1,4 @@
-package proxycache
+package rfc9111
 
 import (
 	"net/http"
@@ -8,10 +8,10 @@ import (
 
 // targets are the fields whose directives are for caches like this one, the
 // closest first (RFC 9213 section 2.2).
-var targets = []string{ownTarget, "Cdn-Cache-Control"}
+var targets = []string{OwnTarget, "Cdn-Cache-Control"}
 
-// ownTarget is for this cache alone: it is never passed on.
-const ownTarget = "Walpurge-Cache-Control"
+// OwnTarget is the targeted field for this cache alone: it is never passed on.
+const OwnTarget = "Walpurge-Cache-Control"
 
 // policyOf reads what the origin tells this cache: the closest targeted field
 // that is valid and not empty, else Cache-Control. Where targeted is true,
@@ -76,7 +76,7 @@ func (d *directives) addSeconds(name string, n int64) {
 		d.addUnreadable(name)
 		return
 	}
-	seconds := delta{min(n, maxDelta), true}
+	seconds := delta{min(n, MaxDelta), true}
 	switch name {
 	case "max-age":
 		d.maxAge = seconds

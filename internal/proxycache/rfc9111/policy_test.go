@@ -1,4 +1,4 @@
-package proxycache
+package rfc9111
 
 import (
 	"net/http"
@@ -24,13 +24,13 @@ func at(d time.Duration) string { return judged.Add(d).Format(http.TimeFormat) }
 func span10s() *time.Duration { d := 10 * time.Second; return &d }
 
 func TestRFC9111Section3Judge(t *testing.T) {
-	guarded := question{guarded: true}
-	tenSeconds := question{guarded: true, ttl: span10s()}
-	auth := question{authorization: true}
+	guarded := Question{Guarded: true}
+	tenSeconds := Question{Guarded: true, TTL: span10s()}
+	auth := Question{Authorization: true}
 	none := time.Duration(0)
 	cases := []struct {
 		name   string
-		q      question
+		q      Question
 		status int
 		header []string
 		life   time.Duration
@@ -49,42 +49,42 @@ func TestRFC9111Section3Judge(t *testing.T) {
 		{"private with ttl", tenSeconds, 200, []string{"Cache-Control: private, max-age=60"}, 0, Private},
 		{"private with fields", guarded, 200, []string{`Cache-Control: private="set-cookie, x", max-age=60`}, time.Minute, NoReason},
 		{"cookie with ttl", tenSeconds, 200, []string{"Set-Cookie: a=b"}, 0, SetCookie},
-		{"cookie with public", question{}, 200, []string{"Set-Cookie: a=b", "Cache-Control: public, max-age=60"}, 0, SetCookie},
+		{"cookie with public", Question{}, 200, []string{"Set-Cookie: a=b", "Cache-Control: public, max-age=60"}, 0, SetCookie},
 		{"ttl over max-age", tenSeconds, 200, []string{"Cache-Control: max-age=0, must-revalidate"}, 10 * time.Second, NoReason},
 		{"ttl under s-maxage", tenSeconds, 200, []string{"Cache-Control: s-maxage=60"}, 10 * time.Second, NoReason},
 		{"ttl over s-maxage", tenSeconds, 200, []string{"Cache-Control: s-maxage=3"}, 3 * time.Second, NoReason},
-		{"ttl 0", question{guarded: true, ttl: &none}, 200, nil, 0, RouteTTL},
+		{"ttl 0", Question{Guarded: true, TTL: &none}, 200, nil, 0, RouteTTL},
 		{"no-cache with a validator", guarded, 200, []string{"Cache-Control: no-cache", `Etag: "1"`}, 0, NoReason},
 		{"no-cache without", guarded, 200, []string{"Cache-Control: no-cache"}, 0, NoCache},
 		{"vary *", guarded, 200, []string{"Vary: Accept, *"}, 0, VaryStar},
 
-		{"undeclared, silent", question{}, 200, nil, 0, NoLifetime},
-		{"undeclared, max-age", question{}, 200, []string{"Cache-Control: max-age=60"}, time.Minute, NoReason},
-		{"quoted max-age", question{}, 200, []string{`Cache-Control: max-age="60"`}, time.Minute, NoReason},
-		{"s-maxage first", question{}, 200, []string{"Cache-Control: max-age=60, s-maxage=5"}, 5 * time.Second, NoReason},
-		{"two lines", question{}, 200, []string{"Cache-Control: public", "Cache-Control: max-age=7"}, 7 * time.Second, NoReason},
-		{"the least max-age counts", question{}, 200, []string{"Cache-Control: max-age=7, max-age=70"}, 7 * time.Second, NoReason},
-		{"quoted comma", question{}, 200, []string{`Cache-Control: x="a, no-store", max-age=7`}, 7 * time.Second, NoReason},
-		{"unknown directive", question{}, 200, []string{"Cache-Control: foo=bar, max-age=7"}, 7 * time.Second, NoReason},
-		{"max-age not a number", question{}, 200, []string{"Cache-Control: max-age=soon"}, 0, Expired},
-		{"max-age overflows", question{}, 200, []string{"Cache-Control: max-age=99999999999999999999"}, maxDelta * time.Second, NoReason},
-		{"Expires", question{}, 200, []string{"Expires: " + at(time.Minute), "Date: " + at(0)}, time.Minute, NoReason},
-		{"Expires by Date", question{}, 200, []string{"Expires: " + at(time.Minute), "Date: " + at(30*time.Second)}, 30 * time.Second, NoReason},
-		{"Expires 0", question{}, 200, []string{"Expires: 0"}, 0, Expired},
-		{"max-age before Expires", question{}, 200, []string{"Expires: " + at(time.Hour), "Cache-Control: max-age=9"}, 9 * time.Second, NoReason},
-		{"Age", question{}, 200, []string{"Cache-Control: max-age=60", "Age: 50"}, 10 * time.Second, NoReason},
-		{"Age above", question{}, 200, []string{"Cache-Control: max-age=60", "Age: 70"}, 0, Expired},
-		{"old Date", question{}, 200, []string{"Cache-Control: max-age=60", "Date: " + at(-20*time.Second)}, 40 * time.Second, NoReason},
-		{"302 with a lifetime", question{}, 302, []string{"Cache-Control: max-age=60"}, time.Minute, NoReason},
+		{"undeclared, silent", Question{}, 200, nil, 0, NoLifetime},
+		{"undeclared, max-age", Question{}, 200, []string{"Cache-Control: max-age=60"}, time.Minute, NoReason},
+		{"quoted max-age", Question{}, 200, []string{`Cache-Control: max-age="60"`}, time.Minute, NoReason},
+		{"s-maxage first", Question{}, 200, []string{"Cache-Control: max-age=60, s-maxage=5"}, 5 * time.Second, NoReason},
+		{"two lines", Question{}, 200, []string{"Cache-Control: public", "Cache-Control: max-age=7"}, 7 * time.Second, NoReason},
+		{"the least max-age counts", Question{}, 200, []string{"Cache-Control: max-age=7, max-age=70"}, 7 * time.Second, NoReason},
+		{"quoted comma", Question{}, 200, []string{`Cache-Control: x="a, no-store", max-age=7`}, 7 * time.Second, NoReason},
+		{"unknown directive", Question{}, 200, []string{"Cache-Control: foo=bar, max-age=7"}, 7 * time.Second, NoReason},
+		{"max-age not a number", Question{}, 200, []string{"Cache-Control: max-age=soon"}, 0, Expired},
+		{"max-age overflows", Question{}, 200, []string{"Cache-Control: max-age=99999999999999999999"}, MaxDelta * time.Second, NoReason},
+		{"Expires", Question{}, 200, []string{"Expires: " + at(time.Minute), "Date: " + at(0)}, time.Minute, NoReason},
+		{"Expires by Date", Question{}, 200, []string{"Expires: " + at(time.Minute), "Date: " + at(30*time.Second)}, 30 * time.Second, NoReason},
+		{"Expires 0", Question{}, 200, []string{"Expires: 0"}, 0, Expired},
+		{"max-age before Expires", Question{}, 200, []string{"Expires: " + at(time.Hour), "Cache-Control: max-age=9"}, 9 * time.Second, NoReason},
+		{"Age", Question{}, 200, []string{"Cache-Control: max-age=60", "Age: 50"}, 10 * time.Second, NoReason},
+		{"Age above", Question{}, 200, []string{"Cache-Control: max-age=60", "Age: 70"}, 0, Expired},
+		{"old Date", Question{}, 200, []string{"Cache-Control: max-age=60", "Date: " + at(-20*time.Second)}, 40 * time.Second, NoReason},
+		{"302 with a lifetime", Question{}, 302, []string{"Cache-Control: max-age=60"}, time.Minute, NoReason},
 		{"credentials", auth, 200, []string{"Cache-Control: max-age=60"}, 0, Authorized},
 		{"credentials, public", auth, 200, []string{"Cache-Control: public, max-age=60"}, time.Minute, NoReason},
 		{"credentials, s-maxage", auth, 200, []string{"Cache-Control: s-maxage=60"}, time.Minute, NoReason},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			v := judge(&c.q, &answer{status: c.status, header: parse(c.header...), sent: judged, received: judged})
-			if v.store != (c.reason == NoReason) || v.reason != c.reason || v.store && v.lifetime != c.life {
-				t.Errorf("store %v for %s (%q), want %s (%q)", v.store, v.lifetime, v.reason, c.life, c.reason)
+			v := Judge(&c.q, &Answer{Status: c.status, Header: parse(c.header...), Sent: judged, Received: judged})
+			if v.Store != (c.reason == NoReason) || v.Reason != c.reason || v.Store && v.Lifetime != c.life {
+				t.Errorf("store %v for %s (%q), want %s (%q)", v.Store, v.Lifetime, v.Reason, c.life, c.reason)
 			}
 		})
 	}
@@ -103,19 +103,19 @@ func TestRFC9111Section4_2_3TheOriginsDelayIsAge(t *testing.T) {
 		{[]string{"Date: " + at(-10*time.Second)}, 10 * time.Second},
 		{[]string{"Date: " + at(10*time.Second)}, 5 * time.Second},
 	} {
-		v := judge(&question{}, &answer{status: 200, header: parse(append(c.header, "Cache-Control: max-age=60")...), sent: judged.Add(-5 * time.Second), received: judged})
-		if v.age != c.age || v.lifetime != time.Minute-c.age {
-			t.Errorf("%q: age %s and a lifetime of %s, want %s", c.header, v.age, v.lifetime, c.age)
+		v := Judge(&Question{}, &Answer{Status: 200, Header: parse(append(c.header, "Cache-Control: max-age=60")...), Sent: judged.Add(-5 * time.Second), Received: judged})
+		if v.Age != c.age || v.Lifetime != time.Minute-c.age {
+			t.Errorf("%q: age %s and a lifetime of %s, want %s", c.header, v.Age, v.Lifetime, c.age)
 		}
 	}
 }
 
 func TestRFC9111Section4_2_4StaleWindowsGiveWayToMustRevalidate(t *testing.T) {
 	d := time.Minute
-	q := question{swr: &d, sie: &d}
+	q := Question{StaleWhileRevalidate: &d, StaleIfError: &d}
 	for cc, want := range map[string]time.Duration{"max-age=1": d, "max-age=1, must-revalidate": 0, "s-maxage=1": 0, "no-cache": 0} {
-		v := judge(&q, &answer{status: 200, header: parse("Cache-Control: "+cc, `Etag: "1"`), sent: judged, received: judged})
-		if !v.store || v.swr != want || v.sie != want {
+		v := Judge(&q, &Answer{Status: 200, Header: parse("Cache-Control: "+cc, `Etag: "1"`), Sent: judged, Received: judged})
+		if !v.Store || v.StaleWhileRevalidate != want || v.StaleIfError != want {
 			t.Errorf("%s: %+v", cc, v)
 		}
 	}
@@ -127,7 +127,7 @@ func FuzzDirectives(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, v string) {
 		d := parseDirectives(v)
 		for _, n := range []delta{d.maxAge, d.sMaxAge, d.maxStale, d.minFresh} {
-			if n.seconds < 0 || n.seconds > maxDelta {
+			if n.seconds < 0 || n.seconds > MaxDelta {
 				panic(n.seconds)
 			}
 		}

@@ -1,4 +1,4 @@
-package proxycache
+package rfc9111
 
 import (
 	"math"
@@ -25,8 +25,9 @@ type delta struct {
 	given   bool
 }
 
-// maxDelta is what a larger number counts as.
-const maxDelta = math.MaxInt32
+// MaxDelta is what a larger number of seconds counts as (RFC 9111 section
+// 1.2.2).
+const MaxDelta = math.MaxInt32
 
 func (d delta) duration() time.Duration { return time.Duration(d.seconds) * time.Second }
 
@@ -39,7 +40,7 @@ func (d *delta) set(arg string) {
 			n = 0
 			break
 		}
-		n = min(n*10+int64(arg[i]-'0'), maxDelta)
+		n = min(n*10+int64(arg[i]-'0'), MaxDelta)
 	}
 	if !d.given || n < d.seconds {
 		*d = delta{n, true}
@@ -88,7 +89,7 @@ func (d *directives) add(name, arg string) {
 		}
 	case "max-stale":
 		if arg == "" && !d.maxStale.given {
-			d.maxStale = delta{maxDelta, true}
+			d.maxStale = delta{MaxDelta, true}
 		} else if arg != "" {
 			d.maxStale.set(arg)
 		}
@@ -109,7 +110,7 @@ var needed = map[string]bool{
 // (RFC 9111 sections 5.2.2.4 and 5.2.2.7). It returns false for the unqualified
 // form, and for an argument that is no list of names, which counts as that.
 func (d *directives) withhold(arg string) bool {
-	names := listed(arg)
+	names := FieldNames(arg)
 	if len(names) == 0 {
 		return false
 	}
