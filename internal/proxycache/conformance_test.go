@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 func TestRFC9111Section4_3_4A304AboutAnotherResponse(t *testing.T) {
@@ -434,7 +436,9 @@ func TestRFC9110Section15_3_7SeveralRanges(t *testing.T) {
 	}
 }
 
-func many(spec string) string { return strings.TrimSuffix(strings.Repeat(spec+",", maxRanges+1), ",") }
+func many(spec string) string {
+	return strings.TrimSuffix(strings.Repeat(spec+",", rfc9111.MaxRanges+1), ",")
+}
 
 func TestRFC9110Section13_1_5ADateWithinASecondIsWeak(t *testing.T) {
 	now := date(0)

@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // entry is a stored response: bytes ready to send, what decides whether they
@@ -41,8 +42,8 @@ type apart struct {
 	asked    coherence.Nanos // with groups: when its request was sent
 	targeted []string        // Walpurge-Cache-Control, which isn't part of the head
 
-	part    *part        // of a 206: where in the representation the body lies
-	changed atomic.Int64 // of a route that may show it for a moment longer: when a row has changed, in Nanos; 0: none has
+	part    *rfc9111.Part // of a 206: where in the representation the body lies
+	changed atomic.Int64  // of a route that may show it for a moment longer: when a row has changed, in Nanos; 0: none has
 
 	variants *variants // of a marker: the response varies, the entries are elsewhere
 	searches *searches // of a marker: what No-Vary-Search says of a path's responses
@@ -84,7 +85,7 @@ func newMarker(m *memory, key string, a *apart) *entry {
 }
 
 // part is where in the representation e's body lies; nil: it is the whole.
-func (e *entry) part() *part {
+func (e *entry) part() *rfc9111.Part {
 	if e.apart == nil {
 		return nil
 	}
@@ -115,7 +116,7 @@ func (e *entry) setApart(groups, targeted []string, asked coherence.Nanos) {
 
 // setPart says which part e is; nil: it is the whole. REQUIRES: e isn't
 // published.
-func (e *entry) setPart(p *part) {
+func (e *entry) setPart(p *rfc9111.Part) {
 	e.setApart(e.groups(), e.targeted(), e.asked())
 	if p == nil {
 		return
@@ -248,6 +249,3 @@ func (v *variants) list() []string {
 	defer v.mu.Unlock()
 	return slices.Clone(v.keys)
 }
-
-// isWeak tells whether an entity tag is weak (RFC 9110 section 8.8.3).
-func isWeak(etag string) bool { return strings.HasPrefix(etag, "W/") }

@@ -73,7 +73,7 @@ func (f *flight) ask() (*http.Response, *rfc9111.Answer) {
 // What is stored is given up then, and the request is made one for the whole.
 func (f *flight) unfit(a *rfc9111.Answer) bool {
 	switch {
-	case a.Status == http.StatusNotModified && f.stale != nil && !f.stale.confirmed(a.Header):
+	case a.Status == http.StatusNotModified && f.stale != nil && !rfc9111.Confirms(a.Header, f.stale.etag(), f.stale.modified()):
 		f.proxy.forget(f.stale)
 		f.stale = nil
 	case a.Status == http.StatusNotModified && f.stale == nil && len(f.named) > 0:
@@ -410,7 +410,7 @@ func (p *Proxy) store(primary string, e *entry) bool {
 func (f *flight) validated(a *rfc9111.Answer) {
 	connectionFields(a.Header)
 	merged := f.stale.header()
-	update(merged, a.Header)
+	rfc9111.Update(merged, a.Header)
 	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.targeted()) > 0 {
 		merged[rfc9111.OwnTarget] = f.stale.targeted()
 	}

@@ -98,7 +98,7 @@ func FuzzRange(f *testing.F) {
 			t.Fatalf("%q: %q, %v", v, head, err)
 		}
 		for i, part := range parts(t, resp, sent) {
-			if !bytes.Equal(part, body[ranges[i].from:ranges[i].to]) {
+			if !bytes.Equal(part, body[ranges[i].From:ranges[i].To]) {
 				t.Fatalf("%q: range %d is %x", v, i, part)
 			}
 		}

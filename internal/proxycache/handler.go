@@ -106,7 +106,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: RequestBody})
 	case !x.clean && p.routing.Load().guarded:
 		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: UncleanPath})
-	case ex.Has(preconditions):
+	case ex.Has(rfc9111.Preconditions):
 		x.pass(pass, cacheStatus{fwd: fwdRequest})
 	case x.wish.NoStore:
 		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: ClientNoStore})

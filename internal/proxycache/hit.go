@@ -5,11 +5,12 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // special are the fields with which a request may want something else than
 // the stored response as it is.
-var special = conditions | preconditions | http1.Of(http1.Authorization, http1.CacheControl, http1.Pragma,
+var special = rfc9111.Conditions | rfc9111.Preconditions | http1.Of(http1.Authorization, http1.CacheControl, http1.Pragma,
 	http1.Range, http1.Upgrade)
 
 // fastHit answers a plain GET or HEAD from the memory tier. It allocates

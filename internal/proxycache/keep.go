@@ -127,7 +127,7 @@ func (k *keeper) end() {
 func (p *Proxy) keepPart(primary string, e *entry, head []byte) {
 	e.setHead(head)
 	h := e.header()
-	part := partOf(h, int64(len(e.body)))
+	part := rfc9111.PartOf(h, int64(len(e.body)))
 	if part == nil {
 		return
 	}

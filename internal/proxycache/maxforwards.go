@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // maxForwards is how many servers behind this one a TRACE or OPTIONS request
@@ -18,7 +19,7 @@ func (x *exchange) maxForwards() (n int64, ok bool) {
 	if len(values) != 1 {
 		return 0, false
 	}
-	return position(values[0])
+	return rfc9111.Number(values[0])
 }
 
 // endsHere tells whether the request may go no further.

@@ -11,33 +11,9 @@ import (
 	"walpurge/internal/proxycache/rfc9111"
 )
 
-// part says where in a representation a stored body lies (RFC 9111 section
-// 3.3).
-type part struct {
-	byteRange
-	size   int64 // of the representation
-	strict bool  // the origin's Content-Range says the same as the body's length
-}
-
 // partSuffix makes the key of a key's part. There is one, the newest, and only
 // of responses without dependencies that don't vary.
 const partSuffix = "\npart"
-
-// partOf reads what part of a representation a 206 with a body of that length
-// is. Of a last part that is shorter than it says to be, the length counts: the
-// origin can't mean bytes that it doesn't have.
-func partOf(h http.Header, length int64) *part {
-	r, size, ok := contentRange(h)
-	switch {
-	case !ok || length == 0 || length > r.to-r.from:
-		return nil
-	case length == r.to-r.from:
-		return &part{r, size, true}
-	case r.to == size:
-		return &part{byteRange{r.from, r.from + length}, r.from + length, false}
-	}
-	return nil
-}
 
 // fromPart answers a request for ranges from the part that is stored.
 func (x *exchange) fromPart(now coherence.Nanos) bool {
@@ -52,17 +28,17 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 	if left <= 0 || !x.wish.Admits(e.ageSpan(now), time.Duration(left)) {
 		return false
 	}
-	ranges, ok := wantedRanges(x.Request, e, e.part().size)
-	if !ok || len(ranges) == 0 || x.Has(conditions) {
+	ranges, ok := wantedRanges(x.Request, e, e.part().Size)
+	if !ok || len(ranges) == 0 || x.Has(rfc9111.Conditions) {
 		return false
 	}
 	for _, r := range ranges {
-		if r.from < e.part().from || r.to > e.part().to {
+		if r.From < e.part().From || r.To > e.part().To {
 			return false
 		}
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.sent(), ranges, e.part().from, e.part().size)
+	b, body := appendRanges(x.Buffer(), e, e.sent(), ranges, e.part().From, e.part().Size)
 	b = x.p.appendTiming(cs.append(appendAge(b, e.ageAt(now))), &cs, e, now)
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
@@ -72,11 +48,11 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 // strong tells whether the part can be combined with others (RFC 9111 section
 // 3.4).
 func (e *entry) strong() bool {
-	if e.part() == nil || !e.part().strict {
+	if e.part() == nil || !e.part().Strict {
 		return false
 	}
 	tag := e.etag()
-	return tag != "" && !isWeak(tag)
+	return tag != "" && !rfc9111.IsWeak(tag)
 }
 
 // beginAtPart makes a flight ask only for what follows the part that is stored.
@@ -85,11 +61,11 @@ func (f *flight) beginAtPart(x *exchange) {
 		return
 	}
 	e := f.proxy.memory.get([]byte(x.key + partSuffix))
-	if e == nil || e.route != x.route || !e.strong() || e.part().from != 0 || e.fresh <= f.proxy.opt.Now() {
+	if e == nil || e.route != x.route || !e.strong() || e.part().From != 0 || e.fresh <= f.proxy.opt.Now() {
 		return
 	}
 	f.part = e
-	f.header["Range"] = []string{"bytes=" + strconv.FormatInt(e.part().to, 10) + "-"}
+	f.header["Range"] = []string{"bytes=" + strconv.FormatInt(e.part().To, 10) + "-"}
 	f.header["If-Range"] = []string{e.etag()}
 }
 
@@ -107,14 +83,14 @@ func (f *flight) keepBeginning(length int64, body []byte) {
 	f.mu.Unlock()
 	n := shell(e)
 	n.setHead(block)
-	if tag := n.etag(); tag == "" || isWeak(tag) {
+	if tag := n.etag(); tag == "" || rfc9111.IsWeak(tag) {
 		return
 	}
 	h := n.header()
-	r := byteRange{0, int64(len(body))}
+	r := rfc9111.Range{To: int64(len(body))}
 	n.status, n.body = http.StatusPartialContent, bytes.Clone(body)
 	n.setKey(f.primary + partSuffix)
-	n.setPart(&part{r, length, true})
+	n.setPart(&rfc9111.Part{Range: r, Size: length, Strict: true})
 	n.setHead(appendFields(appendStatus(nil, int(n.status)), h))
 	f.proxy.finish(n)
 	f.proxy.memory.put(n)
@@ -122,14 +98,14 @@ func (f *flight) keepBeginning(length int64, body []byte) {
 
 // continued tells whether a 206 with these fields is what follows e.
 func (e *entry) continued(h http.Header) bool {
-	r, size, ok := contentRange(h)
-	return ok && r.from == e.part().to && r.to == size && size == e.part().size && h.Get("Etag") == e.etag()
+	r, size, ok := rfc9111.ContentRange(h)
+	return ok && r.From == e.part().To && r.To == size && size == e.part().Size && h.Get("Etag") == e.etag()
 }
 
 // complete makes the whole of what is stored and what follows it.
 func (e *entry) complete(resp *http.Response, a *rfc9111.Answer) {
 	whole := e.header()
-	update(whole, a.Header)
+	rfc9111.Update(whole, a.Header)
 	if age := a.Header["Age"]; len(age) > 0 {
 		whole["Age"] = age
 	}
@@ -150,26 +126,26 @@ func (e *entry) complete(resp *http.Response, a *rfc9111.Answer) {
 // It returns nil where they can't be combined. Fields are the newer's, and e's
 // where that has none.
 func (e *entry) combined(newer *entry) *entry {
-	if e == nil || !e.strong() || !newer.strong() || e.etag() != newer.etag() || e.part().size != newer.part().size ||
-		e.part().to < newer.part().from || newer.part().to < e.part().from {
+	if e == nil || !e.strong() || !newer.strong() || e.etag() != newer.etag() || e.part().Size != newer.part().Size ||
+		e.part().To < newer.part().From || newer.part().To < e.part().From {
 		return nil
 	}
-	from, to := min(e.part().from, newer.part().from), max(e.part().to, newer.part().to)
+	from, to := min(e.part().From, newer.part().From), max(e.part().To, newer.part().To)
 	body := make([]byte, to-from)
-	copy(body[e.part().from-from:], e.body)
-	copy(body[newer.part().from-from:], newer.body)
+	copy(body[e.part().From-from:], e.body)
+	copy(body[newer.part().From-from:], newer.body)
 	h := e.header()
-	update(h, newer.header())
+	rfc9111.Update(h, newer.header())
 	n := shell(newer)
 	n.body = body
-	size := e.part().size
+	size := e.part().Size
 	if from == 0 && to == size {
 		n.setPart(nil)
 		n.status = http.StatusOK
 		n.setHead(finishHead(appendFields(appendStatus(nil, http.StatusOK), h), http.StatusOK, len(body)))
 		return n
 	}
-	n.setPart(&part{byteRange{from, to}, size, true})
+	n.setPart(&rfc9111.Part{Range: rfc9111.Range{From: from, To: to}, Size: size, Strict: true})
 	n.setHead(appendFields(appendStatus(nil, http.StatusPartialContent), h))
 	return n
 }

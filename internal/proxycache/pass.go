@@ -94,7 +94,7 @@ func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) 
 func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time) {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
-	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(conditions) {
+	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
 		if e := x.freshened(x.stale, a); e != nil {
 			cs.fwdStatus, cs.stored = a.Status, true
 			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // methodQuery asks a question that is in the request's content. It is safe, and
@@ -25,7 +26,7 @@ const querySuffix = "\nqueries"
 // answerQuery answers a QUERY request. On routes with dependencies it is passed
 // through: conditions are read from the URL, and content could say otherwise.
 func (x *exchange) answerQuery() {
-	if x.route.guarded || x.Body == nil || !x.clean || x.Has(preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
+	if x.route.guarded || x.Body == nil || !x.clean || x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
 		x.route.TTL != nil && *x.route.TTL <= 0 {
 		x.pass(pass, cacheStatus{fwd: fwdMethod})
 		return

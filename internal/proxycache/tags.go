@@ -47,7 +47,7 @@ func (f *flight) nameVariants(x *exchange) {
 			continue
 		}
 		tag := e.etag()
-		if tag == "" || isWeak(tag) {
+		if tag == "" || rfc9111.IsWeak(tag) {
 			continue
 		}
 		if size += len(tag) + 2; size > maxTagBytes {
@@ -85,7 +85,7 @@ func (f *flight) choose(a *rfc9111.Answer) {
 		return
 	}
 	for _, e := range f.named { // the newest first
-		if e.confirmed(a.Header) {
+		if rfc9111.Confirms(a.Header, e.etag(), e.modified()) {
 			f.stale, f.chosen = e, e
 			return
 		}

@@ -1,50 +1,18 @@
 package proxycache
 
 import (
-	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/rfc9111"
 )
 
-// confirmed tells whether a 304 with these fields is about e (RFC 9111 section
-// 4.3.4): a validator that it has must be e's. One without any answers the
-// validators that were sent.
-func (e *entry) confirmed(h http.Header) bool {
-	if etag := h.Get("Etag"); etag != "" {
-		said := e.etag()
-		if isWeak(etag) || isWeak(said) && !strings.HasPrefix(etag, `"`) {
-			return strings.TrimPrefix(etag, "W/") == strings.TrimPrefix(said, "W/")
-		}
-		return etag == said
-	}
-	modified := h.Get("Last-Modified")
-	return modified == "" || e.modified() == "" || modified == e.modified()
-}
-
-// update replaces stored fields by those of a newer response about the same
-// (RFC 9111 section 3.2). What describes the stored bytes stays as it is. The
-// age is the newer response's.
-func update(stored, newer http.Header) {
-	delete(stored, "Age")
-	for name, values := range newer {
-		switch name {
-		case "Content-Length", "Content-Encoding", "Content-Range", "Via":
-		default:
-			stored[name] = values
-		}
-	}
-}
-
 // freshened updates what is stored of a resource after a HEAD request for it
 // was answered with 200 (RFC 9111 section 4.3.5): e becomes as new as that
 // answer if nothing tells them apart, else it ends. It returns the response
 // that is stored now.
 func (x *exchange) freshened(e *entry, a *rfc9111.Answer) *entry {
-	if !e.describedBy(a.Header) {
+	if !rfc9111.Describes(a.Header, e.etag(), e.modified(), len(e.body)) {
 		x.p.forget(e)
 		return nil
 	}
@@ -53,7 +21,7 @@ func (x *exchange) freshened(e *entry, a *rfc9111.Answer) *entry {
 	}
 	merged, newer := e.header(), a.Header.Clone()
 	connectionFields(newer)
-	update(merged, newer)
+	rfc9111.Update(merged, newer)
 	if _, said := merged[rfc9111.OwnTarget]; !said && len(e.targeted()) > 0 {
 		merged[rfc9111.OwnTarget] = e.targeted()
 	}
@@ -88,18 +56,6 @@ func (x *exchange) freshened(e *entry, a *rfc9111.Answer) *entry {
 		x.p.redis.write(x.key, n, now)
 	}
 	return n
-}
-
-// describedBy tells whether the fields of an answer to HEAD can be e's.
-func (e *entry) describedBy(h http.Header) bool {
-	if etag := h.Get("Etag"); etag != "" && etag != e.etag() {
-		return false
-	}
-	if modified := h.Get("Last-Modified"); modified != "" && modified != e.modified() {
-		return false
-	}
-	length := h.Get("Content-Length")
-	return length == "" || length == strconv.Itoa(len(e.body))
 }
 
 // judged takes over a verdict. The entry's received must be set.
