@@ -13,6 +13,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // finding is what an audit of a hit found.
@@ -82,7 +83,7 @@ func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nan
 	x := a.p.newExchange(ex, now)
 	s := &sample{entry: e, route: rt, target: x.target, host: string(ex.Host), header: a.p.requestHeader(ex, fillDrops)}
 	if ex.Has(http1.Of(http1.AcceptEncoding)) {
-		s.header["Accept-Encoding"] = []string{acceptEncoding(ex.Request).String()}
+		s.header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(ex.Request).String()}
 	}
 	rt.keepKeyedCookies(s.header)
 	select {

@@ -19,8 +19,8 @@ func notModified(req *http1.Request, e *entry) (had string, ok bool) {
 			if req.Fields[i].ID != http1.IfNoneMatch {
 				continue
 			}
-			for c := range codingCount {
-				if had := codedTag(tag, c); rfc9111.MatchesAny(req.Fields[i].Value, had) {
+			for c := range rfc9111.CodingCount {
+				if had := rfc9111.CodedTag(tag, c); rfc9111.MatchesAny(req.Fields[i].Value, had) {
 					return had, true
 				}
 				if e.coded == nil {

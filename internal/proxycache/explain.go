@@ -89,7 +89,7 @@ func (x *exchange) why() (bool, string) {
 	switch {
 	case rt.Events:
 		return false, "The proxy answers this itself: the feed for pages that keep themselves up to date."
-	case string(x.Method) == methodQuery && !rt.guarded:
+	case string(x.Method) == rfc9111.MethodQuery && !rt.guarded:
 		return false, "The answer to a QUERY is kept with the request's body, which can't be given here."
 	case !isRead(x.Method):
 		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."

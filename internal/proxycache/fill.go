@@ -213,7 +213,7 @@ func (f *flight) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string)
 	f.searched(a.Header)
 	key := f.stored()
 	if len(names) > 0 {
-		key = string(appendVariant([]byte(key), names, f.req))
+		key = string(rfc9111.AppendVariant([]byte(key), names, f.req))
 	}
 	e.setKey(key)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // follow sends a flight's response, its leader's or a joiner's. again means
@@ -65,8 +66,8 @@ func (x *exchange) fits(f *flight, s *flightState) bool {
 	if len(s.names) == 0 {
 		return true
 	}
-	mine := appendVariant(nil, s.names, x.Request)
-	return string(mine) == string(appendVariant(nil, s.names, f.req))
+	mine := rfc9111.AppendVariant(nil, s.names, x.Request)
+	return string(mine) == string(rfc9111.AppendVariant(nil, s.names, f.req))
 }
 
 // status is the flight's Cache-Status member for the leader or a joiner.

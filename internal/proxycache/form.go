@@ -22,7 +22,7 @@ type form struct {
 // coded are the forms of an entry in codings other than its own, made when a
 // client takes them. That without a coding is the entry itself.
 type coded struct {
-	by    [codingCount]atomic.Pointer[form]
+	by    [rfc9111.CodingCount]atomic.Pointer[form]
 	begun atomic.Uint32 // the codings that were tried, a bit each
 	left  atomic.Int64  // bytes that they may still take
 }
@@ -67,8 +67,8 @@ func (e *entry) form(req *http1.Request) form {
 	if e.coded == nil {
 		return e.plain()
 	}
-	c := preferred(req)
-	if c == identity {
+	c := rfc9111.PreferredCoding(req)
+	if c == rfc9111.Identity {
 		return e.plain()
 	}
 	if f := e.coded.by[c].Load(); f != nil {
@@ -96,18 +96,9 @@ func (e *entry) encoded(c int) form {
 		made.left.Add(size)
 		return plain
 	}
-	f := &form{codedHead(plain.head, c, codedTag(e.tag(), c), len(body)), bytes.Clone(body)}
+	f := &form{codedHead(plain.head, c, rfc9111.CodedTag(e.tag(), c), len(body)), bytes.Clone(body)}
 	made.by[c].Store(f)
 	return *f
-}
-
-// codedTag is the ETag of a coded form: strong tags tell forms apart (RFC 9110
-// section 8.8.3.3), weak ones don't have to.
-func codedTag(tag string, c int) string {
-	if !strings.HasPrefix(tag, `"`) || c == identity {
-		return tag
-	}
-	return tag[:len(tag)-1] + "~" + codingNames[c] + `"`
 }
 
 // codedHead is the head of a coded form.
@@ -123,7 +114,7 @@ func codedHead(head []byte, c int, tag string, length int) []byte {
 		}
 		b = append(append(append(append(b, name...), ": "...), value...), crlf...)
 	}
-	b = appendField(b, "Content-Encoding", codingNames[c])
+	b = appendField(b, "Content-Encoding", rfc9111.CodingNames[c])
 	return appendField(b, "Content-Length", strconv.Itoa(length))
 }
 
@@ -234,16 +225,4 @@ func compressible(contentType string) bool {
 		return false
 	}
 	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+json") || strings.HasSuffix(kind, "+xml") || strings.HasSuffix(kind, "+text")
-}
-
-// stripCodings takes our coding's name out of the tags of a condition that
-// goes to the origin, which knows nothing of it.
-func stripCodings(v string) string {
-	if !strings.Contains(v, "~") {
-		return v
-	}
-	for c := identity + 1; c < codingCount; c++ {
-		v = strings.ReplaceAll(v, "~"+codingNames[c]+`"`, `"`)
-	}
-	return v
 }

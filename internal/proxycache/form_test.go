@@ -15,6 +15,8 @@ import (
 
 	br "github.com/andybalholm/brotli"
 	zs "github.com/klauspost/compress/zstd"
+
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // prose is text that codings shrink.
@@ -193,14 +195,14 @@ func TestACodingIsMadeOnceAndCounted(t *testing.T) {
 	}
 	wg.Wait()
 	e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a")
-	f := e.coded.by[inZstd].Load()
-	if f == nil || e.coded.by[inGzip].Load() != nil || e.coded.by[inBrotli].Load() != nil {
+	f := e.coded.by[rfc9111.InZstd].Load()
+	if f == nil || e.coded.by[rfc9111.InGzip].Load() != nil || e.coded.by[rfc9111.InBrotli].Load() != nil {
 		t.Fatal("made what nobody wanted, or not what all wanted")
 	}
 	for range 3 {
 		r.get("/a", "Accept-Encoding: zstd")
 	}
-	if e.coded.by[inZstd].Load() != f {
+	if e.coded.by[rfc9111.InZstd].Load() != f {
 		t.Error("made again")
 	}
 	if after := r.proxy.memory.bytes(); after != before || int(e.weight()) < len(e.body)+len(f.body)+2*len(e.head()) {
@@ -220,7 +222,7 @@ func TestCodedFormsKeepToTheirRoom(t *testing.T) {
 	}
 	e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a")
 	used := 0
-	for c := identity + 1; c < codingCount; c++ {
+	for c := rfc9111.Identity + 1; c < rfc9111.CodingCount; c++ {
 		if f := e.coded.by[c].Load(); f != nil {
 			used += len(f.body)
 		}
@@ -303,12 +305,12 @@ func TestHitOfACodedFormAllocatesNothing(t *testing.T) {
 }
 
 func TestCodingsSurviveTheWayBack(t *testing.T) {
-	for c := range codingCount {
+	for c := range rfc9111.CodingCount {
 		for _, body := range []string{prose, noise(100), ""} {
 			coded := encode(c, []byte(body))
-			header := http.Header{"Content-Encoding": {codingNames[c]}}
+			header := http.Header{"Content-Encoding": {rfc9111.CodingNames[c]}}
 			if got := decoded(t, reply{&http.Response{Header: header}, string(bytes.Clone(coded))}); got != body {
-				t.Errorf("%s: %d bytes of %d", codingNames[c], len(got), len(body))
+				t.Errorf("%s: %d bytes of %d", rfc9111.CodingNames[c], len(got), len(body))
 			}
 		}
 	}

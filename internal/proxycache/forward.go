@@ -88,7 +88,7 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 		}
 		v := string(f.Value)
 		if !p.opt.NoCompress && f.ID != http1.Other && tagged&(1<<f.ID) != 0 {
-			v = stripCodings(v)
+			v = rfc9111.StripCodings(v)
 		}
 		h[name] = append(h[name], v)
 	}

@@ -46,7 +46,7 @@ func FuzzResponse(f *testing.F) {
 		if err != nil || back.StatusCode != resp.StatusCode || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
 			t.Fatalf("%q became %q: %v", fields, shown, err)
 		}
-		key := parseSearch(h).key("http://a/b?c=1&d=%41&c=2\nx")
+		key := (searchRule{Search: rfc9111.ParseSearch(h)}).key("http://a/b?c=1&d=%41&c=2\nx")
 		if !strings.HasPrefix(key, "http://a/b\nsearch") {
 			t.Fatalf("%q: %q", fields, key)
 		}
@@ -140,17 +140,17 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if c := preferred(req); c < identity || c >= codingCount {
+		if c := rfc9111.PreferredCoding(req); c < rfc9111.Identity || c >= rfc9111.CodingCount {
 			t.Fatalf("%q: coding %d", fields, c)
 		}
 		names := []string{"accept-encoding", "accept-language", "cookie", "x-foo"}
-		one, two := appendVariant(nil, names, req), appendVariant(nil, names, req)
+		one, two := rfc9111.AppendVariant(nil, names, req), rfc9111.AppendVariant(nil, names, req)
 		if !bytes.Equal(one, two) {
 			t.Fatalf("%q: %q and %q", fields, one, two)
 		}
 		e := &entry{status: 200, coded: new(coded)}
 		e.setHead([]byte("HTTP/1.1 200 OK\r\nEtag: \"b\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\n"))
-		if tag, ok := notModified(req, e); ok && stripCodings(tag) != e.etag() {
+		if tag, ok := notModified(req, e); ok && rfc9111.StripCodings(tag) != e.etag() {
 			t.Fatalf("%q: %q", fields, tag)
 		}
 		path, query, has := splitTarget(req)
@@ -164,7 +164,7 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("%q by %+v is %q, then %q", query, rule, again, twice)
 			}
 		}
-		if s := (search{unordered: true}).key("http://a" + string(req.Target)); strings.Count(s, "\n") != 2 {
+		if s := (searchRule{Search: rfc9111.Search{Unordered: true}}).key("http://a" + string(req.Target)); strings.Count(s, "\n") != 2 {
 			t.Fatalf("%q", s)
 		}
 		if _, err := url.ParseQuery(string(query)); err == nil {

@@ -6,9 +6,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/dunglas/httpsfv"
-
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // groupIndex finds the responses of a group (RFC 9875) among those without
@@ -25,30 +24,10 @@ type groupIndex struct {
 // before one that is forgotten is not kept.
 const maxEnded = 4096
 
-// groupNames are the members of a list of strings (RFC 9875 section 2).
-func groupNames(values []string) []string {
-	if len(values) == 0 {
-		return nil
-	}
-	list, err := httpsfv.UnmarshalList(values)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, member := range list[:min(len(list), maxGroups)] {
-		if item, ok := member.(httpsfv.Item); ok {
-			if name, ok := item.Value.(string); ok {
-				names = append(names, name)
-			}
-		}
-	}
-	return names
-}
-
 // groupsOf are the groups of a response with that key: a name means something
 // only within its origin.
 func groupsOf(key string, values []string) []string {
-	names := groupNames(values)
+	names := rfc9111.GroupNames(values)
 	for i, name := range names {
 		names[i] = originOf(key) + "\n" + name
 	}
@@ -133,7 +112,7 @@ func (g *groupIndex) end(name string, now coherence.Nanos) []*entry {
 // names (RFC 9875 section 3), in this process and, where there is a log, by a
 // message in it, which reaches all.
 func (x *exchange) endGroups(h http.Header) {
-	names := groupNames(h["Cache-Group-Invalidation"])
+	names := rfc9111.GroupNames(h["Cache-Group-Invalidation"])
 	if len(names) == 0 {
 		return
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 func TestRFC9875Section3GroupsEndByUnsafeRequests(t *testing.T) {
@@ -54,11 +55,11 @@ func TestRFC9875Section3GroupsEndByUnsafeRequests(t *testing.T) {
 }
 
 func TestRFC9875Section2GroupsOfOneResponseAreBounded(t *testing.T) {
-	names := make([]string, maxGroups+1)
+	names := make([]string, rfc9111.MaxGroups+1)
 	for i := range names {
 		names[i] = fmt.Sprintf(`"g%d"`, i)
 	}
-	for last, ended := range map[string]bool{names[maxGroups-1]: true, names[maxGroups]: false} {
+	for last, ended := range map[string]bool{names[rfc9111.MaxGroups-1]: true, names[rfc9111.MaxGroups]: false} {
 		r := newRig(t, plainHTTP)
 		r.say("old", "Cache-Control: max-age=60", "Cache-Groups: "+strings.Join(names, ", "))
 		r.get("/a")

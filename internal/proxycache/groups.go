@@ -4,18 +4,15 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
-
-// maxGroups bounds the groups of one response. RFC 9875 section 2 asks for at
-// least 32.
-const maxGroups = 128
 
 // groups are the dependencies that a response declares by Cache-Groups, a
 // list of strings (RFC 9875 section 2). Logical messages in the log touch
 // them. A field that can't be read declares none.
 func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 	var deps []coherence.Dependency
-	for _, name := range groupNames(h["Cache-Groups"]) {
+	for _, name := range rfc9111.GroupNames(h["Cache-Groups"]) {
 		deps = append(deps, g.Group(name))
 	}
 	return deps

@@ -96,7 +96,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 		x.upgrade()
 	case x.hidesFields():
 		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: HiddenFields})
-	case string(ex.Method) == methodQuery:
+	case string(ex.Method) == rfc9111.MethodQuery:
 		x.answerQuery()
 	case string(ex.Method) == "POST":
 		x.passAndKeep(pass, cacheStatus{fwd: fwdMethod})
@@ -260,7 +260,7 @@ func (x *exchange) find() (e *entry, key string) {
 	}
 	primary := key
 	if e != nil && e.variants() != nil {
-		key = string(appendVariant([]byte(primary), e.variants().names, x.Request))
+		key = string(rfc9111.AppendVariant([]byte(primary), e.variants().names, x.Request))
 		v := e.variants()
 		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
 			e, key = x.inLanguage(v, key)
@@ -413,7 +413,7 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		rt.dropOverrides(f.header)
 	}
 	if x.Has(http1.Of(http1.AcceptEncoding)) {
-		f.header["Accept-Encoding"] = []string{acceptEncoding(x.Request).String()}
+		f.header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(x.Request).String()}
 	}
 	if e != nil {
 		f.fwd = x.missed(key, e, p.opt.Now())

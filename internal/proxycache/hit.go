@@ -42,7 +42,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 	key, _ := appendKey((*scratch)[:0], https, ex.Request, host, rt, path, query, hasQuery)
 	e := p.memory.get(key)
 	if e != nil && e.variants() != nil {
-		key = appendVariant(key, e.variants().names, ex.Request)
+		key = rfc9111.AppendVariant(key, e.variants().names, ex.Request)
 		e = p.memory.get(key)
 	}
 	*scratch = key[:0]

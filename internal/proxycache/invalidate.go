@@ -11,7 +11,7 @@ import (
 // invalidateAfter ends what is stored for the target of an unsafe request that
 // has succeeded, and for what its response names (RFC 9111 section 4.4).
 func (x *exchange) invalidateAfter(status int, h http.Header) {
-	if safe(x.Method) || status < 200 || status > 399 {
+	if rfc9111.Safe(x.Method) || status < 200 || status > 399 {
 		return
 	}
 	x.p.invalidate(x.key)

@@ -68,7 +68,7 @@ func (k *keeper) begin(a *rfc9111.Answer, length int64) {
 	connectionFields(stored.Header)
 	v := rfc9111.Judge(q, stored)
 	k.names = rfc9111.VaryNames(stored.Header)
-	if !v.Store || v.Lifetime <= 0 || q.Part && len(k.names) > 0 || len(groupNames(stored.Header["Cache-Groups"])) > 0 {
+	if !v.Store || v.Lifetime <= 0 || q.Part && len(k.names) > 0 || len(rfc9111.GroupNames(stored.Header["Cache-Groups"])) > 0 {
 		return
 	}
 	targeted := stored.Header[rfc9111.OwnTarget]
@@ -86,7 +86,7 @@ func (k *keeper) begin(a *rfc9111.Answer, length int64) {
 	case q.Part:
 		e.setKey(x.key + partSuffix)
 	case len(k.names) > 0:
-		e.setKey(string(appendVariant([]byte(x.key), k.names, x.Request)))
+		e.setKey(string(rfc9111.AppendVariant([]byte(x.key), k.names, x.Request)))
 	default:
 		e.setKey(x.key)
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // appendKey builds the key of a request: scheme, host and target as the
@@ -60,7 +61,7 @@ func appendKeyed(dst []byte, k Key, req *http1.Request) []byte {
 		}
 		return dst
 	}
-	return appendVaried(dst, k.Name, req, false)
+	return rfc9111.AppendVaried(dst, k.Name, req, false)
 }
 
 // appendQuery appends the query as the origin gets it.
@@ -120,107 +121,4 @@ func named(part []byte, names []string) bool {
 func paramName(part []byte) []byte {
 	name, _, _ := bytes.Cut(part, []byte{'='})
 	return name
-}
-
-// appendVariant appends what tells the variants of one key apart: the values
-// of the fields that the response's Vary names (RFC 9111 section 4.1).
-func appendVariant(dst []byte, names []string, req *http1.Request) []byte {
-	dst = append(dst, "\nvary"...)
-	for _, name := range names {
-		dst = append(dst, '\n')
-		dst = appendVaried(dst, name, req, true)
-	}
-	return dst
-}
-
-// appendVaried appends a field's name in lower case and its normalised value;
-// an absent field is told from an empty one. combine makes one list of several
-// lines; where the configuration names the field it may be none, and servers
-// choose among the lines in their own ways.
-func appendVaried(dst []byte, name string, req *http1.Request, combine bool) []byte {
-	dst = append(dst, name...)
-	if name == "accept-encoding" {
-		if req.Has(http1.Of(http1.AcceptEncoding)) {
-			dst = append(dst, '=')
-			dst = append(dst, acceptEncoding(req).String()...)
-		}
-		return dst
-	}
-	if name == "accept-language" && combine && has(req, name) {
-		if with, ok := appendLanguages(dst, req); ok {
-			return with
-		}
-	}
-	sep := byte('=')
-	for i := range req.Fields {
-		f := &req.Fields[i]
-		if !http1.EqualFold(f.Name, name) {
-			continue
-		}
-		dst = append(dst, sep)
-		if combine {
-			sep = ',' // several lines are one list (RFC 9110 section 5.3)
-		}
-		switch {
-		case name == "accept-language":
-			dst = appendFolded(dst, f.Value)
-		case combine:
-			dst = appendList(dst, f.Value)
-		default:
-			dst = append(dst, f.Value...)
-		}
-	}
-	return dst
-}
-
-// has tells whether the request has a field, given in lower case.
-func has(req *http1.Request, name string) bool {
-	for i := range req.Fields {
-		if http1.EqualFold(req.Fields[i].Name, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// appendList appends v without the white space around its commas, which means
-// nothing in a list. Inside quotes it stays.
-func appendList(dst, v []byte) []byte {
-	quoted := false
-	for i := 0; i < len(v); i++ {
-		c := v[i]
-		switch {
-		case c == '\\' && quoted && i+1 < len(v):
-			dst = append(dst, c)
-			i++
-			c = v[i]
-		case c == '"':
-			quoted = !quoted
-		case (c == ' ' || c == '\t') && !quoted:
-			j := i
-			for j < len(v) && (v[j] == ' ' || v[j] == '\t') {
-				j++
-			}
-			if j == len(v) || v[j] == ',' || i > 0 && v[i-1] == ',' {
-				i = j - 1
-				continue
-			}
-		}
-		dst = append(dst, c)
-	}
-	return dst
-}
-
-// appendFolded appends v in lower case without white space.
-func appendFolded(dst, v []byte) []byte {
-	for _, c := range v {
-		switch {
-		case c == ' ' || c == '\t':
-		case 'A' <= c && c <= 'Z':
-			dst = append(dst, c|0x20)
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return dst
 }

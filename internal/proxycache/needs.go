@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // A service may have a cache of its own that follows the same log (package
@@ -42,7 +43,7 @@ func (f *flight) needsOfFill() {
 // proxy, but for the positions that the client carries.
 func (x *exchange) needsOfRequest(h http.Header) {
 	switch {
-	case x.p.positions.guard == nil || x.route.guarded || !safe(x.Method) || x.demand.strict:
+	case x.p.positions.guard == nil || x.route.guarded || !rfc9111.Safe(x.Method) || x.demand.strict:
 	case x.demand.lsn != 0:
 		tellNeeds(h, coherence.Position{Epoch: x.demand.epoch, LSN: x.demand.lsn})
 	default:

@@ -115,15 +115,6 @@ func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time)
 	x.copyBody(resp)
 }
 
-// safe tells whether a method asks for no change (RFC 9110 section 9.2.1).
-func safe(method []byte) bool {
-	switch string(method) {
-	case "GET", "HEAD", "OPTIONS", "TRACE", methodQuery:
-		return true
-	}
-	return false
-}
-
 // silentLength is the length to announce: of a response without a body what
 // the origin announced, if it did.
 func silentLength(resp *http.Response, length int64) int64 {

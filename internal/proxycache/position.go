@@ -10,6 +10,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // Position is what a client gets with the response to an unsafe request and
@@ -113,7 +114,7 @@ func (d demand) served(f *flight) bool {
 // it nothing would leave it with an older one.
 func (x *exchange) tellPosition(head []byte) []byte {
 	s := &x.p.positions
-	if safe(x.Method) || x.p.opt.Position == nil {
+	if rfc9111.Safe(x.Method) || x.p.opt.Position == nil {
 		return head
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), x.p.opt.StrictWait)

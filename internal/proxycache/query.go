@@ -11,10 +11,6 @@ import (
 	"walpurge/internal/proxycache/rfc9111"
 )
 
-// methodQuery asks a question that is in the request's content. It is safe, and
-// its responses may be kept for those who ask the same.
-const methodQuery = "QUERY"
-
 // maxQuery is the longest content that is part of a key; a longer one is
 // passed through.
 const maxQuery = 64 << 10
@@ -70,7 +66,7 @@ func (x *exchange) body() (io.ReadCloser, int64) {
 // target.
 func (f *flight) listQuestion() {
 	m := f.proxy.memory
-	v := m.marker(f.base+querySuffix, []string{methodQuery})
+	v := m.marker(f.base+querySuffix, []string{rfc9111.MethodQuery})
 	if evict := v.add(f.primary); evict != "" {
 		m.remove(evict)
 	}
@@ -79,7 +75,7 @@ func (f *flight) listQuestion() {
 // method is the flight's request method.
 func (f *flight) method() string {
 	if f.content != nil {
-		return methodQuery
+		return rfc9111.MethodQuery
 	}
 	return http.MethodGet
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // Reads of the Redis tier are gathered: those that come while a batch is on its
@@ -174,7 +175,7 @@ func (x *exchange) readRedis() *entry {
 	p := x.p
 	s := p.redis.get(x.key)
 	if s != nil && s.names != nil {
-		s = p.redis.get(string(appendVariant([]byte(x.key), s.names, x.Request)))
+		s = p.redis.get(string(rfc9111.AppendVariant([]byte(x.key), s.names, x.Request)))
 	}
 	if s == nil || s.names != nil || s.guarded != x.route.guarded {
 		return nil

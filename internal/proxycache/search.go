@@ -9,101 +9,19 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/dunglas/httpsfv"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
-// search is what No-Vary-Search says about the query
-// (draft-ietf-httpbis-no-vary-search-06): which parameters tell responses
-// apart, and whether their order does. The zero value is the default: all
-// that is in the query counts.
-type search struct {
-	unordered bool     // the order of parameters with other names doesn't count
-	ignored   []string // these parameters don't count, or
-	only      []string // all but these don't
-	all       bool
-	number    uint64 // of the rule in this process, part of the keys that it makes
-}
-
-// parseSearch reads No-Vary-Search. A field that can't be read is as if it
-// weren't there.
-func parseSearch(h http.Header) search {
-	values := h["No-Vary-Search"]
-	if len(values) == 0 {
-		return search{}
-	}
-	dict, err := httpsfv.UnmarshalDictionary(values)
-	if err != nil {
-		return search{}
-	}
-	var s search
-	var ok bool
-	if m, found := dict.Get("key-order"); found {
-		if s.unordered, ok = boolean(m); !ok {
-			return search{}
-		}
-	}
-	if m, found := dict.Get("params"); found {
-		if s.all, ok = boolean(m); !ok {
-			if s.ignored, ok = names(m); !ok {
-				return search{}
-			}
-		}
-	}
-	if m, found := dict.Get("except"); found {
-		if s.only, ok = names(m); !ok || !s.all {
-			return search{}
-		}
-	}
-	return s
-}
-
-func boolean(m httpsfv.Member) (v, ok bool) {
-	item, ok := m.(httpsfv.Item)
-	if !ok {
-		return false, false
-	}
-	v, ok = item.Value.(bool)
-	return v, ok
-}
-
-// names reads a list of strings; they are spelled as in a query.
-func names(m httpsfv.Member) ([]string, bool) {
-	list, ok := m.(httpsfv.InnerList)
-	if !ok {
-		return nil, false
-	}
-	var all []string
-	for _, item := range list.Items {
-		name, ok := item.Value.(string)
-		if !ok {
-			return nil, false
-		}
-		if decoded, ok := unescape([]byte(name), true); ok {
-			name = decoded
-		}
-		all = append(all, name)
-	}
-	return all, true
-}
-
-func (s search) trivial() bool { return !s.unordered && !s.all && len(s.ignored) == 0 }
-
-func (s search) equal(o search) bool {
-	return s.unordered == o.unordered && s.all == o.all && slices.Equal(s.ignored, o.ignored) && slices.Equal(s.only, o.only)
-}
-
-// counts tells whether a parameter tells responses apart.
-func (s search) counts(name string) bool {
-	if s.all {
-		return slices.Contains(s.only, name)
-	}
-	return !slices.Contains(s.ignored, name)
+// searchRule is a rule that this process has met.
+type searchRule struct {
+	rfc9111.Search
+	number uint64 // its own here, part of the keys that it makes
 }
 
 // key is the key of all requests that s takes for the same as that of key. It
 // names the rule: what two rules leave of two queries may be the same, and the
 // response of the one says nothing about what the other takes for the same.
-func (s search) key(key string) string {
+func (s searchRule) key(key string) string {
 	target, rest, _ := strings.Cut(key, "\n")
 	path, query, _ := strings.Cut(target, "?")
 	var pairs [][2]string
@@ -118,11 +36,11 @@ func (s search) key(key string) string {
 		if decoded, ok := unescape([]byte(value), true); ok {
 			value = decoded
 		}
-		if s.counts(name) {
+		if s.Counts(name) {
 			pairs = append(pairs, [2]string{name, value})
 		}
 	}
-	if s.unordered {
+	if s.Unordered {
 		slices.SortStableFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	}
 	var b strings.Builder
@@ -138,7 +56,7 @@ func (s search) key(key string) string {
 // first.
 type searches struct {
 	mu    sync.Mutex
-	rules []search
+	rules []searchRule
 }
 
 // maxSearches bounds the rules of one path.
@@ -148,25 +66,26 @@ const maxSearches = 4
 // known gets the next of numbers, also if it was known before it was forgotten:
 // what was kept by it then has missed the unsafe requests since, and must not
 // be found again.
-func (s *searches) add(rule search, numbers *atomic.Uint64) search {
+func (s *searches) add(rule rfc9111.Search, numbers *atomic.Uint64) searchRule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if i := slices.IndexFunc(s.rules, rule.equal); i >= 0 {
-		rule.number = s.rules[i].number
+	newest := searchRule{Search: rule}
+	if i := slices.IndexFunc(s.rules, func(old searchRule) bool { return old.Equal(rule) }); i >= 0 {
+		newest.number = s.rules[i].number
 	} else {
-		rule.number = numbers.Add(1)
+		newest.number = numbers.Add(1)
 	}
-	kept := []search{rule}
+	kept := []searchRule{newest}
 	for _, old := range s.rules {
-		if old.number != rule.number && len(kept) < maxSearches {
+		if old.number != newest.number && len(kept) < maxSearches {
 			kept = append(kept, old)
 		}
 	}
 	s.rules = kept
-	return rule
+	return newest
 }
 
-func (s *searches) list() []search {
+func (s *searches) list() []searchRule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rules
@@ -198,8 +117,8 @@ func (f *flight) searched(h http.Header) {
 	if f.guarded() || f.content != nil {
 		return
 	}
-	rule := parseSearch(h)
-	if rule.trivial() {
+	rule := rfc9111.ParseSearch(h)
+	if rule.Trivial() {
 		return
 	}
 	s := f.proxy.memory.searchMarker(searchesOf(f.primary))

@@ -70,7 +70,7 @@ func (x *exchange) takes(e *entry) bool {
 	if coding == "" {
 		return true
 	}
-	return x.Has(http1.Of(http1.AcceptEncoding)) && slices.Contains(strings.Split(acceptEncoding(x.Request).String(), ", "), strings.ToLower(coding))
+	return x.Has(http1.Of(http1.AcceptEncoding)) && slices.Contains(strings.Split(rfc9111.AcceptEncoding(x.Request).String(), ", "), strings.ToLower(coding))
 }
 
 // choose finds the variant that a 304 is about and makes it the one that the

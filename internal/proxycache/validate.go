@@ -34,11 +34,11 @@ func (x *exchange) freshened(e *entry, a *rfc9111.Answer) *entry {
 		delete(merged, name)
 	}
 	names := rfc9111.VaryNames(merged)
-	if len(groupNames(merged["Cache-Groups"])) > 0 { // only a fill enters groups
+	if len(rfc9111.GroupNames(merged["Cache-Groups"])) > 0 { // only a fill enters groups
 		x.p.forget(e)
 		return nil
 	}
-	if !v.Store || len(names) > 0 && string(appendVariant([]byte(x.key), names, x.Request)) != e.key() || len(names) == 0 && e.key() != x.key {
+	if !v.Store || len(names) > 0 && string(rfc9111.AppendVariant([]byte(x.key), names, x.Request)) != e.key() || len(names) == 0 && e.key() != x.key {
 		x.p.forget(e)
 		return nil
 	}

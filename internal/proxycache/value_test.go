@@ -173,17 +173,6 @@ func TestRFC9111Section2Key(t *testing.T) {
 	}
 }
 
-func TestRFC9111Section4_1AcceptEncodingIsNormalised(t *testing.T) {
-	for v, want := range map[string]string{
-		"gzip, deflate, br": "gzip, br", "br;q=1.0, gzip;q=0.8, *;q=0.1": "gzip, br, zstd", "deflate": "identity", "": "identity",
-		"gzip;q=0": "identity", "*;q=0": "identity", "GZIP": "gzip", "*, br;q=0.0": "gzip, zstd", "x-gzip": "gzip",
-	} {
-		if got := acceptEncoding(request(t, "/", "Accept-Encoding: "+v)).String(); got != want {
-			t.Errorf("%q: %q, want %q", v, got, want)
-		}
-	}
-}
-
 // FuzzValues looks for requests that make the reading of values panic or
 // give a value that can't be compared.
 func FuzzValues(f *testing.F) {

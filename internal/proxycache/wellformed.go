@@ -82,7 +82,7 @@ func (x *exchange) hidesFields() bool {
 		case "Close", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authorization":
 			continue
 		}
-		if has(x.Request, strings.ToLower(name)) {
+		if x.HasField(strings.ToLower(name)) {
 			return true
 		}
 	}

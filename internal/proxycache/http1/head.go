@@ -36,6 +36,16 @@ func (r *Request) Get(id ID) []byte {
 	return nil
 }
 
+// HasField tells whether there is a field with that name, given in lower case.
+func (r *Request) HasField(lower string) bool {
+	for i := range r.Fields {
+		if EqualFold(r.Fields[i].Name, lower) {
+			return true
+		}
+	}
+	return false
+}
+
 // Values returns every value of the field with the name in lower case.
 func (r *Request) Values(lower string) [][]byte {
 	var all [][]byte

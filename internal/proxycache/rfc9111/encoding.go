@@ -1,4 +1,4 @@
-package proxycache
+package rfc9111
 
 import (
 	"bytes"
@@ -6,13 +6,13 @@ import (
 	"walpurge/internal/proxycache/http1"
 )
 
-// codings is the set of content codings that a client takes, of those that
+// Codings is the set of content codings that a client takes, of those that
 // are told apart. What it leaves out is not offered to the origin either, so
 // that all clients with the same set can share a response.
-type codings uint8
+type Codings uint8
 
 const (
-	gzip codings = 1 << iota
+	gzip Codings = 1 << iota
 	brotli
 	zstd
 )
@@ -21,12 +21,13 @@ const (
 // none of them has sent the field to say so.
 var codingSets = [...]string{"identity", "gzip", "br", "gzip, br", "zstd", "gzip, zstd", "br, zstd", "gzip, br, zstd"}
 
-func (c codings) String() string { return codingSets[c] }
+// String is the set as Accept-Encoding spells it.
+func (c Codings) String() string { return codingSets[c] }
 
-// acceptEncoding reads Accept-Encoding (RFC 9110 section 12.5.3). A coding
+// AcceptEncoding reads Accept-Encoding (RFC 9110 section 12.5.3). A coding
 // with weight 0 isn't taken; * takes all that aren't named.
-func acceptEncoding(req *http1.Request) codings {
-	var took, named codings
+func AcceptEncoding(req *http1.Request) Codings {
+	var took, named Codings
 	star := false
 	for i := range req.Fields {
 		if req.Fields[i].ID != http1.AcceptEncoding {
@@ -54,9 +55,9 @@ func acceptEncoding(req *http1.Request) codings {
 	return took
 }
 
-const anyCoding codings = 1 << 7
+const anyCoding Codings = 1 << 7
 
-func coding(name []byte) codings {
+func coding(name []byte) Codings {
 	switch {
 	case http1.EqualFold(name, "gzip"), http1.EqualFold(name, "x-gzip"):
 		return gzip

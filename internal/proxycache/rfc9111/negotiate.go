@@ -1,0 +1,104 @@
+package rfc9111
+
+import (
+	"bytes"
+	"strings"
+
+	"walpurge/internal/proxycache/http1"
+)
+
+// The content codings that responses are sent in, worst first: where a client
+// takes several alike it gets the last. CodingCount is their number.
+const (
+	Identity = iota
+	InGzip
+	InZstd
+	InBrotli
+	CodingCount
+)
+
+// CodingNames are the codings as Content-Encoding spells them.
+var CodingNames = [CodingCount]string{"identity", "gzip", "zstd", "br"}
+
+// PreferredCoding is the coding that a client likes best, Identity where it
+// doesn't say (RFC 9110 section 12.5.3). It allocates nothing.
+func PreferredCoding(req *http1.Request) int {
+	if !req.Has(http1.Of(http1.AcceptEncoding)) {
+		return Identity
+	}
+	var weights [CodingCount]int
+	var named [CodingCount]bool
+	star := -1
+	for i := range req.Fields {
+		if req.Fields[i].ID != http1.AcceptEncoding {
+			continue
+		}
+		for rest := req.Fields[i].Value; len(rest) > 0; {
+			item := rest
+			if at := bytes.IndexByte(rest, ','); at >= 0 {
+				item, rest = rest[:at], rest[at+1:]
+			} else {
+				rest = nil
+			}
+			name, params, _ := bytes.Cut(item, []byte{';'})
+			name = bytes.Trim(name, " \t")
+			q, ok := quality(params)
+			if !ok {
+				continue
+			}
+			if string(name) == "*" {
+				star = q
+				continue
+			}
+			if c := codingOf(name); c >= 0 {
+				weights[c], named[c] = max(weights[c], q), true
+			}
+		}
+	}
+	best := Identity
+	for c := range CodingCount {
+		if !named[c] && star >= 0 {
+			weights[c] = star
+		}
+		if weights[c] > 0 && weights[c] >= weights[best] {
+			best = c
+		}
+	}
+	return best
+}
+
+func codingOf(name []byte) int {
+	switch {
+	case http1.EqualFold(name, "gzip"), http1.EqualFold(name, "x-gzip"):
+		return InGzip
+	case http1.EqualFold(name, "br"):
+		return InBrotli
+	case http1.EqualFold(name, "zstd"):
+		return InZstd
+	case http1.EqualFold(name, "identity"):
+		return Identity
+	}
+	return -1
+}
+
+// CodedTag is the ETag of a response's form in coding c, where that of the plain
+// one is tag: strong tags tell forms apart (RFC 9110 section 8.8.3.3), weak ones
+// don't have to.
+func CodedTag(tag string, c int) string {
+	if !strings.HasPrefix(tag, `"`) || c == Identity {
+		return tag
+	}
+	return tag[:len(tag)-1] + "~" + CodingNames[c] + `"`
+}
+
+// StripCodings takes the names that CodedTag adds out of the tags of a condition
+// that goes to the origin, which knows nothing of them.
+func StripCodings(v string) string {
+	if !strings.Contains(v, "~") {
+		return v
+	}
+	for c := Identity + 1; c < CodingCount; c++ {
+		v = strings.ReplaceAll(v, "~"+CodingNames[c]+`"`, `"`)
+	}
+	return v
+}
