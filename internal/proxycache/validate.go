@@ -1,11 +1,63 @@
 package proxycache
 
 import (
-	"time"
+	"net/http"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/rfc9111"
 )
+
+// validated refreshes a stale entry that the origin has confirmed (RFC 9111
+// section 4.3.4): the fields of the 304 replace the stored ones, and the
+// response is as new as this flight.
+func (f *flight) validated(a *rfc9111.Answer) {
+	connectionFields(a.Header)
+	merged := f.stale.header()
+	rfc9111.Update(merged, a.Header)
+	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.targeted()) > 0 {
+		merged[rfc9111.OwnTarget] = f.stale.targeted()
+	}
+	stored := &rfc9111.Answer{Status: int(f.stale.status), Header: merged, Sent: a.Sent, Received: a.Received}
+	v := rfc9111.Judge(&f.query, stored)
+	f.entry.setApart(f.entry.groups(), merged[rfc9111.OwnTarget], f.asked)
+	passFields(merged)
+	f.proxy.positions.dropForeign(merged)
+	via := merged["Via"]
+	delete(merged, "Age")
+	finishHeader(merged, a.Received)
+	if len(via) > 0 {
+		merged["Via"] = via // it was added when the response was stored
+	}
+	block := appendFields(appendStatus(nil, stored.Status), merged)
+	f.withhold(&v, stored, block)
+	if f.own != nil {
+		block = f.block
+	}
+	f.reusable = v.Lifetime > 0 && f.own == nil
+	f.describe(&v, stored, rfc9111.VaryNames(merged))
+	e := f.entry
+	f.extend(merged)
+	e.body = f.stale.body
+	e.setHead(finishHead(block, int(e.status), len(e.body)))
+	if f.route.late {
+		f.learn(f.lateDeps(merged, e.body))
+	}
+	f.proxy.finish(e)
+	reason := v.Reason
+	if v.Store {
+		if reason = f.keep(); reason == NoReason {
+			f.freshenChosen()
+		}
+	} else {
+		f.closeHandle()
+		f.proxy.forget(f.stale)
+	}
+	f.complete(e, func(s *flightState) {
+		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.Store && f.shareable()
+		s.head, s.body, s.length, s.names = block, e.body, int64(len(e.body)), rfc9111.VaryNames(merged)
+	})
+	f.cancel(nil)
+}
 
 // freshened updates what is stored of a resource after a HEAD request for it
 // was answered with 200 (RFC 9111 section 4.3.5): e becomes as new as that
@@ -64,23 +116,4 @@ func (e *entry) judged(v *rfc9111.Verdict) {
 	e.age = coherence.Nanos(v.Age)
 	e.fresh = e.received + coherence.Nanos(v.Lifetime)
 	e.swr, e.sie = leewayOf(v.StaleWhileRevalidate), leewayOf(v.StaleIfError)
-}
-
-// bridge is how long past its lifetime the request takes e in the place of an
-// error (RFC 5861 section 4), if e may be used past it at all.
-func (x *exchange) bridge(e *entry) coherence.Nanos {
-	if !e.lenient || x.wish.NoCache {
-		return 0
-	}
-	return coherence.Nanos(x.wish.StaleIfError())
-}
-
-// cutGrace is how long past its lifetime a response without dependencies is
-// served while the origin can't be reached (RFC 9111 section 4.2.4). It
-// bridges a restart and hides no outage.
-const cutGrace = coherence.Nanos(time.Minute)
-
-// bridges tells whether e may stand in for an origin that can't be reached.
-func (e *entry) bridges(now coherence.Nanos) bool {
-	return !e.guarded && e.lenient && now < e.fresh+cutGrace
 }

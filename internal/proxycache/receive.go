@@ -1,0 +1,180 @@
+package proxycache
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"slices"
+
+	"walpurge/internal/proxycache/rfc9111"
+)
+
+// receive judges a response's head, and keeps the body or lets it go.
+func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
+	p := f.proxy
+	connectionFields(a.Header)
+	v := rfc9111.Judge(&f.query, a)
+	if f.failed(a) {
+		discard(resp.Body)
+		f.closeHandle()
+		f.proxy.flights.remove(f)
+		f.update(func(s *flightState) { s.stage, s.status, s.reason = failed, http.StatusBadGateway, OriginFailed })
+		f.cancel(nil)
+		return
+	}
+	targeted := a.Header[rfc9111.OwnTarget]
+	passFields(a.Header)
+	p.positions.dropForeign(a.Header)
+	if v.Store {
+		delete(a.Header, "Age") // computed anew on every use
+	}
+	finishHeader(a.Header, a.Received)
+	names := rfc9111.VaryNames(a.Header)
+	head := appendFields(appendStatus(nil, a.Status), a.Header)
+	f.withhold(&v, a, head)
+	r := &rest{resp: resp, cancel: f.cancel}
+	reason := v.Reason
+	if v.Store && resp.ContentLength > p.opt.MaxObject {
+		reason = TooLarge
+	}
+	if reason != NoReason {
+		f.closeHandle()
+		if f.stale != nil {
+			p.forget(f.stale) // section 4.3.3: this response takes its place
+		}
+		if v.Reason != NoReason {
+			p.memo.add(f.key, p.opt.Now())
+		} else {
+			p.discarded(reason)
+		}
+		f.update(func(s *flightState) {
+			s.fwdStatus, s.head, s.length, s.names = a.Status, head, resp.ContentLength, names
+		})
+		f.release(r, reason)
+		return
+	}
+	f.describe(&v, a, names)
+	f.extend(a.Header)
+	f.entry.setApart(f.entry.groups(), targeted, f.asked)
+	f.reusable = v.Lifetime > 0 && f.own == nil
+	arrived := &entry{status: uint16(a.Status)}
+	arrived.setHead(head)
+	f.update(func(s *flightState) {
+		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.Status, head, resp.ContentLength, names
+		s.entry = arrived
+		s.kept, s.shared = f.keepable(), f.shareable()
+		if !s.kept {
+			s.reason = f.whyDead()
+		}
+	})
+	f.readBody(resp, r)
+}
+
+// withhold takes the fields that aren't stored (RFC 9111 sections 5.2.2.4 and
+// 5.2.2.7) out of a response. head has them: it is for the leader alone.
+func (f *flight) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
+	if !v.Store || len(v.Withheld) == 0 {
+		return
+	}
+	for _, name := range v.Withheld {
+		delete(a.Header, name)
+	}
+	f.own, f.block = head, appendFields(appendStatus(nil, a.Status), a.Header)
+}
+
+// describe fills in what the entry needs to know of its response.
+func (f *flight) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string) {
+	e := f.entry
+	e.status = uint16(a.Status)
+	e.judged(v)
+	if !e.guarded {
+		e.setApart(groupsOf(f.primary, a.Header["Cache-Groups"]), e.targeted(), f.asked)
+	}
+	f.searched(a.Header)
+	key := f.stored()
+	if len(names) > 0 {
+		key = string(rfc9111.AppendVariant([]byte(key), names, f.req))
+	}
+	e.setKey(key)
+}
+
+// readBody reads the body to its end. What is longer than what may be kept is
+// handed to the leader.
+func (f *flight) readBody(resp *http.Response, r *rest) {
+	p := f.proxy
+	buf := make([]byte, 0, bodySize(resp.ContentLength))
+	for {
+		if int64(len(buf)) > p.opt.MaxObject {
+			f.closeHandle()
+			p.discarded(TooLarge)
+			r.prefix = buf
+			f.release(r, TooLarge)
+			return
+		}
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, max(len(buf), 4096))
+		}
+		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		if n > 0 {
+			f.update(func(s *flightState) { s.body = buf })
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			discard(resp.Body)
+			p.discarded(Incomplete)
+			f.keepBeginning(resp.ContentLength, buf)
+			f.fail(err)
+			return
+		}
+	}
+	discard(resp.Body)
+	f.end(buf)
+	f.cancel(nil)
+}
+
+// bodySize is the first size of a body's buffer: one more than announced, so
+// that the end shows without growing.
+func bodySize(length int64) int64 {
+	if length < 0 {
+		return 4096
+	}
+	return length + 1
+}
+
+// end stores a response after its clean end (C4) and tells who waits.
+func (f *flight) end(body []byte) {
+	e := f.entry
+	if cap(body) > len(body)+len(body)/8+64 {
+		body = bytes.Clone(body)
+	}
+	e.body = body
+	f.mu.Lock()
+	block := f.state.head
+	f.mu.Unlock()
+	if f.own != nil {
+		block = f.block
+	}
+	e.setHead(finishHead(block, int(e.status), len(body)))
+	if f.route.late {
+		f.learn(f.lateDeps(e.header(), body))
+	}
+	f.proxy.finish(e)
+	reason := f.keep()
+	f.complete(e, func(s *flightState) {
+		s.body, s.length = body, int64(len(body))
+		s.kept, s.reason = reason == NoReason, reason
+		s.shared = f.shareable()
+	})
+}
+
+// complete ends the flight with a whole response.
+func (f *flight) complete(e *entry, change func(*flightState)) {
+	f.proxy.flights.remove(f)
+	f.update(func(s *flightState) {
+		s.stage, s.entry, s.shared = whole, e, true
+		change(s)
+	})
+}
