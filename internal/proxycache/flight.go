@@ -46,7 +46,7 @@ type flight struct {
 	sie     coherence.Nanos // how long past its lifetime the leader takes what is stored in the place of an error
 	asked   coherence.Nanos // when its request was sent
 	part    *entry          // to be completed
-	fwd     forward         // why what is stored was not enough
+	fwd     rfc9111.Forward // why what is stored was not enough
 	strict  bool            // out of the table: nobody joins
 
 	entry  *entry // what it becomes; holds the handle

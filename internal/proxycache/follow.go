@@ -71,16 +71,16 @@ func (x *exchange) fits(f *flight, s *flightState) bool {
 }
 
 // status is the flight's Cache-Status member for the leader or a joiner.
-func (f *flight) status(s *flightState, leader bool) cacheStatus {
-	cs := cacheStatus{fwd: fwdURIMiss, fwdStatus: s.fwdStatus, stored: s.kept, collapsed: !leader}
+func (f *flight) status(s *flightState, leader bool) rfc9111.CacheStatus {
+	cs := rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, FwdStatus: s.fwdStatus, Stored: s.kept, Collapsed: !leader}
 	if f.key != f.primary {
-		cs.fwd = fwdVaryMiss
+		cs.Fwd = rfc9111.FwdVaryMiss
 	}
-	if f.fwd != notForwarded {
-		cs.fwd = f.fwd
+	if f.fwd != rfc9111.NotForwarded {
+		cs.Fwd = f.fwd
 	}
 	if !s.kept {
-		cs.detail = s.reason
+		cs.Detail = s.reason
 	}
 	return cs
 }
@@ -101,7 +101,7 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 		o = collapsed
 	}
 	x.p.sendEntry(x.Exchange, e, now, cs)
-	x.done(o, cs.detail)
+	x.done(o, cs.Detail)
 }
 
 // stream sends a response while it arrives.
@@ -110,9 +110,9 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 	if !leader {
 		o = collapsed
 	}
-	defer x.done(o, cs.detail)
+	defer x.done(o, cs.Detail)
 	if tag, ok := notModified(x.Request, s.entry); ok {
-		_ = x.Send(x.p.appendTiming(cs.append(append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
+		_ = x.Send(x.p.appendTiming(cs.Append(append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
 		return
 	}
 	if err := x.Start(int(s.entry.status), x.streamHead(f, &s, cs), s.length); err != nil {
@@ -156,12 +156,12 @@ func (x *exchange) shown(f *flight, s *flightState) []byte {
 	return shown
 }
 
-func (x *exchange) streamHead(f *flight, s *flightState, cs cacheStatus) []byte {
+func (x *exchange) streamHead(f *flight, s *flightState, cs rfc9111.CacheStatus) []byte {
 	head := slices.Grow(slices.Clip(x.shown(f, s)), 128)
 	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
 	}
-	return x.p.appendTiming(cs.append(head), &cs, f.entry, x.p.opt.Now())
+	return x.p.appendTiming(cs.Append(head), &cs, f.entry, x.p.opt.Now())
 }
 
 // sendRest passes on, unbuffered, what nobody keeps; sent bytes of it have
@@ -178,15 +178,15 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 		if s.reason != TooLarge {
 			o = pass
 		}
-		defer x.done(o, cs.detail)
+		defer x.done(o, cs.Detail)
 		e := &entry{status: uint16(r.resp.StatusCode)}
 		e.setHead(s.head)
 		if tag, ok := notModified(x.Request, e); ok {
-			_ = x.Send(x.p.appendTiming(cs.append(append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
+			_ = x.Send(x.p.appendTiming(cs.Append(append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
 			return
 		}
 		head := announceTrailer(append([]byte(nil), s.head...), r.resp)
-		if err := x.Start(r.resp.StatusCode, x.p.appendTiming(cs.append(head), &cs, nil, 0), silentLength(r.resp, s.length)); err != nil {
+		if err := x.Start(r.resp.StatusCode, x.p.appendTiming(cs.Append(head), &cs, nil, 0), silentLength(r.resp, s.length)); err != nil {
 			return
 		}
 	}
@@ -236,12 +236,12 @@ func (x *exchange) copyBody(resp *http.Response) {
 func (x *exchange) sendFault(f *flight, s *flightState) {
 	now := x.p.opt.Now()
 	if e := f.stale; e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now)) {
-		cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: s.reason}
+		cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)
 		return
 	}
-	x.problem(s.status, fault, cacheStatus{fwd: f.status(s, true).fwd, detail: s.reason}, sentences[s.reason])
+	x.problem(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
 }
 
 // mayUseStale tells whether a response past its lifetime is still known to be

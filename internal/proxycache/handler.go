@@ -86,7 +86,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	x.trace()
 	switch {
 	case string(ex.Method) == "CONNECT":
-		x.problem(http.StatusNotImplemented, pass, cacheStatus{detail: Tunnel}, "This proxy opens no tunnels.")
+		x.problem(http.StatusNotImplemented, pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
 	case x.route.Events:
 		x.serveLive()
 	case x.endsHere():
@@ -94,23 +94,23 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	case x.wantsUpgrade():
 		x.upgrade()
 	case x.hidesFields():
-		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: HiddenFields})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: HiddenFields})
 	case string(ex.Method) == rfc9111.MethodQuery:
 		x.answerQuery()
 	case string(ex.Method) == "POST":
-		x.passAndKeep(pass, cacheStatus{fwd: fwdMethod})
+		x.passAndKeep(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
 	case !isRead(ex.Method):
-		x.pass(pass, cacheStatus{fwd: fwdMethod})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
 	case ex.Body != nil:
-		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: RequestBody})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: RequestBody})
 	case !x.clean && p.routing.Load().guarded:
-		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: UncleanPath})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: UncleanPath})
 	case ex.Has(rfc9111.Preconditions):
-		x.pass(pass, cacheStatus{fwd: fwdRequest})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest})
 	case x.wish.NoStore:
-		x.pass(pass, cacheStatus{fwd: fwdRequest, detail: ClientNoStore})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: ClientNoStore})
 	case x.route.TTL != nil && *x.route.TTL <= 0:
-		x.pass(pass, cacheStatus{fwd: fwdBypass, detail: rfc9111.RouteTTL})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: rfc9111.RouteTTL})
 	default:
 		x.lookup()
 	}
@@ -148,10 +148,10 @@ func texts(req *http1.Request, id http1.ID) []string {
 }
 
 // problem answers with a problem document.
-func (x *exchange) problem(status int, o outcome, cs cacheStatus, sentence string) {
+func (x *exchange) problem(status int, o outcome, cs rfc9111.CacheStatus, sentence string) {
 	body := problemBody(status, sentence)
 	_ = x.Send(problemHead(x.Buffer(), status, cs.String(), len(body), time.Now()), body)
-	x.done(o, cs.detail)
+	x.done(o, cs.Detail)
 }
 
 // done counts the request.

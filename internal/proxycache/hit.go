@@ -80,7 +80,7 @@ func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
 	b = strconv.AppendInt(b, e.ttlAt(now), 10)
 	b = append(b, '\r', '\n')
 	if p.opt.ServerTiming {
-		b = p.appendTiming(b, &cacheStatus{hit: true}, e, now)
+		b = p.appendTiming(b, &rfc9111.CacheStatus{Hit: true}, e, now)
 	}
 	_ = ex.Send(b, f.body) // the client may be gone; there is nobody to tell
 }
@@ -92,7 +92,7 @@ func appendAge(dst []byte, age int64) []byte {
 }
 
 // sendEntry sends a stored or a complete response, whole, in part or as 304.
-func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs cacheStatus) {
+func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs rfc9111.CacheStatus) {
 	plain := e.plain()
 	b, body := ex.Buffer(), []byte(nil)
 	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
@@ -107,9 +107,9 @@ func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs 
 		}
 		b, body = append(b, f.head...), f.body
 	}
-	if age := e.ageAt(now); cs.hit || age > 0 {
+	if age := e.ageAt(now); cs.Hit || age > 0 {
 		b = appendAge(b, age)
 	}
-	b = p.appendTiming(cs.append(b), &cs, e, now)
+	b = p.appendTiming(cs.Append(b), &cs, e, now)
 	_ = ex.Send(b, body)
 }

@@ -24,7 +24,7 @@ type keeper struct {
 var marks atomic.Uint64
 
 // passAndKeep passes a request and keeps its response if that may be shared.
-func (x *exchange) passAndKeep(o outcome, cs cacheStatus) {
+func (x *exchange) passAndKeep(o outcome, cs rfc9111.CacheStatus) {
 	post := string(x.Method) == "POST"
 	if x.route.guarded || post && x.route != x.p.plain || x.wish.NoStore {
 		x.pass(o, cs)

@@ -11,6 +11,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // Bounds on what pages that listen cost. Each has a connection, a goroutine
@@ -87,7 +88,7 @@ const liveDetail Reason = "events"
 
 // serveLive answers a request for the feed.
 func (x *exchange) serveLive() {
-	cs := cacheStatus{detail: liveDetail}
+	cs := rfc9111.CacheStatus{Detail: liveDetail}
 	if string(x.Method) != "GET" {
 		body := problemBody(http.StatusMethodNotAllowed, "The feed knows GET.")
 		head := problemHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
@@ -116,7 +117,7 @@ func (x *exchange) serveLive() {
 	head = appendField(head, "X-Content-Type-Options", "nosniff")
 	head = appendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
 	head = appendField(head, "Date", x.p.wall().UTC().Format(http.TimeFormat))
-	if err := x.Start(http.StatusOK, cs.append(head), http1.Unknown); err != nil {
+	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
 		return
 	}
 	x.done(pass, liveDetail) // here, since how long a page stays open is no response time

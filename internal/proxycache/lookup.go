@@ -72,7 +72,7 @@ func (x *exchange) lookup() {
 		waited = f
 	}
 	x.turns = x.route.guarded
-	x.pass(miss, cacheStatus{fwd: fwdURIMiss, detail: x.p.memo.reason(x.key, x.p.opt.Now())})
+	x.pass(miss, rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, Detail: x.p.memo.reason(x.key, x.p.opt.Now())})
 }
 
 // proof returns the proof of freshness that a cached response of the route
@@ -132,18 +132,18 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 	age := time.Duration(e.age + now - e.received)
 	switch {
 	case left > 0 && x.wish.Admits(age, time.Duration(left)):
-		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
+		x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)})
 		x.done(hit, NoReason)
 		if x.p.audit != nil && e.guarded {
 			x.p.audit.hit(x.Exchange, e, x.route, now)
 		}
 		return true
 	case left <= 0 && e.lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
-		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
+		x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		return true
 	case left <= 0 && -left < e.swr.nanos() && x.wish.Plain():
-		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
+		x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		x.refresh(e, key)
 		return true
@@ -169,7 +169,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
 		return false
 	}
 	x.refresh(e, key)
-	x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: min(-1, -int64(now-at)/int64(time.Second)), detail: Changed})
+	x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: min(-1, -int64(now-at)/int64(time.Second)), Detail: Changed})
 	x.done(stale, Changed)
 	return true
 }
@@ -179,14 +179,14 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 	switch {
 	case e == nil && x.Has(http1.Of(http1.Range)) && x.fromPart(now):
 	case x.wish.OnlyIfCached:
-		x.problem(http.StatusGatewayTimeout, pass, cacheStatus{detail: OnlyIfCached}, sentences[OnlyIfCached])
+		x.problem(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
-		x.pass(pass, cacheStatus{fwd: x.missed(key, e, now), detail: Uncacheable})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Uncacheable})
 	case e == nil && x.Has(http1.Of(http1.Range)):
-		x.passAndKeep(pass, cacheStatus{fwd: x.missed(key, e, now), detail: PartialWanted})
+		x.passAndKeep(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: PartialWanted})
 	case x.head:
 		x.stale = e
-		x.pass(miss, cacheStatus{fwd: x.missed(key, e, now)})
+		x.pass(miss, rfc9111.CacheStatus{Fwd: x.missed(key, e, now)})
 	default:
 		return false
 	}
@@ -195,16 +195,16 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 
 // missed is why e, what is stored under key, doesn't answer the request (RFC
 // 9211 section 2.2).
-func (x *exchange) missed(key string, e *entry, now coherence.Nanos) forward {
+func (x *exchange) missed(key string, e *entry, now coherence.Nanos) rfc9111.Forward {
 	switch {
 	case e != nil && e.fresh > now:
-		return fwdRequest
+		return rfc9111.FwdRequest
 	case e != nil:
-		return fwdStale
+		return rfc9111.FwdStale
 	case key != x.key:
-		return fwdVaryMiss
+		return rfc9111.FwdVaryMiss
 	case x.Has(http1.Of(http1.Range)) && x.p.memory.peek(key+partSuffix) != nil:
-		return fwdPartial
+		return rfc9111.FwdPartial
 	}
-	return fwdURIMiss
+	return rfc9111.FwdURIMiss
 }

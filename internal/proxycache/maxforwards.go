@@ -52,8 +52,8 @@ func (x *exchange) answerHere() {
 	}
 	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	head = appendField(head, "Content-Length", strconv.Itoa(len(body)))
-	cs := cacheStatus{detail: MaxForwards}
-	_ = x.Send(cs.append(head), body)
+	cs := rfc9111.CacheStatus{Detail: MaxForwards}
+	_ = x.Send(cs.Append(head), body)
 	x.done(pass, MaxForwards)
 }
 

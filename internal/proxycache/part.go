@@ -37,9 +37,9 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 			return false
 		}
 	}
-	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
+	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)}
 	b, body := appendRanges(x.Buffer(), e, e.sent(), ranges, e.part().From, e.part().Size)
-	b = x.p.appendTiming(cs.append(appendAge(b, e.ageAt(now))), &cs, e, now)
+	b = x.p.appendTiming(cs.Append(appendAge(b, e.ageAt(now))), &cs, e, now)
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
 	return true

@@ -17,7 +17,7 @@ import (
 
 // pass sends a request through to the origin and its response back, both as
 // they arrive. Nothing of it is kept.
-func (x *exchange) pass(o outcome, cs cacheStatus) {
+func (x *exchange) pass(o outcome, cs rfc9111.CacheStatus) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	drop := http1.Set(0)
@@ -31,7 +31,7 @@ func (x *exchange) pass(o outcome, cs cacheStatus) {
 }
 
 // exchangeWith sends the request with header h and passes the response on.
-func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs cacheStatus) {
+func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs rfc9111.CacheStatus) {
 	x.traceTo(h)
 	req := x.p.upstream.request(ctx, string(x.Method), x.target, string(x.Host), h)
 	if x.content != nil {
@@ -55,11 +55,11 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
 		x.tunnel(resp, cs)
-		x.done(o, cs.detail)
+		x.done(o, cs.Detail)
 		return
 	}
 	x.passBack(resp, cs, sent)
-	x.done(o, cs.detail)
+	x.done(o, cs.Detail)
 }
 
 // send sends the request, if it has to in its turn.
@@ -75,7 +75,7 @@ func (x *exchange) send(req *http.Request, interim func(int, http.Header) error)
 
 var errClientGone = errors.New("client gone")
 
-func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) {
+func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.CacheStatus) {
 	if context.Cause(ctx) == errClientGone {
 		x.Abort()
 		x.done(fault, "client-gone")
@@ -86,17 +86,17 @@ func (x *exchange) originFailed(ctx context.Context, err error, cs cacheStatus) 
 	}
 	status, reason := originFault(ctx, err)
 	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
-	cs.detail = reason
+	cs.Detail = reason
 	x.problem(status, fault, cs, sentences[reason])
 }
 
 // passBack sends the origin's response.
-func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time) {
+func (x *exchange) passBack(resp *http.Response, cs rfc9111.CacheStatus, sent time.Time) {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
 	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
 		if e := x.freshened(x.stale, a); e != nil {
-			cs.fwdStatus, cs.stored = a.Status, true
+			cs.FwdStatus, cs.Stored = a.Status, true
 			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)
 			return
 		}
@@ -106,10 +106,10 @@ func (x *exchange) passBack(resp *http.Response, cs cacheStatus, sent time.Time)
 	passFields(resp.Header)
 	x.p.positions.dropForeign(resp.Header)
 	finishHeader(resp.Header, x.p.wall())
-	cs.fwdStatus = resp.StatusCode
+	cs.FwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)
-	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.append(announceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
+	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.Append(announceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
 		return
 	}
 	x.copyBody(resp)

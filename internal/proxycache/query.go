@@ -24,7 +24,7 @@ const querySuffix = "\nqueries"
 func (x *exchange) answerQuery() {
 	if x.route.guarded || x.Body == nil || !x.clean || x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
 		x.route.TTL != nil && *x.route.TTL <= 0 {
-		x.pass(pass, cacheStatus{fwd: fwdMethod})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
 		return
 	}
 	content, err := io.ReadAll(io.LimitReader(x.Body, maxQuery+1))
@@ -34,7 +34,7 @@ func (x *exchange) answerQuery() {
 		return
 	}
 	if x.content = content; len(content) > maxQuery {
-		x.pass(pass, cacheStatus{fwd: fwdMethod, detail: RequestBody})
+		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod, Detail: RequestBody})
 		return
 	}
 	sum := sha256.New()

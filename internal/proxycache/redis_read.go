@@ -163,9 +163,9 @@ func (x *exchange) fromRedis() (answered, again bool) {
 		return false, false
 	}
 	now := x.p.opt.Now()
-	cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: "redis"}
+	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: "redis"}
 	x.p.sendEntry(x.Exchange, e, now, cs)
-	x.done(hit, cs.detail)
+	x.done(hit, cs.Detail)
 	return true, false
 }
 

@@ -5,20 +5,21 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // appendTiming appends Server-Timing (https://www.w3.org/TR/server-timing/),
 // which a page's script can read of its own navigation: how the request was answered, how old
 // the response is, and the position in the log that it is at least as new as. e may be nil.
-func (p *Proxy) appendTiming(dst []byte, cs *cacheStatus, e *entry, now coherence.Nanos) []byte {
+func (p *Proxy) appendTiming(dst []byte, cs *rfc9111.CacheStatus, e *entry, now coherence.Nanos) []byte {
 	if !p.opt.ServerTiming {
 		return dst
 	}
-	how := string(cs.fwd)
+	how := string(cs.Fwd)
 	switch {
-	case cs.hit:
+	case cs.Hit:
 		how = "hit"
-	case cs.collapsed:
+	case cs.Collapsed:
 		how = "collapsed"
 	}
 	if how == "" {
@@ -28,7 +29,7 @@ func (p *Proxy) appendTiming(dst []byte, cs *cacheStatus, e *entry, now coherenc
 	if e == nil {
 		return append(dst, '\r', '\n')
 	}
-	if cs.hit || e.age >= coherence.Nanos(time.Second) {
+	if cs.Hit || e.age >= coherence.Nanos(time.Second) {
 		dst = append(dst, ", age;dur="...)
 		dst = strconv.AppendInt(dst, max(0, int64(e.age+now-e.received))/int64(time.Millisecond), 10)
 	}

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // bypass sends a read on a cached route to the origin, because what is stored
@@ -12,7 +13,7 @@ import (
 func (x *exchange) bypass(reason Reason) {
 	x.turns = true
 	x.lenient = reason == Unproven && x.route.StaleIfError != nil && *x.route.StaleIfError > 0
-	x.pass(bypass, cacheStatus{fwd: fwdBypass, detail: reason})
+	x.pass(bypass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: reason})
 }
 
 // standIn answers for an origin that has failed, with what the memory tier
@@ -33,7 +34,7 @@ func (x *exchange) standIn() bool {
 	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.route.StaleIfError) {
 		return false
 	}
-	cs := cacheStatus{hit: true, ttl: e.ttlAt(now), detail: Unproven}
+	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: Unproven}
 	x.p.sendEntry(x.Exchange, e, now, cs)
 	x.done(stale, Unproven)
 	return true

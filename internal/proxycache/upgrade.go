@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // wantsUpgrade tells whether the client asks for another protocol on this
@@ -41,11 +42,11 @@ func (x *exchange) upgrade() {
 	h := x.p.requestHeader(x.Exchange, 0)
 	h["Connection"] = []string{"Upgrade"}
 	h["Upgrade"] = []string{strings.Join(x.upgrades(), ", ")}
-	x.exchangeWith(ctx, cancel, h, pass, cacheStatus{fwd: fwdBypass, detail: "upgrade"})
+	x.exchangeWith(ctx, cancel, h, pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: "upgrade"})
 }
 
 // tunnel joins the client's connection with the origin's until either ends.
-func (x *exchange) tunnel(resp *http.Response, cs cacheStatus) {
+func (x *exchange) tunnel(resp *http.Response, cs rfc9111.CacheStatus) {
 	origin, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
 		x.problem(http.StatusBadGateway, fault, cs, sentences[OriginFailed])
@@ -53,13 +54,13 @@ func (x *exchange) tunnel(resp *http.Response, cs cacheStatus) {
 	}
 	upgrade := resp.Header["Upgrade"]
 	connectionFields(resp.Header)
-	cs.fwdStatus = resp.StatusCode
+	cs.FwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
 	for _, u := range upgrade {
 		head = appendField(head, "Upgrade", u)
 	}
 	head = appendField(head, "Connection", "Upgrade")
-	client, ahead, err := x.Hijack(cs.append(head))
+	client, ahead, err := x.Hijack(cs.Append(head))
 	if err != nil {
 		return
 	}
