@@ -32,6 +32,7 @@ type Guard struct {
 	byKey     map[shapeKey]*shape
 	nextShape uint64
 	groups    *shape
+	anything  *shape // one tag, which every transaction touches
 	fences    fences
 	handles   int
 
@@ -58,6 +59,7 @@ func New(c Config) (*Guard, error) {
 		return nil, err
 	}
 	g.groups = &shape{id: 1 << 63, buckets: make(map[uint64]*node)}
+	g.anything = &shape{id: 1<<63 + 1, buckets: make(map[uint64]*node)}
 	return g, nil
 }
 

@@ -50,6 +50,7 @@ func (p *pages) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	front.Page.agents().declare(w.Header())
 	return p.render(w, r, "home", homeView{listView{Filter: frontFilter(), Search: searchOf(nil), Page: front.Page}, front.Counts})
 }
 
@@ -67,6 +68,7 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	page.agents().declare(w.Header())
 	return p.render(w, r, "list", listView{Filter: filter, Search: search, Page: page})
 }
 
@@ -79,6 +81,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	listing.agents().declare(w.Header())
 	return p.render(w, r, "detail", listing)
 }
 

@@ -25,9 +25,13 @@ func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 // declared are the dependencies that a response's head declares: groups, and
 // rows by Depends-On. ok is false if it must not be kept because nobody knows
 // what it depends on.
-func (rt *route) declared(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, ok bool) {
+func (f *flight) declared(h http.Header) (deps []coherence.Dependency, ok bool) {
+	g := f.proxy.opt.Guard
 	rows, found, ok := dependsOn(g, h)
-	return append(groups(g, h), rows...), ok && (found || !rt.Declared)
+	if deps = append(groups(g, h), rows...); len(deps) > 0 {
+		f.proxy.hasNamed(f.route)
+	}
+	return deps, ok && (found || !f.route.Declared)
 }
 
 // extend adds what the response's head declares to the flight's dependencies,
@@ -36,7 +40,7 @@ func (f *flight) extend(h http.Header) {
 	if !f.guarded() {
 		return
 	}
-	deps, ok := f.route.declared(f.proxy.opt.Guard, h)
+	deps, ok := f.declared(h)
 	f.undeclared = !ok
 	f.learn(deps)
 }
@@ -53,6 +57,6 @@ func (f *flight) learn(deps []coherence.Dependency) {
 // its route, and those that it declares itself.
 func (f *flight) storedDeps(e *entry) (deps []coherence.Dependency, ok bool) {
 	h := e.header()
-	said, ok := f.route.declared(f.proxy.opt.Guard, h)
+	said, ok := f.declared(h)
 	return slices.Concat(f.deps, said, f.lateDeps(h, e.body)), ok
 }
