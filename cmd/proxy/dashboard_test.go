@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"walpurge/internal/testbed"
+	"walpurge/internal/testbed/browser"
 )
 
 // witness notes what a page complains of, and what it asks of other hosts.
@@ -91,7 +92,7 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, cancel := context.WithTimeout(browser(t), 3*time.Minute)
+	page, cancel := context.WithTimeout(browser.Start(t), 3*time.Minute)
 	defer cancel()
 	saw := watchPage(t, page, admin.Host)
 	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {

@@ -120,7 +120,7 @@ func (st *stage) crowd(ctx context.Context, name string, n, rounds int, span tim
 		if err := fillPages(ctx, s, g, 1000, keySize); err != nil {
 			return err
 		}
-		before, err := groupResident(s.handle.Pid)
+		before, err := groupResident(s.Handle.Pid)
 		if err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (st *stage) crowd(ctx context.Context, name string, n, rounds int, span tim
 			return fmt.Errorf("%s: fill the cache: %w", name, err)
 		}
 		c.filled = time.Since(began)
-		after, err := groupResident(s.handle.Pid)
+		after, err := groupResident(s.Handle.Pid)
 		if err != nil {
 			return err
 		}
