@@ -119,21 +119,15 @@ func TestOracleTwoLevels(t *testing.T) {
 func TestOracleTwoLevelsThroughFaults(t *testing.T) {
 	f := newFaults(t, faultsOptions{proxies: 2, queries: true})
 	f.start()
-	rounds := 2 // of every one; each finds the slot where the last has left it
-	if testing.Short() {
-		rounds = 1
-	}
-	for range rounds {
-		for _, each := range everyFault {
-			switch each.name {
-			case "leader killed and started again", "Redis killed and restarted empty", "primary restarted (immediate)":
-				f.suffer(each)
-			}
+	for _, each := range everyFault {
+		switch each.name {
+		case "leader killed and started again", "Redis killed and restarted empty", "primary restarted (immediate)":
+			f.suffer(each)
 		}
 	}
 	f.stop()
-	if len(f.outcomes) != 3*rounds {
-		t.Errorf("%d faults, want %d", len(f.outcomes), 3*rounds)
+	if len(f.outcomes) != 3 {
+		t.Errorf("%d faults, want 3", len(f.outcomes))
 	}
 	results := f.queries.results(t)
 	testbed.Measured(t, "queries by result: %v", results)
