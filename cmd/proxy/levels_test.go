@@ -111,7 +111,7 @@ func TestOracleTwoLevels(t *testing.T) {
 		t.Errorf("the test needs hits, and queries that must not be: %v", results)
 	}
 	tr.judge(0.2)
-	tr.judgeHistories()
+	tr.judgeHistories(30)
 }
 
 // TestOracleTwoLevelsThroughFaults brings about the faults that take most away while proxies and the query cache
@@ -135,6 +135,6 @@ func TestOracleTwoLevelsThroughFaults(t *testing.T) {
 		t.Errorf("the test needs hits, and queries without a proof: %v", results)
 	}
 	f.judge(0.05)
-	f.judgeHistories()
+	f.judgeHistories(5)
 	f.report()
 }

@@ -35,7 +35,7 @@ func TestOracleThroughFaults(t *testing.T) {
 	}
 	f.stop()
 	f.judge(0.05)
-	f.judgeHistories()
+	f.judgeHistories(30)
 	f.report()
 }
 
@@ -73,7 +73,7 @@ func TestOracleThroughRandomFaults(t *testing.T) {
 	f.stop()
 	testbed.Measured(t, "%s=%d: %s", faultSeed, seed, strings.Join(names, ", "))
 	f.judge(0.05)
-	f.judgeHistories()
+	f.judgeHistories(30)
 }
 
 // faults is a trial on proxies and servers of its own, with cables between
