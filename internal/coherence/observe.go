@@ -23,9 +23,10 @@ func (g *Guard) ObserveAs(h *Handle, owner Holder, like *Handle) bool {
 	if !like.live.Load() || !like.stored {
 		return false
 	}
-	deps := make([]Dependency, len(like.nodes))
-	for i := range like.nodes {
-		deps[i] = like.nodes[i].dep
+	nodes := like.nodes()
+	deps := make([]Dependency, len(nodes))
+	for i := range nodes {
+		deps[i] = nodes[i].dep
 	}
 	h.epoch, h.asof, h.owner = like.epoch, like.asof, owner
 	h.stored, h.onlooker = false, true

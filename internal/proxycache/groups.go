@@ -2,7 +2,6 @@ package proxycache
 
 import (
 	"net/http"
-	"slices"
 
 	"walpurge/internal/coherence"
 )
@@ -25,13 +24,13 @@ func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 // declared are the dependencies that a response's head declares: groups, and
 // rows by Depends-On. ok is false if it must not be kept because nobody knows
 // what it depends on.
-func (f *flight) declared(h http.Header) (deps []coherence.Dependency, ok bool) {
-	g := f.proxy.opt.Guard
+func (p *Proxy) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
+	g := p.opt.Guard
 	rows, found, ok := dependsOn(g, h)
 	if deps = append(groups(g, h), rows...); len(deps) > 0 {
-		f.proxy.hasNamed(f.route)
+		p.hasNamed(rt)
 	}
-	return deps, ok && (found || !f.route.Declared)
+	return deps, ok && (found || !rt.Declared)
 }
 
 // extend adds what the response's head declares to the flight's dependencies,
@@ -40,7 +39,7 @@ func (f *flight) extend(h http.Header) {
 	if !f.guarded() {
 		return
 	}
-	deps, ok := f.declared(h)
+	deps, ok := f.proxy.declared(f.route, h)
 	f.undeclared = !ok
 	f.learn(deps)
 }
@@ -51,12 +50,4 @@ func (f *flight) learn(deps []coherence.Dependency) {
 	if len(deps) > 0 && !f.proxy.opt.Guard.Extend(&f.entry.handle, deps) {
 		f.overtaken = true
 	}
-}
-
-// storedDeps are the dependencies of a response from the Redis tier: those of
-// its route, and those that it declares itself.
-func (f *flight) storedDeps(e *entry) (deps []coherence.Dependency, ok bool) {
-	h := e.header()
-	said, ok := f.declared(h)
-	return slices.Concat(f.deps, said, f.lateDeps(h, e.body)), ok
 }
