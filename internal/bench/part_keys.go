@@ -129,7 +129,7 @@ func (st *stage) crowd(ctx context.Context, name string, n, rounds int, span tim
 			return err
 		}
 		c.bytes = float64(own)
-		before, err := groupResident(s.handle.Pid)
+		before, err := groupResident(s.Handle.Pid)
 		if err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (st *stage) crowd(ctx context.Context, name string, n, rounds int, span tim
 				return err
 			}
 		}
-		after, err := groupResident(s.handle.Pid)
+		after, err := groupResident(s.Handle.Pid)
 		if err != nil {
 			return err
 		}

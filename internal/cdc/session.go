@@ -92,21 +92,21 @@ func closeReplication(ctx context.Context, conn *pgconn.PgConn) {
 // prepare does all that doc.go lists, up to the start of the stream.
 func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	l := s.l
-	position, err := s.identify(ctx, control)
-	if err != nil {
+	found := s.arrive(ctx)
+	var err error
+	if found.position, err = s.identify(ctx, control); err != nil {
 		return err
 	}
-	at, reason, err := s.provide(ctx, control)
-	if err != nil {
+	if found.slot, found.provided, err = s.provide(ctx, control); err != nil {
 		return err
 	}
-	p := s.plan(ctx, standing{position, at, reason})
+	p := s.plan(ctx, found)
 	if p.waits() {
 		if err := l.passHorizon(ctx, control); err != nil {
 			return err
 		}
 	}
-	at = s.from(p)
+	at := s.from(p)
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}
