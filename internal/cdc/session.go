@@ -29,6 +29,10 @@ type session struct {
 	pace        *pace
 	decoder     *decoder
 	visibility  visibility
+	front       front
+	from        coherence.LSN // where the stream starts
+	ahead       ahead
+	baseline    baseline
 	suspicion   chan struct{} // wakes the watcher
 	asked       atomic.Bool   // somebody wants an answer from the server
 	over        atomic.Bool   // the session ends
@@ -52,7 +56,7 @@ func (l *Listener) session(ctx context.Context) error {
 	defer closeReplication(ctx, replication)
 
 	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
-	s.visibility.wake = make(chan struct{}, 1)
+	s.visibility.wake, s.ahead.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	defer l.endTerm()
 	if err := s.prepare(ctx, control); err != nil {
 		return err
@@ -67,6 +71,7 @@ func (l *Listener) session(ctx context.Context) error {
 	group.Go(func() error { return s.watchVisibility(gctx) })
 	group.Go(func() error { return s.prove(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
+	group.Go(func() error { return s.readAhead(gctx) })
 	if l.writer == nil {
 		return group.Wait()
 	}
@@ -106,7 +111,12 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 			return err
 		}
 	}
-	at = s.from(p)
+	at = s.startAt(p)
+	s.from = at
+	s.front.stream(at)
+	if err := s.baseline.note(ctx, control, 0); err != nil {
+		return err
+	}
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}

@@ -68,6 +68,9 @@ func (s *session) look(ctx context.Context, side *side, reason string, inactive 
 	if sum != s.catalogue.fingerprint {
 		return &doubt{reason, errors.New("the publication or a watched table has changed")}
 	}
+	if err := s.baseline.note(ctx, conn, s.front.position()); err != nil {
+		return err
+	}
 	now, err := findSlot(ctx, conn, s.slot)
 	if err != nil {
 		return fmt.Errorf("read slot %s: %w", s.slot, err)
