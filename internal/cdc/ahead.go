@@ -20,15 +20,24 @@ const (
 	// DefaultReadAhead is how long the stream may be behind before the log is read ahead of it.
 	DefaultReadAhead = 100 * time.Millisecond
 
-	aheadLinger  = time.Second // for which the stream has to keep up for reading ahead to end
-	aheadPublish = 5 * time.Millisecond
+	aheadLinger  = time.Second          // for which the stream has to keep up for reading ahead to end
+	aheadPublish = 5 * time.Millisecond // between two applications while there is more
+
+	// piecePages is how many pages the server sends at once when there is more:
+	// MAX_SEND_SIZE of walsender.c.
+	piecePages = 16
 )
 
 // ahead is the state of reading ahead in one session.
 type ahead struct {
-	wake    chan struct{} // of capacity 1: the stream is behind
-	leading atomic.Bool   // the log is read ahead, and there is more of it
-	behind  time.Time     // of the prober: since when the stream is; zero: it is not
+	wake   chan struct{} // of capacity 1: the stream is behind
+	behind time.Time     // of the prober: since when the stream is; zero: it is not
+}
+
+// readsAhead is what a Listener tells of it.
+type readsAhead struct {
+	on           atomic.Bool
+	transactions atomic.Uint64 // applied because of it
 }
 
 // fell notes what a question for the flush position has shown, and starts to
@@ -57,24 +66,22 @@ func (s *session) fell(behind bool) {
 // that is no reason to end the session.
 func (s *session) readAhead(ctx context.Context) error {
 	pauses := backoff{chance: s.l.cfg.Chance}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-s.ahead.wake:
-		}
+	for s.awaitFall(ctx) {
 		began := time.Now()
 		err := s.runAhead(ctx)
-		s.ahead.leading.Store(false)
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return nil
-		case err == nil:
+		}
+		if err == nil {
+			pauses.reset()
+			select {
+			case <-s.ahead.wake: // it was behind meanwhile
+			default:
+			}
 			continue
 		}
 		s.l.trouble("read ahead", err)
 		if errors.Is(err, errNotUnderstood) {
-			<-ctx.Done()
 			return nil
 		}
 		if time.Since(began) > steady {
@@ -83,6 +90,20 @@ func (s *session) readAhead(ctx context.Context) error {
 		if !wait(ctx, pauses.next()) {
 			return nil
 		}
+	}
+	return nil
+}
+
+// awaitFall waits until the stream is behind, and tells whether ctx goes on.
+func (s *session) awaitFall(ctx context.Context) bool {
+	if s.l.cfg.ReadAhead < 0 {
+		return ctx.Err() == nil
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-s.ahead.wake:
+		return true
 	}
 }
 
@@ -95,6 +116,7 @@ type reader struct {
 	s        *session
 	resolver *resolver
 	log      *physical
+	full     int // size of a piece of which there is more
 	scanner  *wal.Scanner
 	digest   *wal.Digest
 	tx       *coherence.Transaction
@@ -102,6 +124,7 @@ type reader struct {
 	count    int          // of commits that are in use
 	since    time.Time    // of the last publication
 	more     bool         // the last piece of the log was as large as pieces are
+	applied  int          // transactions
 }
 
 // runAhead reads ahead until the stream keeps up again.
@@ -121,11 +144,17 @@ func (s *session) runAhead(ctx context.Context) error {
 		return err
 	}
 	defer r.log.close(ctx)
+	r.full = piecePages * facts.page
 	r.scanner, r.digest = wal.NewScanner(layout, facts.restart), wal.NewDigest(layout, facts.database, messagePrefix)
-	began := time.Now()
-	err = r.run(ctx)
-	s.l.log.Info("read ahead", "from", facts.restart.String(), "to", r.scanner.Position().String(), "for", time.Since(began), "error", err)
-	return err
+	l := s.l
+	l.log.Info("the stream is behind: the log is read ahead of it", "from", facts.restart.String())
+	l.ahead.on.Store(true)
+	defer l.ahead.on.Store(false)
+	if err := r.run(ctx); err != nil {
+		return err
+	}
+	l.log.Info("the stream keeps up again", "to", r.scanner.Position().String(), "transactions", r.applied)
+	return nil
 }
 
 func (r *reader) run(ctx context.Context) error {
@@ -139,8 +168,7 @@ func (r *reader) run(ctx context.Context) error {
 			if data.start != r.scanner.Next() {
 				return fmt.Errorf("%w: a piece starts at %s and not at %s", errNotUnderstood, data.start, r.scanner.Next())
 			}
-			r.s.ahead.leading.Store(len(data.bytes) >= fullPiece)
-			r.more = len(data.bytes) >= fullPiece
+			r.more = len(data.bytes) >= r.full
 			if err := r.scanner.Scan(data.bytes, r.visit); err != nil {
 				return fmt.Errorf("%w: %w", errNotUnderstood, err)
 			}
@@ -182,7 +210,10 @@ func (r *reader) publish(ctx context.Context) error {
 	}
 	for i := range commits {
 		r.coarse(&commits[i], verdicts)
-		r.s.deliver(r.tx)
+		if r.s.deliver(r.tx) && !r.tx.Empty() {
+			r.applied++
+			r.s.l.ahead.transactions.Add(1)
+		}
 	}
 	r.s.advance(r.scanner.Position())
 	return nil

@@ -15,10 +15,6 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// fullPiece is what the server sends at once when there is more
-// (MAX_SEND_SIZE of walsender.c, with pages of 8 KiB).
-const fullPiece = 128 << 10
-
 // physical is a connection that receives the log as it lies on disk. It has
 // no slot and keeps the server from nothing.
 type physical struct {

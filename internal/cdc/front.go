@@ -18,19 +18,20 @@ type front struct {
 	streamed atomic.Uint64 // LSN up to which the stream has been received
 }
 
-// deliver applies a transaction unless that has been done.
-func (s *session) deliver(tx *coherence.Transaction) {
+// deliver applies a transaction, and tells whether that had not been done.
+func (s *session) deliver(tx *coherence.Transaction) bool {
 	f := &s.front
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if tx.End <= f.at {
-		return
+		return false
 	}
 	f.at = tx.End
 	s.l.receive(tx)
 	if !tx.Empty() {
 		s.visibility.add(tx.CommittedAt)
 	}
+	return true
 }
 
 // advance notes that everything up to lsn has been delivered.

@@ -114,9 +114,6 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	at = s.startAt(p)
 	s.from = at
 	s.front.stream(at)
-	if err := s.baseline.note(ctx, control, 0); err != nil {
-		return err
-	}
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}
@@ -164,6 +161,13 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 // tells whether it did.
 func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool, err error) {
 	l := s.l
+	if !s.server.recovery { // else it is refused
+		old, err := askOldest(ctx, control)
+		if err != nil {
+			return false, err
+		}
+		s.baseline.accept(old, 0)
+	}
 	ins, err := inspect(ctx, &l.cfg, control)
 	if err != nil {
 		return false, err

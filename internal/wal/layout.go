@@ -4,11 +4,11 @@ import "fmt"
 
 // Layout is what differs from one server to another.
 type Layout struct {
-	magic    uint16
-	page     int // bytes
-	segment  int // bytes
-	packed   byte
-	dropped  int // bytes of one item of dropped statistics in a commit record; 0: there are none
+	magic   uint16
+	page    int // bytes
+	segment int // bytes
+	packed  byte
+	dropped int // bytes of one item of dropped statistics in a commit record; 0: there are none
 }
 
 // Layouts by major version. The bits that mark a compressed image changed with
