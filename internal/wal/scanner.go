@@ -44,10 +44,10 @@ func (s *Scanner) Next() coherence.LSN { return s.at }
 // or before it has been visited.
 func (s *Scanner) Position() coherence.LSN { return s.end }
 
-// Bounds of what is kept of a record. The beginning of a heap record says all
-// that is needed; commits and messages have to be whole.
+// Bounds of what is kept of a record that lies in several pages. The beginning
+// of a heap record says which file it is about; commits and messages have to be whole.
 const (
-	keptOfMost  = 4 << 10
+	keptOfMost  = 32 << 10
 	keptOfWhole = 4 << 20
 	longest     = 1020 << 20 // PostgreSQL makes no longer record
 )

@@ -119,6 +119,8 @@ func (w *workload) change(s *session) string {
 		return fmt.Sprintf("SELECT pg_logical_emit_message(true, '%s', 'group%d')", pick(w, "walpurge", "walpurge", "other"), id)
 	case n == 12:
 		return fmt.Sprintf("SELECT pg_logical_emit_message(false, 'walpurge', repeat('g', %d))", 1+w.IntN(9000))
+	case n == 18:
+		return fmt.Sprintf("COPY bag FROM PROGRAM 'seq 1 %d'", 1+w.IntN(300))
 	case n == 13:
 		return fmt.Sprintf("SELECT * FROM %s WHERE %s FOR UPDATE", table, mine)
 	case n == 14 && table == "plain":
