@@ -29,15 +29,15 @@ type workload struct {
 	rand.Rand
 	sessions []*session
 	files    map[File]uint32 // to which table a file has ever belonged
-	prepared []string
 	next     int
 }
 
 type session struct {
-	conn  *pgx.Conn
-	open  bool
-	saved int // savepoints
-	mine  int // the ids that no other session touches, modulo
+	conn     *pgx.Conn
+	open     bool
+	saved    int    // savepoints
+	prepared string // the transaction that it has left
+	mine     int    // the ids that no other session touches, modulo
 }
 
 const workers = 3

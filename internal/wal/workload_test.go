@@ -9,31 +9,27 @@ import (
 // step does something in a session.
 func (w *workload) step(s *session) {
 	switch n := w.IntN(100); {
-	case n < 12 && !s.open:
+	case s.prepared != "": // holds its locks
+		if n < 30 {
+			w.resolve(s)
+		}
+	case n < 20 && !s.open:
 		w.in(s, "BEGIN")
 		s.open, s.saved = true, 0
-	case n < 20 && s.open:
+	case n < 6 && s.open:
 		w.end(s)
-	case n < 28 && s.open:
+	case n < 16 && s.open:
 		s.saved++
 		w.in(s, fmt.Sprintf("SAVEPOINT s%d", s.saved))
-	case n < 34 && s.open && s.saved > 0:
+	case n < 21 && s.open && s.saved > 0:
 		back := 1 + w.IntN(s.saved)
 		w.in(s, fmt.Sprintf("ROLLBACK TO s%d", back))
 		s.saved = back
-	case n < 37 && s.open && s.saved > 0:
+	case n < 27 && s.open && s.saved > 0:
 		s.saved = w.IntN(s.saved)
 		w.in(s, fmt.Sprintf("RELEASE s%d", s.saved+1))
-	case n < 40:
+	case n == 27:
 		w.alone()
-	case n < 44 && len(w.prepared) > 0:
-		name := w.prepared[0]
-		w.prepared = w.prepared[1:]
-		if !w.sessions[0].open {
-			w.in(w.sessions[0], pick(w, "COMMIT", "ROLLBACK")+" PREPARED '"+name+"'")
-		} else {
-			w.prepared = append(w.prepared, name)
-		}
 	default:
 		w.in(s, w.change(s))
 	}
@@ -43,7 +39,7 @@ func (w *workload) step(s *session) {
 func (w *workload) end(s *session) {
 	s.open = false
 	switch n := w.IntN(10); {
-	case n < 6:
+	case n < 5:
 		w.in(s, "COMMIT")
 	case n < 8:
 		w.in(s, "ROLLBACK")
@@ -51,8 +47,16 @@ func (w *workload) end(s *session) {
 		w.next++
 		name := fmt.Sprintf("p%d", w.next)
 		w.in(s, "PREPARE TRANSACTION '"+name+"'")
-		w.prepared = append(w.prepared, name)
+		s.prepared = name
 	}
+}
+
+// resolve ends a prepared transaction, in another session than its own.
+func (w *workload) resolve(s *session) {
+	if _, err := w.conn.Exec(w.t.Context(), pick(w, "COMMIT", "ROLLBACK")+" PREPARED '"+s.prepared+"'"); err != nil {
+		w.t.Fatal(err)
+	}
+	s.prepared = ""
 }
 
 // settle ends every transaction.
@@ -62,11 +66,10 @@ func (w *workload) settle() {
 			w.in(s, "COMMIT")
 			s.open = false
 		}
+		if s.prepared != "" {
+			w.resolve(s)
+		}
 	}
-	for i, name := range w.prepared {
-		w.in(w.sessions[0], []string{"COMMIT", "ROLLBACK"}[i%2]+" PREPARED '"+name+"'")
-	}
-	w.prepared = nil
 	w.learn(w.conn)
 }
 
