@@ -20,6 +20,7 @@ const (
 	// DefaultReadAhead is how long the stream may be behind before the log is read ahead of it.
 	DefaultReadAhead = 100 * time.Millisecond
 
+	aheadLeast   = 1 << 20              // bytes of log by which it is behind then; less, it has sent in a moment
 	aheadLinger  = time.Second          // for which the stream has to keep up for reading ahead to end
 	aheadPublish = 5 * time.Millisecond // between two applications while there is more
 
@@ -34,24 +35,25 @@ type ahead struct {
 	behind time.Time     // of the prober: since when the stream is; zero: it is not
 }
 
-// readsAhead is what a Listener tells of it.
+// readsAhead is what a Listener knows of it.
 type readsAhead struct {
+	baseline     baseline // of the session
 	on           atomic.Bool
 	transactions atomic.Uint64 // applied because of it
 }
 
-// fell notes what a question for the flush position has shown, and starts to
-// read ahead when the stream has been behind for long enough.
-func (s *session) fell(behind bool) {
+// fell notes that the primary's log was flushed up to lsn and whether all of
+// that has been applied, and starts to read ahead when the stream has been behind for long enough.
+func (s *session) fell(lsn coherence.LSN, reached bool) {
 	after := s.l.cfg.ReadAhead
-	if after == 0 {
+	streamed := coherence.LSN(s.front.streamed.Load())
+	switch {
+	case after == 0:
 		return
-	}
-	if !behind {
+	case reached, lsn < streamed+aheadLeast:
 		s.ahead.behind = time.Time{}
 		return
-	}
-	if s.ahead.behind.IsZero() {
+	case s.ahead.behind.IsZero():
 		s.ahead.behind = time.Now()
 	}
 	if time.Since(s.ahead.behind) >= after {

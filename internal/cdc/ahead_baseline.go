@@ -51,7 +51,14 @@ func askOldest(ctx context.Context, q querier) (oldest, error) {
 	return oldest{uint32(id), lsn}, err
 }
 
-// accept takes a new baseline, which is usable once the log has been applied
+// begin takes the first baseline of a session.
+func (b *baseline) begin(o oldest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.usable, b.next = oldest{}, o
+}
+
+// accept takes another baseline, which is usable once the log has been applied
 // up to its position. While one waits for that, there is no other.
 func (b *baseline) accept(o oldest, front coherence.LSN) {
 	b.mu.Lock()

@@ -67,7 +67,7 @@ WHERE c.oid < 16384 OR c.relkind IN ('m', 't') OR age(c.xmin) > age($3::text::xi
 // stands for every table. REQUIRES: the log up to the last of them has been read.
 func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.File]verdict, error) {
 	clear(r.seen)
-	xmin := r.s.baseline.xmin(r.s.front.position())
+	xmin := r.s.l.ahead.baseline.xmin(r.s.front.position())
 	var spaces, nodes []uint32
 	for i := range commits {
 		for _, f := range commits[i].Files {

@@ -137,7 +137,7 @@ func (s *session) probe(ctx context.Context, side *side, stuck *standstill) erro
 	if err != nil {
 		return err
 	}
-	s.fell(!reached)
+	s.fell(lsn, reached)
 	if reached {
 		stuck.over()
 		return nil

@@ -199,7 +199,7 @@ func config(t testing.TB, url string, watches ...Watch) Config {
 	name := regexp.MustCompile(`[^a-z0-9_]`).ReplaceAllString(strings.ToLower(t.Name()), "_")
 	return Config{
 		URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", BulkRows: 1000,
-		Watches: watches, MaxLag: 500 * time.Millisecond, ReadAhead: DefaultReadAhead, Now: clock(),
+		Watches: watches, MaxLag: 500 * time.Millisecond, Now: clock(),
 	}
 }
 

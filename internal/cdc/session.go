@@ -32,7 +32,6 @@ type session struct {
 	front       front
 	from        coherence.LSN // where the stream starts
 	ahead       ahead
-	baseline    baseline
 	suspicion   chan struct{} // wakes the watcher
 	asked       atomic.Bool   // somebody wants an answer from the server
 	over        atomic.Bool   // the session ends
@@ -166,7 +165,7 @@ func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool,
 		if err != nil {
 			return false, err
 		}
-		s.baseline.accept(old, 0)
+		l.ahead.baseline.begin(old)
 	}
 	ins, err := inspect(ctx, &l.cfg, control)
 	if err != nil {

@@ -72,7 +72,7 @@ func (s *session) look(ctx context.Context, side *side, reason string, inactive 
 	if sum != s.catalogue.fingerprint {
 		return &doubt{reason, errors.New("the publication or a watched table has changed")}
 	}
-	s.baseline.accept(old, s.front.position())
+	s.l.ahead.baseline.accept(old, s.front.position())
 	now, err := findSlot(ctx, conn, s.slot)
 	if err != nil {
 		return fmt.Errorf("read slot %s: %w", s.slot, err)
