@@ -36,9 +36,12 @@ type oldest struct {
 
 const oldestQuery = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_wal_insert_lsn()::text`
 
-// askOldest asks for a new baseline. What the catalogue says of the watched
-// tables has to be read, or found unchanged, after that.
-func askOldest(ctx context.Context, q querier) (oldest, error) {
+// askOldest asks for a new baseline; the zero one if none will be needed. What
+// the catalogue says of the watched tables has to be read, or found unchanged, after that.
+func (s *session) askOldest(ctx context.Context, q querier) (oldest, error) {
+	if s.l.cfg.ReadAhead == 0 || s.server.recovery {
+		return oldest{}, nil
+	}
 	var xmin, at string
 	if err := q.QueryRow(ctx, oldestQuery).Scan(&xmin, &at); err != nil {
 		return oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)

@@ -70,7 +70,9 @@ func (l *Listener) session(ctx context.Context) error {
 	group.Go(func() error { return s.watchVisibility(gctx) })
 	group.Go(func() error { return s.prove(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
-	group.Go(func() error { return s.readAhead(gctx) })
+	if l.cfg.ReadAhead != 0 {
+		group.Go(func() error { return s.readAhead(gctx) })
+	}
 	if l.writer == nil {
 		return group.Wait()
 	}
@@ -160,13 +162,11 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 // tells whether it did.
 func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool, err error) {
 	l := s.l
-	if !s.server.recovery { // else it is refused
-		old, err := askOldest(ctx, control)
-		if err != nil {
-			return false, err
-		}
-		l.ahead.baseline.begin(old)
+	old, err := s.askOldest(ctx, control)
+	if err != nil {
+		return false, err
 	}
+	l.ahead.baseline.begin(old)
 	ins, err := inspect(ctx, &l.cfg, control)
 	if err != nil {
 		return false, err

@@ -60,7 +60,7 @@ func (s *session) look(ctx context.Context, side *side, reason string, inactive 
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	old, err := askOldest(ctx, conn) // before the catalogue is looked at
+	old, err := s.askOldest(ctx, conn) // before the catalogue is looked at
 	if err != nil {
 		return err
 	}
