@@ -181,6 +181,31 @@ func TestReadAheadGoesOnAfterABreak(t *testing.T) {
 	r.expectEpochs("start")
 }
 
+// TestStreamBreaksWhileTheLogIsReadAhead: the next stream begins after what has
+// been applied, and nothing is lost or comes twice.
+func TestStreamBreaksWhileTheLogIsReadAhead(t *testing.T) {
+	r := listenAhead(t, testbed.Database(t))
+	r.settledCatalogue()
+	open := newClient(t, r.url)
+	open.exec("BEGIN", "INSERT INTO houses VALUES (1)")
+	r.caughtUp()
+	thaw := r.freeze()
+	r.exec("INSERT INTO rooms VALUES (1)", lots, "SELECT pg_current_xact_id()")
+	r.ahead(true)
+	r.caughtUp()
+	r.exec("SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '" + r.cfg.Slot + "'")
+	thaw()
+	eventually(t, "another session runs", func() bool { s := r.listener.Status(); return s.Sessions == 2 && s.Connected })
+	open.exec("COMMIT")
+	r.exec("INSERT INTO rooms VALUES (2)")
+	r.caughtUp()
+	want := sql("whole public.rooms", "insert houses: id=1", "insert rooms: id=2 city=null price=null")
+	if got := r.lines(); !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	r.expectEpochs("start")
+}
+
 // TestReadAheadIsRefused: without a walsender to spare it is as it was.
 func TestReadAheadIsRefused(t *testing.T) {
 	p := testbed.NewPostgres(t, map[string]string{"max_wal_senders": "1"})
