@@ -110,7 +110,9 @@ func (w *watchman) reset() time.Duration {
 // seconds. The log is read ahead meanwhile. And what is received of a transaction
 // while it is open need not be received after its commit.
 //
-// Each is bounded as the best of three: one slow moment of a noisy machine is no fault of ours.
+// Each is bounded as the best of three: one slow moment of a noisy machine is no
+// fault of ours. With the race detector decoding takes ten times the processor
+// time, which writer and walsenders need, so the first is only printed then.
 func TestMillionRowsInOneTransaction(t *testing.T) {
 	p := testbed.NewPostgres(t, map[string]string{"max_wal_size": "8GB", "autovacuum": "off"})
 	url := p.URL("postgres")
@@ -146,11 +148,11 @@ func TestMillionRowsInOneTransaction(t *testing.T) {
 		}
 		testbed.Measured(t, "one UPDATE of a million rows took %.1f s; without provable freshness for up to %.0f ms, fresh again %.0f ms after its end, and the stream %.0f ms; processor time: writer %.1f s, walsender %.1f s, proxy %.1f s",
 			updated.Seconds(), ms(unproven), ms(caughtUp), ms(time.Since(began)-updated), spent[1], spent[0], spent[2])
-		if quickest = min(quickest, unproven); quickest < longestProof {
+		if quickest = min(quickest, unproven); quickest < longestProof || raceEnabled {
 			break
 		}
 	}
-	if quickest >= longestProof {
+	if quickest >= longestProof && !raceEnabled {
 		t.Errorf("without provable freshness for %v because of one statement", quickest)
 	}
 	if page.handle.Live() {

@@ -21,8 +21,8 @@ func everything(compression string) []string {
 	return []string{
 		"SET wal_compression = " + compression,
 		"CREATE TABLE plain (id int PRIMARY KEY, t text, n int)", "CREATE TABLE wide (id int PRIMARY KEY, doc text)", "ALTER TABLE wide REPLICA IDENTITY FULL",
-		"INSERT INTO plain SELECT g, repeat('x', g % 300), g FROM generate_series(1, 3000) g",
-		"COPY plain FROM PROGRAM 'seq -f \"%g\tcopied\t1\" 10001 13000'",
+		"INSERT INTO plain SELECT g, repeat('x', g % 300), g FROM generate_series(1, 1500) g",
+		"COPY plain FROM PROGRAM 'seq -f \"%g\tcopied\t1\" 10001 11500'",
 		"CHECKPOINT", // every page is logged as a whole next
 		"UPDATE plain SET n = n + 1 WHERE id % 7 = 0", "UPDATE plain SET id = -id WHERE id % 11 = 0", "DELETE FROM plain WHERE id % 13 = 0",
 		"INSERT INTO plain SELECT g, 'y', g FROM generate_series(1, 100) g ON CONFLICT DO NOTHING",
@@ -35,7 +35,8 @@ func everything(compression string) []string {
 		"SELECT pg_logical_emit_message(true, 'walpurge', 'group')", "SELECT pg_logical_emit_message(false, 'other', repeat('z', 20000))",
 		"VACUUM plain", "CREATE INDEX ON plain USING gin (to_tsvector('simple', t))", "CREATE INDEX ON plain USING hash (n)", "CREATE INDEX ON plain USING brin (n)",
 		"TRUNCATE plain, wide", "VACUUM FULL plain", "ALTER TABLE plain ADD COLUMN more int DEFAULT 7", "ALTER TABLE plain ALTER n TYPE bigint",
-		"SELECT pg_switch_wal()", "INSERT INTO plain SELECT g, repeat('q', 900), g FROM generate_series(1, 20000) g",
+		"SELECT pg_switch_wal()", "INSERT INTO plain SELECT g, repeat('q', 900), g FROM generate_series(1, 2000) g",
+		"SELECT pg_logical_emit_message(false, 'other', repeat('z', 17000000))", // into the next segment
 		"SELECT pg_switch_wal()", "DROP TABLE plain, wide",
 	}
 }
