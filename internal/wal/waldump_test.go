@@ -28,15 +28,14 @@ func everything(compression string) []string {
 		"INSERT INTO plain SELECT g, 'y', g FROM generate_series(1, 100) g ON CONFLICT DO NOTHING",
 		"INSERT INTO wide SELECT g, (SELECT string_agg(md5(g::text || i), '') FROM generate_series(1, 3000) i) FROM generate_series(1, 5) g",
 		"UPDATE wide SET id = id + 100", "UPDATE wide SET doc = 'short'",
-		"INSERT INTO wide VALUES (1, (SELECT string_agg(md5(i::text), '') FROM generate_series(1, 40000) i))",
-		"DELETE FROM wide WHERE id = 1", // with the whole old row in one record of more than a megabyte
+		"ALTER TABLE wide ALTER doc SET STORAGE EXTERNAL", "INSERT INTO wide VALUES (1, repeat('long', 4300000))",
+		"DELETE FROM wide WHERE id = 1", // with the whole old row in one record, which is longer than a segment
 		"BEGIN", "SAVEPOINT a", "INSERT INTO plain VALUES (70001, 'a')", "ROLLBACK TO a", "SAVEPOINT b", "INSERT INTO plain VALUES (70002, 'b')", "RELEASE b", "COMMIT",
 		"BEGIN", "INSERT INTO plain VALUES (70003, 'c')", "ROLLBACK",
 		"SELECT pg_logical_emit_message(true, 'walpurge', 'group')", "SELECT pg_logical_emit_message(false, 'other', repeat('z', 20000))",
 		"VACUUM plain", "CREATE INDEX ON plain USING gin (to_tsvector('simple', t))", "CREATE INDEX ON plain USING hash (n)", "CREATE INDEX ON plain USING brin (n)",
 		"TRUNCATE plain, wide", "VACUUM FULL plain", "ALTER TABLE plain ADD COLUMN more int DEFAULT 7", "ALTER TABLE plain ALTER n TYPE bigint",
 		"SELECT pg_switch_wal()", "INSERT INTO plain SELECT g, repeat('q', 900), g FROM generate_series(1, 2000) g",
-		"SELECT pg_logical_emit_message(false, 'other', repeat('z', 17000000))", // into the next segment
 		"SELECT pg_switch_wal()", "DROP TABLE plain, wide",
 	}
 }
@@ -115,6 +114,9 @@ func waldump(t *testing.T, s *server, start, end coherence.LSN) (lines, raw []st
 		}
 		raw = append(raw, m[5])
 		lines = append(lines, line(at, total, uint32(xid), first))
+	}
+	if err := scan.Err(); err != nil {
+		t.Fatal(err)
 	}
 	return lines, raw
 }
