@@ -75,7 +75,7 @@ func TestSizesInTheIndex(t *testing.T) {
 	if n := unsafe.Sizeof(node{}); n > 48 {
 		t.Errorf("a node takes %d bytes, want at most 48", n)
 	}
-	if n := unsafe.Sizeof(Handle{}); n > 72 {
-		t.Errorf("a handle takes %d bytes, want at most 72", n)
+	if n := unsafe.Sizeof(Handle{}); n > 56 {
+		t.Errorf("a handle takes %d bytes, want at most 56", n)
 	}
 }

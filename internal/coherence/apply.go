@@ -69,7 +69,7 @@ func (g *Guard) touch(tx *Transaction) {
 	for _, name := range tx.Groups {
 		d := g.Group(name)
 		g.fences.raise(g.groups, d.sum, tx.End)
-		for n := g.groups.buckets[d.sum]; n != nil; {
+		for n := g.groups.first(d.sum); n != nil; {
 			n = g.evict(n, noTable, Cause{Reason: "group", LSN: tx.End})
 		}
 	}
@@ -109,7 +109,7 @@ func (g *Guard) touchRow(s *shape, t TableID, r *row, end LSN) {
 	switch v {
 	case yes:
 		g.fences.raise(s, sum, end)
-		for n := s.buckets[sum]; n != nil; {
+		for n := s.first(sum); n != nil; {
 			if r.inside(n.dep.more) {
 				n = g.evict(n, t, cause)
 			} else {
@@ -132,11 +132,9 @@ func (g *Guard) touchWhole(s *shape, t TableID, end LSN) {
 // remove several nodes of the shape, so it collects first.
 func (g *Guard) sweep(s *shape, match func(*node) bool, t TableID, cause Cause) {
 	var found []*Handle
-	for _, n := range s.buckets {
-		for ; n != nil; n = n.next {
-			if match(n) {
-				found = append(found, n.handle)
-			}
+	for n := range s.all() {
+		if match(n) {
+			found = append(found, n.handle)
 		}
 	}
 	for _, h := range found {
@@ -146,8 +144,8 @@ func (g *Guard) sweep(s *shape, match func(*node) bool, t TableID, cause Cause) 
 	}
 }
 
-// evict ends n's handle and returns the node that follows n in its bucket and
-// still is in the index.
+// evict ends n's handle and returns the node that follows n among those of its
+// value and still is in the index.
 func (g *Guard) evict(n *node, t TableID, cause Cause) *node {
 	h := n.handle
 	next := n.next

@@ -3,6 +3,7 @@ package coherence
 import (
 	"sync"
 	"sync/atomic"
+	"unsafe"
 )
 
 // Guard holds what is cached against what has changed. All methods may be
@@ -57,7 +58,7 @@ func New(c Config) (*Guard, error) {
 	if err := g.Watch(c.Tables); err != nil {
 		return nil, err
 	}
-	g.groups = &shape{id: 1 << 63, buckets: make(map[uint64]*node)}
+	g.groups = &shape{id: 1 << 63, byValue: newByValue()}
 	return g, nil
 }
 
@@ -119,7 +120,7 @@ func (g *Guard) Open(h *Handle, owner Holder, deps []Dependency) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	h.epoch, h.asof, h.owner = g.epoch, g.watermark, owner
-	h.settled, h.stored = g.settled, false
+	h.settled, h.stored = uint32(g.settled), false
 	g.link(h, deps) // R3: index first, then check
 	h.doomed = !g.usable(h)
 	h.live.Store(true)
@@ -148,8 +149,9 @@ func (g *Guard) usable(h *Handle) bool {
 	if h.epoch != g.epoch || h.epoch == 0 || h.asof < g.floor {
 		return false
 	}
-	for i := range h.nodes {
-		if !g.unfenced(&h.nodes[i].dep, h.asof) {
+	nodes := h.nodes()
+	for i := range nodes {
+		if !g.unfenced(&nodes[i].dep, h.asof) {
 			return false
 		}
 	}
@@ -168,9 +170,10 @@ func (g *Guard) Extend(h *Handle, deps []Dependency) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if h.linked {
-		all := make([]Dependency, 0, len(h.nodes)+len(deps))
-		for i := range h.nodes {
-			all = append(all, h.nodes[i].dep)
+		nodes := h.nodes()
+		all := make([]Dependency, 0, len(nodes)+len(deps))
+		for i := range nodes {
+			all = append(all, nodes[i].dep)
 		}
 		g.unlink(h)
 		g.link(h, append(all, deps...)) // R3: index first, then check
@@ -207,7 +210,7 @@ func (g *Guard) Joinable(h *Handle) bool {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return h.live.Load() && h.epoch == g.epoch && (!h.doomed || h.settled == g.settled)
+	return h.live.Load() && h.epoch == g.epoch && (!h.doomed || h.settled == uint32(g.settled))
 }
 
 // Close ends the handle: its response is gone. Closing twice is harmless.
@@ -220,9 +223,10 @@ func (g *Guard) Close(h *Handle) {
 
 // link puts h into the index. REQUIRES: g.mu held, h not linked.
 func (g *Guard) link(h *Handle, deps []Dependency) {
-	h.nodes = make([]node, len(deps))
-	for i := range deps {
-		n := &h.nodes[i]
+	nodes := make([]node, len(deps))
+	h.first, h.count = unsafe.SliceData(nodes), uint32(len(nodes))
+	for i := range nodes {
+		n := &nodes[i]
 		n.handle, n.dep = h, deps[i]
 		n.dep.shape.insert(n)
 	}
@@ -235,9 +239,10 @@ func (g *Guard) unlink(h *Handle) {
 	if !h.linked {
 		return
 	}
-	for i := range h.nodes {
-		h.nodes[i].dep.shape.remove(&h.nodes[i])
+	nodes := h.nodes()
+	for i := range nodes {
+		nodes[i].dep.shape.remove(&nodes[i])
 	}
-	h.nodes, h.linked = nil, false
+	h.first, h.count, h.linked = nil, 0, false
 	g.handles--
 }

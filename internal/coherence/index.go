@@ -16,8 +16,7 @@ type shape struct {
 	columns []Equal
 	counts  ColumnSet // 0: all; else includes every condition column of the template
 
-	buckets map[uint64]*node
-	nodes   int
+	byValue // its nodes
 
 	floor LSN // INVARIANT: touches at or before floor were not fenced for this shape
 	fence LSN // the last commit that touched the shape as a whole
@@ -34,37 +33,11 @@ type shapeKey struct {
 // their responses. Beyond it dependencies are on the table as a whole.
 const maxShapes = 256
 
-// node is one dependency of one handle in its bucket's list.
+// node is one dependency of one handle in its shape.
 type node struct {
-	next, prev *node
+	next, prev *node // as byValue has them
 	handle     *Handle
 	dep        Dependency
-}
-
-func (s *shape) insert(n *node) {
-	head := s.buckets[n.dep.sum]
-	n.prev, n.next = nil, head
-	if head != nil {
-		head.prev = n
-	}
-	s.buckets[n.dep.sum] = n
-	s.nodes++
-}
-
-func (s *shape) remove(n *node) {
-	switch {
-	case n.prev != nil:
-		n.prev.next = n.next
-	case n.next != nil:
-		s.buckets[n.dep.sum] = n.next
-	default:
-		delete(s.buckets, n.dep.sum)
-	}
-	if n.next != nil {
-		n.next.prev = n.prev
-	}
-	n.next, n.prev = nil, nil
-	s.nodes--
 }
 
 // shape finds or makes the shape of a dependency. A new one starts with the
@@ -88,7 +61,7 @@ func (g *Guard) shape(table TableID, columns []Equal, counts ColumnSet) *shape {
 	}
 	s := &shape{
 		id: g.nextShape, columns: columns, counts: counts,
-		buckets: make(map[uint64]*node), floor: g.applied,
+		byValue: newByValue(), floor: g.applied,
 	}
 	g.nextShape++
 	g.byKey[key] = s

@@ -334,16 +334,12 @@ func (m *model) check(t *rapid.T) {
 	nodes := 0
 	for _, s := range m.g.shapes[0] {
 		nodes += s.nodes
-		for sum, n := range s.buckets {
-			if n == nil || n.dep.sum != sum || n.prev != nil {
-				t.Fatal("the index is damaged")
-			}
-		}
+		s.check(t)
 	}
 	live := 0
 	for _, f := range slices.Concat(m.stored, m.flights) {
 		if f.handle.linked {
-			live += len(f.handle.nodes)
+			live += len(f.handle.nodes())
 		}
 	}
 	if nodes != live {

@@ -162,10 +162,6 @@ func (g *Guard) Reset(epoch Epoch, start LSN) int {
 
 // clear kills every handle of a shape and sets the shape back to start.
 func (g *Guard) clear(s *shape, start LSN, cause Cause) {
-	for _, head := range s.buckets {
-		for n := head; n != nil; {
-			n = g.evict(n, noTable, cause)
-		}
-	}
+	g.sweep(s, func(*node) bool { return true }, noTable, cause)
 	s.floor, s.fence = start, 0
 }

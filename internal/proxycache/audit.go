@@ -184,7 +184,7 @@ type told struct {
 
 func (t told) equal(o told) bool { return t.status == o.status && bytes.Equal(t.body, o.body) }
 
-func (s *sample) same(t told) bool { return t.equal(told{s.entry.status, s.entry.body}) }
+func (s *sample) same(t told) bool { return t.equal(told{int(s.entry.status), s.entry.body}) }
 
 var errAuditTooLarge = errors.New("the response is larger than what is kept")
 

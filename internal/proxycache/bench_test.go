@@ -5,10 +5,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"walpurge/internal/coherence"
 )
 
 // feed is a connection that asks the same n times and forgets the answers. It
@@ -71,19 +74,8 @@ func benchHit(b *testing.B, request string) {
 			b.Fatal(got.Status)
 		}
 	}
-	asked := r.asked()
-	ln := &single{c: make(chan net.Conn)}
-	go func() { _ = r.proxy.server.Serve(ln) }()
-	defer func() { _ = ln.Close() }()
 	f := &feed{request: []byte(request), left: b.N, done: make(chan struct{})}
-	b.ReportAllocs()
-	b.ResetTimer()
-	ln.c <- f
-	<-f.done
-	b.StopTimer()
-	if r.asked() != asked {
-		b.Fatal("not all were hits")
-	}
+	benchFeed(b, r, f, f.done)
 }
 
 // BenchmarkHit is the whole way of a hit in this process but for the system
@@ -93,6 +85,62 @@ func BenchmarkHit(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { benchHit(b, plainRequest) })
 	b.Run("browser", func(b *testing.B) { benchHit(b, browser) })
 	b.Run("position", func(b *testing.B) { benchHit(b, afterWrite) })
+}
+
+// tour is a feed that asks for each of n responses in an order in which nothing
+// that it needs is in the processor's caches.
+type tour struct {
+	feed
+	n, asked int
+}
+
+func (f *tour) Read(p []byte) (int, error) {
+	if f.left == 0 {
+		return 0, io.EOF
+	}
+	f.left--
+	f.asked++
+	b := append(p[:0], "GET /pages/"...)
+	b = strconv.AppendInt(b, int64(f.asked*7919%f.n), 10)
+	return len(append(b, " HTTP/1.1\r\nHost: shop.example\r\n\r\n"...)), nil
+}
+
+// BenchmarkHitAmongMany is a hit with many responses stored.
+func BenchmarkHitAmongMany(b *testing.B) {
+	r := newRig(b, func(_ *rig, o *Options) { o.Memory = 8 << 30 })
+	p := r.proxy
+	const n = 600_000
+	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Fri, 27 Nov 2026 17:34:20 GMT\r\nEtag: \"0123456789abcdef\"\r\nVia: 1.1 walpurge\r\n"
+	for i := range n {
+		e := &entry{
+			memory: p.memory, route: p.plain, status: 200, received: p.opt.Now(), fresh: p.opt.Now() + coherence.Nanos(time.Hour),
+			body: fmt.Appendf(nil, `{"id":%d,"price":"100.00"}`, i),
+		}
+		e.setKey("http://shop.example/pages/" + strconv.Itoa(i))
+		e.setHead(finishHead([]byte(head), 200, len(e.body)))
+		p.finish(e)
+		if !p.memory.put(e) {
+			b.Fatal("not stored")
+		}
+	}
+	f := &tour{feed: feed{left: b.N, done: make(chan struct{})}, n: n}
+	benchFeed(b, r, f, f.done)
+}
+
+// benchFeed lets a connection be served to its end.
+func benchFeed(b *testing.B, r *rig, c net.Conn, done <-chan struct{}) {
+	asked := r.asked()
+	ln := &single{c: make(chan net.Conn)}
+	go func() { _ = r.proxy.server.Serve(ln) }()
+	defer func() { _ = ln.Close() }()
+	b.ReportAllocs()
+	b.ResetTimer()
+	ln.c <- c
+	<-done
+	b.StopTimer()
+	if r.asked() != asked {
+		b.Fatal("not all were hits")
+	}
 }
 
 func TestHitAllocatesNothing(t *testing.T) {

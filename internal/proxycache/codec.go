@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -41,6 +42,15 @@ type stored struct {
 	swr, sie time.Duration
 	head     []byte
 	body     []byte
+}
+
+// ownBody is the body for an entry, which has a head of its own. It leaves the
+// value that s was decoded from, unless nearly all of that is the body.
+func (s *stored) ownBody() []byte {
+	if len(s.key)+len(s.head)+64 < len(s.body)/8 {
+		return s.body
+	}
+	return bytes.Clone(s.body)
 }
 
 var errStored = errors.New("decode stored response: malformed")

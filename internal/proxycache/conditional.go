@@ -16,12 +16,13 @@ var preconditions = http1.Of(http1.IfMatch, http1.IfUnmodifiedSince)
 
 // notModified tells whether what the client has is what e is (RFC 9110
 // section 13.2.2), and by which tag. If-None-Match takes the place of
-// If-Modified-Since. tag is e's; one with the name of a coding behind it is
-// that of the same response in that coding.
-func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool) {
+// If-Modified-Since. A tag with the name of a coding behind it is that of the
+// same response in that coding.
+func notModified(req *http1.Request, e *entry) (had string, ok bool) {
 	if !req.Has(conditions) || e.status != 200 {
 		return "", false
 	}
+	tag := e.tag()
 	if req.Has(http1.Of(http1.IfNoneMatch)) {
 		for i := range req.Fields {
 			if req.Fields[i].ID != http1.IfNoneMatch {
@@ -31,7 +32,7 @@ func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool)
 				if had := codedTag(tag, c); matchesAny(req.Fields[i].Value, had) {
 					return had, true
 				}
-				if e.forms.coded == nil {
+				if e.coded == nil {
 					break
 				}
 			}
@@ -42,7 +43,7 @@ func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool)
 	if !ok {
 		return "", false
 	}
-	said := e.modified
+	said := e.modified()
 	if said == "" {
 		said = e.date() // RFC 9111 section 4.3.2
 	}
@@ -51,20 +52,7 @@ func notModified(req *http1.Request, e *entry, tag string) (had string, ok bool)
 }
 
 // validatable tells whether the origin can be asked if the response has changed.
-func (e *entry) validatable() bool { return e.etag != "" || e.modified != "" }
-
-// date is the response's Date.
-func (e *entry) date() string { return e.field("Date") }
-
-// field is the first value of a field of the stored head.
-func (e *entry) field(name string) string {
-	for n, value := range fields(e.head) {
-		if string(n) == name {
-			return string(value)
-		}
-	}
-	return ""
-}
+func (e *entry) validatable() bool { return e.etag() != "" || e.modified() != "" }
 
 // matchesAny compares weakly (RFC 9110 section 8.8.3.2) with a list of
 // entity tags or *.

@@ -482,7 +482,7 @@ func TestRFC9111Section4_1Languages(t *testing.T) {
 	}
 }
 
-func TestRFC5861WithoutALifetimeAndWithoutValidators(t *testing.T) {
+func TestRFC5861Section3WithoutALifetimeAndWithoutValidators(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=0, stale-if-error=60")
 	r.get("/a")

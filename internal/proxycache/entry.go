@@ -1,14 +1,13 @@
 package proxycache
 
 import (
-	"bytes"
-	"net/http"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"walpurge/internal/coherence"
 )
@@ -18,32 +17,22 @@ import (
 type entry struct {
 	handle coherence.Handle
 	memory *memory
-	key    string
 	route  *route // nil without a declared one
 
-	guarded bool
-	shared  bool // may answer requests with Authorization
-	lenient bool // may be served past its lifetime to a request that asks for it
-	status  int
+	text  text // its key and its head
+	body  []byte
+	coded *coded // its body in other codings; nil: there are none
+	apart *apart // nil: there is nothing of it
 
 	received coherence.Nanos // when its head had arrived
 	age      coherence.Nanos // then
 	fresh    coherence.Nanos // until when it may be used without validation
-	swr, sie coherence.Nanos // how much longer, while or if
+	swr, sie leeway          // how much longer, while or if
 
-	changed atomic.Int64 // when a row has changed, in Nanos; 0: none has
-
-	arrived int64 // received by the wall's clock, in Unix nanoseconds, for other processes
-
-	head []byte // status line and fields with Content-Length, each with CRLF
-	body []byte
-
-	forms forms // as clients get it
-
-	apart    *apart // nil: there is nothing of it
-	part     *part  // of a 206: where in the representation the body lies
-	etag     string
-	modified string // Last-Modified
+	status  uint16
+	guarded bool
+	shared  bool // may answer requests with Authorization
+	lenient bool // may be served past its lifetime to a request that asks for it
 }
 
 // apart is what few entries have: it would make all of them larger.
@@ -51,6 +40,9 @@ type apart struct {
 	groups   []string        // without dependencies: its groups, with their origin
 	asked    coherence.Nanos // with groups: when its request was sent
 	targeted []string        // Walpurge-Cache-Control, which isn't part of the head
+
+	part    *part        // of a 206: where in the representation the body lies
+	changed atomic.Int64 // of a route that may show it for a moment longer: when a row has changed, in Nanos; 0: none has
 
 	variants *variants // of a marker: the response varies, the entries are elsewhere
 	searches *searches // of a marker: what No-Vary-Search says of a path's responses
@@ -84,12 +76,62 @@ func (e *entry) targeted() []string {
 	return e.apart.targeted
 }
 
+// newMarker makes what key leads to in the place of a response.
+func newMarker(m *memory, key string, a *apart) *entry {
+	e := &entry{memory: m, apart: a}
+	e.setKey(key)
+	return e
+}
+
+// part is where in the representation e's body lies; nil: it is the whole.
+func (e *entry) part() *part {
+	if e.apart == nil {
+		return nil
+	}
+	return e.apart.part
+}
+
+// changed is when a row has changed under e; 0: none has.
+func (e *entry) changed() coherence.Nanos {
+	if e.apart == nil {
+		return 0
+	}
+	return coherence.Nanos(e.apart.changed.Load())
+}
+
+// portable tells whether e's head and body say everything about it: then it
+// can lie in Redis.
+func (e *entry) portable() bool {
+	return e.apart == nil || len(e.apart.groups) == 0 && len(e.apart.targeted) == 0 && e.apart.part == nil
+}
+
 // setApart gives e its groups and targeted fields. REQUIRES: e isn't published.
 func (e *entry) setApart(groups, targeted []string, asked coherence.Nanos) {
 	e.apart = nil
 	if len(groups) > 0 || len(targeted) > 0 {
 		e.apart = &apart{groups: groups, targeted: targeted, asked: asked}
 	}
+}
+
+// setPart says which part e is; nil: it is the whole. REQUIRES: e isn't
+// published.
+func (e *entry) setPart(p *part) {
+	e.setApart(e.groups(), e.targeted(), e.asked())
+	if p == nil {
+		return
+	}
+	if e.apart == nil {
+		e.apart = new(apart)
+	}
+	e.apart.part = p
+}
+
+// asked is when e's request was sent, of one with groups.
+func (e *entry) asked() coherence.Nanos {
+	if e.apart == nil {
+		return 0
+	}
+	return e.apart.asked
 }
 
 // changedFor is how long e may be shown after a row has changed.
@@ -102,17 +144,16 @@ func (e *entry) changedFor() coherence.Nanos {
 
 // withHead is e with another head, for one who gets fields that aren't stored.
 func (e *entry) withHead(block []byte) *entry {
-	return &entry{
-		route: e.route, status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body, etag: e.etag, modified: e.modified,
-		head: finishHead(block, e.status, len(e.body)),
-	}
+	n := &entry{route: e.route, status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body}
+	n.setHead(finishHead(block, int(e.status), len(e.body)))
+	return n
 }
 
 // Evicted takes the entry out of the memory tier. Hits have stopped before.
 // One that may be shown for a moment longer stays, and is marked.
 func (e *entry) Evicted(c coherence.Cause) {
 	if e.changedFor() > 0 && c.Reason == "change" {
-		e.changed.CompareAndSwap(0, int64(e.memory.now()))
+		e.apart.changed.CompareAndSwap(0, int64(e.memory.now()))
 		return
 	}
 	e.memory.removeEntry(e)
@@ -142,14 +183,33 @@ func (e *entry) ttlAt(now coherence.Nanos) int64 {
 
 // entryOverhead is what an entry costs beside its bytes: the struct, the
 // cache's node, the index node of one dependency, and what the allocator
-// rounds up. TestEntryFootprint measures it.
-const entryOverhead = 512
+// rounds up. TestEntryFootprint measures it, and docs/decisions/0008 says what
+// of it goes where.
+const entryOverhead = 320
+
+// leeway is a length of time in hundredths of a second, for which an entry has
+// half the room. What is longer than 497 days counts as that.
+type leeway uint32
+
+func leewayOf(d time.Duration) leeway {
+	return leeway(min(max(0, d/(10*time.Millisecond)), math.MaxUint32))
+}
+
+func (l leeway) nanos() coherence.Nanos {
+	return coherence.Nanos(l) * coherence.Nanos(10*time.Millisecond)
+}
 
 // weight is the entry's share of the memory tier in bytes.
 func (e *entry) weight() uint32 {
-	n := 2*len(e.head) + len(e.body) + int(e.codedRoom()) + len(e.key) + len(e.etag) + len(e.modified) + entryOverhead
+	n := len(e.text.s) + len(e.body) + int(e.codedRoom()) + entryOverhead
+	if e.apart != nil {
+		n += int(unsafe.Sizeof(apart{}))
+	}
 	if e.variants() != nil {
 		n += maxVariants * 64
+	}
+	if e.coded != nil {
+		n += int(unsafe.Sizeof(coded{})) + len(e.text.s) // and the head of one that is made
 	}
 	return uint32(min(n, 1<<32-1))
 }
@@ -178,7 +238,7 @@ func (v *variants) add(key string) (evict string) {
 		evict = v.keys[0]
 		v.keys = append(v.keys[:0], v.keys[1:]...)
 	}
-	v.keys = append(v.keys, key)
+	v.keys = append(v.keys, strings.Clone(key)) // it is a part of the variant's text
 	return evict
 }
 
@@ -189,64 +249,6 @@ func (v *variants) list() []string {
 	return slices.Clone(v.keys)
 }
 
-func appendStatus(dst []byte, status int) []byte {
-	dst = append(dst, "HTTP/1.1 "...)
-	dst = strconv.AppendInt(dst, int64(status), 10)
-	dst = append(dst, ' ')
-	dst = append(dst, http.StatusText(status)...)
-	return append(dst, '\r', '\n')
-}
-
-// appendFields appends the fields sorted by name, so that equal responses are
-// equal bytes.
-func appendFields(dst []byte, h http.Header) []byte {
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		for _, v := range h[name] {
-			dst = appendField(dst, name, v)
-		}
-	}
-	return dst
-}
-
-func appendField(dst []byte, name, value string) []byte {
-	dst = append(append(dst, name...), ": "...)
-	dst = append(dst, value...)
-	return append(dst, '\r', '\n')
-}
-
-// header reads the fields of a stored head back, without Content-Length.
-func (e *entry) header() http.Header {
-	h := make(http.Header)
-	for name, value := range fields(e.head) {
-		if string(name) != "Content-Length" {
-			h[string(name)] = append(h[string(name)], string(value))
-		}
-	}
-	return h
-}
-
-// fields iterates over the fields of a stored head.
-func fields(head []byte) func(func(name, value []byte) bool) {
-	return func(yield func(name, value []byte) bool) {
-		_, rest, _ := bytes.Cut(head, crlf)
-		for len(rest) > 0 {
-			var line []byte
-			line, rest, _ = bytes.Cut(rest, crlf)
-			name, value, _ := bytes.Cut(line, []byte(": "))
-			if !yield(name, value) {
-				return
-			}
-		}
-	}
-}
-
-var crlf = []byte("\r\n")
-
 func sortedUnique(s []string) []string {
 	slices.Sort(s)
 	return slices.Compact(s)
@@ -254,15 +256,3 @@ func sortedUnique(s []string) []string {
 
 // isWeak tells whether an entity tag is weak (RFC 9110 section 8.8.3).
 func isWeak(etag string) bool { return strings.HasPrefix(etag, "W/") }
-
-// finishHead makes a stored head of the status line and fields in block.
-func finishHead(block []byte, status, length int) []byte {
-	head := make([]byte, 0, len(block)+28)
-	head = append(head, block...)
-	if status != http.StatusNoContent {
-		head = append(head, "Content-Length: "...)
-		head = strconv.AppendInt(head, int64(length), 10)
-		head = append(head, '\r', '\n')
-	}
-	return head
-}

@@ -13,7 +13,7 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// run is the flight's own goroutine: the Redis tier, then the origin.
+// run is the flight's own goroutine.
 func (f *flight) run() {
 	p := f.proxy
 	defer p.fills.Done()
@@ -22,14 +22,6 @@ func (f *flight) run() {
 		f.timer.Stop()
 		p.flights.remove(f)
 	}()
-	if !f.noRedis && p.redis != nil {
-		if e := f.fromRedis(); e != nil {
-			f.closeHandle()
-			f.complete(e, func(s *flightState) { s.kept, s.stored = true, true })
-			f.cancel(nil)
-			return
-		}
-	}
 	resp, a := f.ask()
 	if resp != nil {
 		f.choose(a)
@@ -72,7 +64,7 @@ func (f *flight) ask() (*http.Response, *answer) {
 		return nil, nil
 	}
 	a := &answer{status: resp.StatusCode, header: resp.Header, sent: sent, received: time.Now()}
-	f.entry.received, f.entry.arrived = p.opt.Now(), a.received.UnixNano()
+	f.entry.received = p.opt.Now()
 	return resp, a
 }
 
@@ -184,9 +176,11 @@ func (f *flight) receive(resp *http.Response, a *answer) {
 	f.extend(a.header)
 	f.entry.setApart(f.entry.groups(), targeted, f.asked)
 	f.reusable = v.lifetime > 0 && f.own == nil
+	arrived := &entry{status: uint16(a.status)}
+	arrived.setHead(head)
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.status, head, resp.ContentLength, names
-		s.entry = &entry{etag: f.entry.etag, modified: f.entry.modified, head: head, status: a.status}
+		s.entry = arrived
 		s.kept, s.shared = f.keepable(), f.shareable()
 		if !s.kept {
 			s.reason = f.whyDead()
@@ -210,16 +204,17 @@ func (f *flight) withhold(v *verdict, a *answer, head []byte) {
 // describe fills in what the entry needs to know of its response.
 func (f *flight) describe(v *verdict, a *answer, names []string) {
 	e := f.entry
-	e.status = a.status
-	e.judged(v, a.header)
+	e.status = uint16(a.status)
+	e.judged(v)
 	if !e.guarded {
 		e.setApart(groupsOf(f.primary, a.header["Cache-Groups"]), e.targeted(), f.asked)
 	}
 	f.searched(a.header)
-	e.key = f.stored()
+	key := f.stored()
 	if len(names) > 0 {
-		e.key = string(appendVariant([]byte(e.key), names, f.req))
+		key = string(appendVariant([]byte(key), names, f.req))
 	}
+	e.setKey(key)
 }
 
 // keepable tells whether the response may be kept for all that is known yet.
@@ -315,7 +310,7 @@ func (f *flight) end(body []byte) {
 	if f.own != nil {
 		block = f.block
 	}
-	e.head = finishHead(block, e.status, len(body))
+	e.setHead(finishHead(block, int(e.status), len(body)))
 	if f.route.late {
 		f.learn(f.lateDeps(e.header(), body))
 	}
@@ -364,9 +359,9 @@ func (f *flight) keep() Reason {
 	case f.content != nil:
 		f.listQuestion()
 	case f.alias != "":
-		p.memory.cache.Invalidate(f.primary)
+		p.memory.take(f.primary)
 	}
-	if p.redis != nil && e.apart == nil && f.alias == "" { // it has no room for what the head doesn't say
+	if p.redis != nil && e.portable() && f.alias == "" { // it has no room for what the head doesn't say
 		p.redis.write(f.primary, e, p.opt.Now())
 	}
 	return NoReason
@@ -384,7 +379,7 @@ func (f *flight) failed(a *answer) bool {
 // mayReplaceError tells whether the stored response or the request lets it
 // stand in for an error at now.
 func (f *flight) mayReplaceError(now coherence.Nanos) bool {
-	sie := max(f.stale.sie, f.sie)
+	sie := max(f.stale.sie.nanos(), f.sie)
 	return sie > 0 && now < f.stale.fresh+sie
 }
 
@@ -392,16 +387,16 @@ func (f *flight) mayReplaceError(now coherence.Nanos) bool {
 func (p *Proxy) forget(e *entry) {
 	p.memory.removeEntry(e)
 	if p.redis != nil {
-		p.redis.remove(e.key)
+		p.redis.remove(e.key())
 	}
 }
 
 // store puts an admitted entry into the memory tier, behind a marker if the
 // response varies.
 func (p *Proxy) store(primary string, e *entry) bool {
-	if e.key != primary {
+	if e.key() != primary {
 		v := p.memory.marker(primary, varyNames(e.header()))
-		if evict := v.add(e.key); evict != "" {
+		if evict := v.add(e.key()); evict != "" {
 			p.memory.remove(evict)
 		}
 	}
@@ -418,7 +413,7 @@ func (f *flight) validated(a *answer) {
 	if _, said := merged[ownTarget]; !said && len(f.stale.targeted()) > 0 {
 		merged[ownTarget] = f.stale.targeted()
 	}
-	stored := &answer{status: f.stale.status, header: merged, sent: a.sent, received: a.received}
+	stored := &answer{status: int(f.stale.status), header: merged, sent: a.sent, received: a.received}
 	v := judge(&f.query, stored)
 	f.entry.setApart(f.entry.groups(), merged[ownTarget], f.asked)
 	passFields(merged)
@@ -439,7 +434,7 @@ func (f *flight) validated(a *answer) {
 	e := f.entry
 	f.extend(merged)
 	e.body = f.stale.body
-	e.head = finishHead(block, e.status, len(e.body))
+	e.setHead(finishHead(block, int(e.status), len(e.body)))
 	if f.route.late {
 		f.learn(f.lateDeps(merged, e.body))
 	}

@@ -46,8 +46,7 @@ type flight struct {
 	asked   coherence.Nanos // when its request was sent
 	part    *entry          // to be completed
 	fwd     forward         // why what is stored was not enough
-	noRedis bool
-	strict  bool // out of the table: nobody joins
+	strict  bool            // out of the table: nobody joins
 
 	entry  *entry // what it becomes; holds the handle
 	own    []byte // the head for the leader, if it has fields that aren't stored
@@ -88,7 +87,6 @@ type flightState struct {
 	entry     *entry   // of a whole one; of an arriving one its validators
 	kept      bool     // or to be kept
 	shared    bool     // others than the leader may use it
-	stored    bool     // it came from the Redis tier
 	valid     bool     // a stale entry was validated
 	reason    Reason   // why it isn't kept or why it failed
 	status    int      // of the failure
@@ -180,6 +178,13 @@ func (t *flights) find(key string, rt *route, not *flight, d demand) *flight {
 	}
 	f.joined++
 	return f
+}
+
+// flying tells whether a fill of key is on its way.
+func (t *flights) flying(key string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.byKey[key] != nil
 }
 
 // start opens f and puts it into the table, in the place of one that can't be

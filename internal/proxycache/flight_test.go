@@ -189,7 +189,7 @@ func TestLeaderGetsTheBodyAsItArrives(t *testing.T) {
 
 // What ends early or breaks is never stored, and the client sees that it
 // broke (C4, H2).
-func TestBrokenResponseIsNotStored(t *testing.T) {
+func TestRFC9111Section3_3BrokenResponseIsNotStored(t *testing.T) {
 	for name, raw := range map[string]string{
 		"shorter than announced": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
 		"chunk cut off":          "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",

@@ -94,8 +94,6 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 		x.p.finish(e)
 	}
 	switch {
-	case s.stored:
-		cs, o = cacheStatus{hit: true, ttl: s.entry.ttlAt(now), detail: "redis"}, hit
 	case s.valid:
 		o = revalidated
 	case !leader:
@@ -112,11 +110,11 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 		o = collapsed
 	}
 	defer x.done(o, cs.detail)
-	if tag, ok := notModified(x.Request, s.entry, s.entry.etag); ok {
+	if tag, ok := notModified(x.Request, s.entry); ok {
 		_ = x.Send(x.p.appendTiming(cs.append(append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
 		return
 	}
-	if err := x.Start(s.entry.status, x.streamHead(f, &s, cs), s.length); err != nil {
+	if err := x.Start(int(s.entry.status), x.streamHead(f, &s, cs), s.length); err != nil {
 		return
 	}
 	for sent := 0; ; {
@@ -153,7 +151,8 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 
 // shown is the head of an arriving response as clients get it.
 func (x *exchange) shown(f *flight, s *flightState) []byte {
-	return x.p.look(f.entry.route, s.head, s.length).dress(s.head)
+	shown, _, _ := x.p.look(f.entry.route, s.head, s.length).dress(s.head)
+	return shown
 }
 
 func (x *exchange) streamHead(f *flight, s *flightState, cs cacheStatus) []byte {
@@ -179,8 +178,9 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 			o = pass
 		}
 		defer x.done(o, cs.detail)
-		e := &entry{status: r.resp.StatusCode, etag: r.resp.Header.Get("Etag"), modified: r.resp.Header.Get("Last-Modified"), head: s.head}
-		if tag, ok := notModified(x.Request, e, e.etag); ok {
+		e := &entry{status: uint16(r.resp.StatusCode)}
+		e.setHead(s.head)
+		if tag, ok := notModified(x.Request, e); ok {
 			_ = x.Send(x.p.appendTiming(cs.append(append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
 			return
 		}

@@ -11,8 +11,9 @@ import (
 )
 
 // footprint stores n small responses as fills do, and tells what each costs on
-// the heap beyond the bytes that it holds: its key, its body and its heads.
-func footprint(t testing.TB, n int, guarded bool) float64 {
+// the heap beyond the bytes that it holds: its key, its body and its head as
+// clients get it.
+func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 	r := newRig(t, func(_ *rig, o *Options) { o.Memory = 4 << 30 })
 	p := r.proxy
 	table, ok := p.opt.Guard.Table("public.listings")
@@ -20,6 +21,10 @@ func footprint(t testing.TB, n int, guarded bool) float64 {
 		t.Fatal("no table to depend on")
 	}
 	template := coherence.Template{Table: table, Equal: []coherence.Equal{{Column: 0}}}
+	rt := p.plain
+	if asked {
+		rt = &route{guarded: true}
+	}
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -31,10 +36,11 @@ func footprint(t testing.TB, n int, guarded bool) float64 {
 	for i := range n {
 		id := strconv.Itoa(i)
 		e := &entry{
-			memory: p.memory, key: "http://shop.example/api/listings/" + id, route: p.plain, guarded: guarded, status: http.StatusOK,
+			memory: p.memory, route: rt, guarded: guarded, status: http.StatusOK,
 			fresh: coherence.Nanos(time.Hour), body: []byte(`{"id":` + id + `,"price":"100.00"}`),
 		}
-		e.head = finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), e.status, len(e.body))
+		e.setKey("http://shop.example/api/listings/" + id)
+		e.setHead(finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
 		p.finish(e)
 		if guarded {
 			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
@@ -45,7 +51,7 @@ func footprint(t testing.TB, n int, guarded bool) float64 {
 		if !p.memory.put(e) {
 			t.Fatal("not stored")
 		}
-		held += len(e.key) + len(e.body) + len(e.head)
+		held += len(e.key()) + len(e.body) + len(e.sent())
 	}
 	p.memory.cache.CleanUp()
 	after := heap()
@@ -66,13 +72,18 @@ func TestEntryFootprint(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		guarded bool
+		asked   bool // clients are to ask each time: they get another head than the stored one
 		most    float64
-	}{{"without dependencies", false, 440}, {"with one dependency", true, entryOverhead}} {
+	}{
+		{"without dependencies", false, false, 264},
+		{"with one dependency", true, false, entryOverhead},
+		{"with one dependency and a head of its own for clients", true, true, entryOverhead},
+	} {
 		n := 200_000
 		if raceEnabled {
 			n = 2_000
 		}
-		got := footprint(t, n, c.guarded)
+		got := footprint(t, n, c.guarded, c.asked)
 		t.Logf("%s: %.0f bytes an entry beyond its own", c.name, got)
 		if got > c.most && !raceEnabled {
 			t.Errorf("%s: %.0f bytes an entry beyond its own, want at most %.0f", c.name, got, c.most)

@@ -16,18 +16,10 @@ import (
 // form is a stored response as clients get it, in one content coding.
 type form struct {
 	head, body []byte
-	tag        string // its ETag, if it has one
 }
 
-// forms are those of one entry. That of identity is made before the entry is
-// published and lies in it: its body is the entry's.
-type forms struct {
-	head  []byte
-	tag   string
-	coded *coded // nil: there are no others
-}
-
-// coded are the forms in other codings, made when a client takes them.
+// coded are the forms of an entry in codings other than its own, made when a
+// client takes them. That without a coding is the entry itself.
 type coded struct {
 	by    [codingCount]atomic.Pointer[form]
 	begun atomic.Uint32 // the codings that were tried, a bit each
@@ -39,50 +31,46 @@ const minCoded = 1 << 10
 
 // finish makes e ready to be sent. REQUIRES: e isn't published.
 func (p *Proxy) finish(e *entry) {
-	look := p.look(e.route, e.head, int64(len(e.body)))
-	tag := e.etag
-	if tag == "" && look.revalidate && e.status == http.StatusOK {
+	head := e.head()
+	l := p.look(e.route, head, int64(len(e.body)))
+	if l.revalidate && e.status == http.StatusOK && e.etag() == "" {
 		sum := sha256.Sum256(e.body)
-		tag = `"` + hex.EncodeToString(sum[:16]) + `"`
-		look.tag = tag
+		l.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
 	}
-	e.forms = forms{head: look.dress(e.head), tag: tag}
-	if look.vary {
-		e.forms.coded = new(coded)
-		e.forms.coded.left.Store(e.codedRoom())
+	if l != (look{}) {
+		e.setDressed(l.dress(head))
 	}
-}
-
-// tag is e's ETag, the origin's or ours.
-func (e *entry) tag() string {
-	if e.forms.head != nil {
-		return e.forms.tag
+	if l.vary {
+		e.coded = new(coded)
+		e.coded.left.Store(e.codedRoom())
 	}
-	return e.etag
+	if e.guarded && e.changedFor() > 0 && e.apart == nil {
+		e.apart = new(apart) // for when a row changes
+	}
 }
 
 // codedRoom is what e's coded bodies may take together. Its weight has it from
 // the start.
 func (e *entry) codedRoom() int64 {
-	if e.forms.coded == nil {
+	if e.coded == nil {
 		return 0
 	}
 	return int64(len(e.body) / 2)
 }
 
 // plain is e's form without a coding.
-func (e *entry) plain() form { return form{e.forms.head, e.body, e.forms.tag} }
+func (e *entry) plain() form { return form{e.sent(), e.body} }
 
 // form is what a client gets of e.
 func (e *entry) form(req *http1.Request) form {
-	if e.forms.coded == nil {
+	if e.coded == nil {
 		return e.plain()
 	}
 	c := preferred(req)
 	if c == identity {
 		return e.plain()
 	}
-	if f := e.forms.coded.by[c].Load(); f != nil {
+	if f := e.coded.by[c].Load(); f != nil {
 		return *f
 	}
 	return e.encoded(c)
@@ -91,7 +79,7 @@ func (e *entry) form(req *http1.Request) form {
 // encoded makes e's form in coding c. Who comes while another makes it gets
 // identity, and so does everybody if it isn't worth it.
 func (e *entry) encoded(c int) form {
-	plain, made := e.plain(), e.forms.coded
+	plain, made := e.plain(), e.coded
 	for {
 		begun := made.begun.Load()
 		if begun&(1<<c) != 0 {
@@ -107,8 +95,7 @@ func (e *entry) encoded(c int) form {
 		made.left.Add(size)
 		return plain
 	}
-	f := &form{body: bytes.Clone(body), tag: codedTag(plain.tag, c)}
-	f.head = codedHead(plain.head, c, f.tag, len(body))
+	f := &form{codedHead(plain.head, c, codedTag(e.tag(), c), len(body)), bytes.Clone(body)}
 	made.by[c].Store(f)
 	return *f
 }
@@ -160,32 +147,37 @@ func (p *Proxy) look(rt *route, head []byte, length int64) look {
 // ask each time: their own cache hears of no change.
 func (rt *route) revalidate() bool { return rt.guarded && !rt.ClientKeeps }
 
-// dress changes a stored head to what clients get.
-func (l look) dress(head []byte) []byte {
+// dress changes a stored head to what clients get. The last bytes of that are
+// ours, and dropped are the fields that it lacks.
+func (l look) dress(head []byte) (sent []byte, ours int, dropped []byte) {
 	if l == (look{}) {
-		return head
+		return head, 0, nil
 	}
 	status, _, _ := bytes.Cut(head, crlf)
 	b := append(append(make([]byte, 0, len(head)+96), status...), crlf...)
 	noTransform, varies := false, false
 	for name, value := range fields(head) {
+		drop := false
 		switch string(name) {
 		case "Cache-Control":
 			noTransform = noTransform || forbidsTransform(value)
-			if l.revalidate {
-				continue
-			}
+			drop = l.revalidate
 		case "Expires", "Pragma":
-			if l.revalidate {
-				continue
-			}
+			drop = l.revalidate
+		case "Etag":
+			drop = l.tag != "" // an empty one
 		case "Vary":
 			for _, f := range listed(string(value)) {
 				varies = varies || f == "Accept-Encoding" || f == "*"
 			}
 		}
-		b = append(append(append(append(b, name...), ": "...), value...), crlf...)
+		to := &b
+		if drop {
+			to = &dropped
+		}
+		*to = append(append(append(append(*to, name...), ": "...), value...), crlf...)
 	}
+	common := len(b)
 	if l.revalidate {
 		value := "no-cache"
 		if noTransform {
@@ -199,7 +191,7 @@ func (l look) dress(head []byte) []byte {
 	if l.tag != "" {
 		b = appendField(b, "Etag", l.tag)
 	}
-	return b
+	return b, len(b) - common, dropped
 }
 
 func forbidsTransform(cacheControl []byte) bool {

@@ -128,7 +128,7 @@ func TestRFC9110Section8_8_3_3TagsOfCodedForms(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotCompressed(t *testing.T) {
+func TestRFC9110Section12_5_3WhatIsNotCompressed(t *testing.T) {
 	for name, c := range map[string]struct {
 		body   string
 		fields []string
@@ -193,17 +193,17 @@ func TestACodingIsMadeOnceAndCounted(t *testing.T) {
 	}
 	wg.Wait()
 	e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a")
-	f := e.forms.coded.by[inZstd].Load()
-	if f == nil || e.forms.coded.by[inGzip].Load() != nil || e.forms.coded.by[inBrotli].Load() != nil {
+	f := e.coded.by[inZstd].Load()
+	if f == nil || e.coded.by[inGzip].Load() != nil || e.coded.by[inBrotli].Load() != nil {
 		t.Fatal("made what nobody wanted, or not what all wanted")
 	}
 	for range 3 {
 		r.get("/a", "Accept-Encoding: zstd")
 	}
-	if e.forms.coded.by[inZstd].Load() != f {
+	if e.coded.by[inZstd].Load() != f {
 		t.Error("made again")
 	}
-	if after := r.proxy.memory.bytes(); after != before || int(e.weight()) < len(e.body)+len(f.body)+2*len(e.head) {
+	if after := r.proxy.memory.bytes(); after != before || int(e.weight()) < len(e.body)+len(f.body)+2*len(e.head()) {
 		t.Errorf("the entry weighs %d before and %d after, with bodies of %d and %d", before, after, len(e.body), len(f.body))
 	}
 }
@@ -221,7 +221,7 @@ func TestCodedFormsKeepToTheirRoom(t *testing.T) {
 	e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a")
 	used := 0
 	for c := identity + 1; c < codingCount; c++ {
-		if f := e.forms.coded.by[c].Load(); f != nil {
+		if f := e.coded.by[c].Load(); f != nil {
 			used += len(f.body)
 		}
 	}
@@ -230,7 +230,7 @@ func TestCodedFormsKeepToTheirRoom(t *testing.T) {
 	}
 }
 
-func TestValidationKeepsThePlainTag(t *testing.T) {
+func TestRFC9110Section8_8_3_3ValidationKeepsThePlainTag(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say(prose, "Content-Type: text/plain", "Cache-Control: max-age=1", `Etag: "1"`)
 	r.get("/a")

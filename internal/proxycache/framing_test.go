@@ -13,82 +13,18 @@ import (
 	"time"
 )
 
-// Requests on whose end or meaning two servers may differ are refused, and
-// the connection with whatever follows is closed (H1).
-func TestAmbiguousRequestsAreRefused(t *testing.T) {
+// refusal is a request that must be refused, and the status that says so.
+type refusal struct {
+	name, request string
+	status        int
+}
+
+// testRefused: requests on whose end or meaning two servers may differ are
+// refused, and the connection with whatever follows is closed (H1).
+func testRefused(t *testing.T, cases []refusal) {
+	t.Helper()
 	r := newRig(t, nil)
 	const smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
-	cases := []struct {
-		name, request string
-		status        int
-	}{
-		{"CL.TE", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", 400},
-		{"TE.CL", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n", 400},
-		{"two lengths", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
-		{"two equal lengths", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
-		{"list of lengths", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc", 400},
-		{"signed length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc", 400},
-		{"negative length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc", 400},
-		{"huge length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\nabc", 400},
-		{"hidden coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
-		{"two codings", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400},
-		{"repeated coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-		{"identity", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 400},
-		{"coding in 1.0", "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
-		{"space before colon", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400},
-		{"tab before colon", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", 400},
-		{"space before name", "GET /x HTTP/1.1\r\nHost: a\r\n Transfer-Encoding: chunked\r\n\r\n", 400},
-		{"space before first name", "GET /x HTTP/1.1\r\n Host: a\r\n\r\n", 400},
-		{"folded field", "GET /x HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400},
-		{"bare LF in head", "GET /x HTTP/1.1\nHost: a\r\n\r\n", 400},
-		{"bare LF at end", "GET /x HTTP/1.1\r\nHost: a\r\n\n", 400},
-		{"bare CR in value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400},
-		{"NUL in value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n", 400},
-		{"NUL in name", "GET /x HTTP/1.1\r\nHost: a\r\nX\x00: b\r\n\r\n", 400},
-		{"no colon", "GET /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\r\n\r\n", 400},
-		{"empty name", "GET /x HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400},
-		{"no host", "GET /x HTTP/1.1\r\n\r\n", 400},
-		{"two hosts", "GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
-		{"host with a path", "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
-		{"host with a user", "GET /x HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
-		{"host with two ports", "GET /x HTTP/1.1\r\nHost: a:80:81\r\n\r\n", 400},
-		{"host with a word for a port", "GET /x HTTP/1.1\r\nHost: a:http\r\n\r\n", 400},
-		{"host with an open bracket", "GET /x HTTP/1.1\r\nHost: [::1\r\n\r\n", 400},
-		{"host with a bracket inside", "GET /x HTTP/1.1\r\nHost: a[::1]\r\n\r\n", 400},
-		{"host behind a bracket", "GET /x HTTP/1.1\r\nHost: [::1]a\r\n\r\n", 400},
-		{"empty brackets", "GET /x HTTP/1.1\r\nHost: []:80\r\n\r\n", 400},
-		{"list of hosts", "GET /x HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
-		{"absolute form with a user", "GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"absolute form without a host", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"absolute form beside a bad host", "GET http://a/x HTTP/1.1\r\nHost: b/c\r\n\r\n", 400},
-		{"absolute form without Host", "GET http://a/x HTTP/1.1\r\n\r\n", 400},
-		{"absolute form of another scheme", "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"authority form of GET", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"empty length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400},
-		{"length in hex", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc", 400},
-		{"length with a space inside", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1 3\r\n\r\nabc", 400},
-		{"empty coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n", 400},
-		{"coding with an empty element", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked,\r\n\r\n0\r\n\r\n", 400},
-		{"quoted coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400},
-		{"coding with a parameter", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n", 400},
-		{"coding behind a vertical tab", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400},
-		{"coding and length of a GET", "GET /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", 400},
-		{"bare CR in a name", "GET /x HTTP/1.1\r\nHost: a\r\nX\r: b\r\n\r\n", 400},
-		{"bare CR in the request line", "GET /x\r HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"CR CR LF", "GET /x HTTP/1.1\r\r\nHost: a\r\n\r\n", 400},
-		{"many empty lines", strings.Repeat("\r\n", 9) + "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"two spaces", "GET  /x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"space in target", "GET /x y HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"tab in target", "GET /x\ty HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"no version", "GET /x\r\nHost: a\r\n\r\n", 400},
-		{"relative target", "GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"later version", "GET /x HTTP/3.0\r\nHost: a\r\n\r\n", 505},
-		{"odd version", "GET /x HTTP/1.1x\r\nHost: a\r\n\r\n", 400},
-		{"asterisk of GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-		{"expectation", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: tea\r\n\r\n", 417},
-		{"two expectations", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417},
-		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
-	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			conn := r.dial()
@@ -108,9 +44,105 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	}
 }
 
+func TestRFC9112Section2_2RefusedLineEnds(t *testing.T) {
+	testRefused(t, []refusal{
+		{"space before first name", "GET /x HTTP/1.1\r\n Host: a\r\n\r\n", 400},
+		{"bare LF in head", "GET /x HTTP/1.1\nHost: a\r\n\r\n", 400},
+		{"bare LF at end", "GET /x HTTP/1.1\r\nHost: a\r\n\n", 400},
+		{"bare CR in the request line", "GET /x\r HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"CR CR LF", "GET /x HTTP/1.1\r\r\nHost: a\r\n\r\n", 400},
+		{"many empty lines", strings.Repeat("\r\n", 9) + "GET /x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"garbage", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400},
+	})
+}
+
+func TestRFC9112Section3RefusedRequestLines(t *testing.T) {
+	testRefused(t, []refusal{
+		{"two spaces", "GET  /x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"space in target", "GET /x y HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"tab in target", "GET /x\ty HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"no version", "GET /x\r\nHost: a\r\n\r\n", 400},
+		{"later version", "GET /x HTTP/3.0\r\nHost: a\r\n\r\n", 505},
+		{"odd version", "GET /x HTTP/1.1x\r\nHost: a\r\n\r\n", 400},
+	})
+}
+
+func TestRFC9112Section3_2RefusedTargetsAndHosts(t *testing.T) {
+	testRefused(t, []refusal{
+		{"no host", "GET /x HTTP/1.1\r\n\r\n", 400},
+		{"two hosts", "GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
+		{"host with a path", "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
+		{"host with a user", "GET /x HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
+		{"host with two ports", "GET /x HTTP/1.1\r\nHost: a:80:81\r\n\r\n", 400},
+		{"host with a word for a port", "GET /x HTTP/1.1\r\nHost: a:http\r\n\r\n", 400},
+		{"host with an open bracket", "GET /x HTTP/1.1\r\nHost: [::1\r\n\r\n", 400},
+		{"host with a bracket inside", "GET /x HTTP/1.1\r\nHost: a[::1]\r\n\r\n", 400},
+		{"host behind a bracket", "GET /x HTTP/1.1\r\nHost: [::1]a\r\n\r\n", 400},
+		{"empty brackets", "GET /x HTTP/1.1\r\nHost: []:80\r\n\r\n", 400},
+		{"list of hosts", "GET /x HTTP/1.1\r\nHost: a, b\r\n\r\n", 400},
+		{"absolute form with a user", "GET http://u@a/x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"absolute form without a host", "GET http:///x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"absolute form beside a bad host", "GET http://a/x HTTP/1.1\r\nHost: b/c\r\n\r\n", 400},
+		{"absolute form without Host", "GET http://a/x HTTP/1.1\r\n\r\n", 400},
+		{"absolute form of another scheme", "GET ftp://a/x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"authority form of GET", "GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"relative target", "GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+		{"asterisk of GET", "GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400},
+	})
+}
+
+func TestRFC9112Section5RefusedFields(t *testing.T) {
+	testRefused(t, []refusal{
+		{"space before colon", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400},
+		{"tab before colon", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\t: chunked\r\n\r\n0\r\n\r\n", 400},
+		{"space before name", "GET /x HTTP/1.1\r\nHost: a\r\n Transfer-Encoding: chunked\r\n\r\n", 400},
+		{"folded field", "GET /x HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", 400},
+		{"bare CR in value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400},
+		{"NUL in value", "GET /x HTTP/1.1\r\nHost: a\r\nX: a\x00b\r\n\r\n", 400},
+		{"NUL in name", "GET /x HTTP/1.1\r\nHost: a\r\nX\x00: b\r\n\r\n", 400},
+		{"no colon", "GET /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding\r\n\r\n", 400},
+		{"empty name", "GET /x HTTP/1.1\r\nHost: a\r\n: b\r\n\r\n", 400},
+		{"bare CR in a name", "GET /x HTTP/1.1\r\nHost: a\r\nX\r: b\r\n\r\n", 400},
+	})
+}
+
+func TestRFC9112Section6RefusedLengths(t *testing.T) {
+	testRefused(t, []refusal{
+		{"CL.TE", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nG", 400},
+		{"TE.CL", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n8\r\nSMUGGLED\r\n0\r\n\r\n", 400},
+		{"two lengths", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400},
+		{"two equal lengths", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", 400},
+		{"list of lengths", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\nabc", 400},
+		{"signed length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc", 400},
+		{"negative length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: -3\r\n\r\nabc", 400},
+		{"huge length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\nabc", 400},
+		{"hidden coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 501},
+		{"two codings", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", 400},
+		{"repeated coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		{"identity", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: identity\r\n\r\n", 400},
+		{"coding in 1.0", "POST /x HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400},
+		{"empty length", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 400},
+		{"length in hex", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc", 400},
+		{"length with a space inside", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1 3\r\n\r\nabc", 400},
+		{"empty coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding:\r\n\r\n0\r\n\r\n", 400},
+		{"coding with an empty element", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked,\r\n\r\n0\r\n\r\n", 400},
+		{"quoted coding", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n", 400},
+		{"coding with a parameter", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked;a=b\r\n\r\n0\r\n\r\n", 400},
+		{"coding behind a vertical tab", "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400},
+		{"coding and length of a GET", "GET /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n", 400},
+	})
+}
+
+func TestRFC9110Section10_1_1UnknownExpectationsAreRefused(t *testing.T) {
+	testRefused(t, []refusal{
+		{"expectation", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: tea\r\n\r\n", 417},
+		{"two expectations", "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: 100-continue\r\nExpect: tea\r\n\r\n", 417},
+	})
+}
+
 // Chunked bodies are read by the letter; what is broken breaks the request to
 // the origin too and is never followed by another.
-func TestBrokenChunksEndTheConnection(t *testing.T) {
+func TestRFC9112Section7_1BrokenChunksEndTheConnection(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		if _, err := io.ReadAll(req.Body); err != nil {
@@ -142,7 +174,7 @@ func TestBrokenChunksEndTheConnection(t *testing.T) {
 	}
 }
 
-func TestHeadAboveLimitIs431(t *testing.T) {
+func TestRFC9112Section3HeadAboveLimitIs431(t *testing.T) {
 	r := newRig(t, nil)
 	for name, head := range map[string]string{
 		"one field":   "GET /x HTTP/1.1\r\nHost: a\r\nX: " + strings.Repeat("y", 100<<10) + "\r\n\r\n",
@@ -187,7 +219,7 @@ func TestIdleConnectionIsClosedWithoutAWord(t *testing.T) {
 	c.closed()
 }
 
-func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
+func TestRFC9112Section9_3_2PipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(w, req.URL.Path) })
 	r.get("/api/listings/1")
@@ -205,7 +237,7 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	}
 }
 
-func TestPipelinedRequestBehindBodyIsServed(t *testing.T) {
+func TestRFC9112Section9_3_2PipelinedRequestBehindBodyIsServed(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		b, _ := io.ReadAll(req.Body)
@@ -221,7 +253,7 @@ func TestPipelinedRequestBehindBodyIsServed(t *testing.T) {
 	}
 }
 
-func TestHTTP10(t *testing.T) {
+func TestRFC9112Section9_3HTTP10(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.(http.Flusher).Flush() // no Content-Length
@@ -245,7 +277,7 @@ func TestHTTP10(t *testing.T) {
 	}
 }
 
-func TestAbsoluteFormNamesTheHost(t *testing.T) {
+func TestRFC9112Section3_2_2AbsoluteFormNamesTheHost(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		_, _ = fmt.Fprintf(w, "%s %s", req.Host, req.RequestURI)
@@ -265,7 +297,7 @@ func TestAbsoluteFormNamesTheHost(t *testing.T) {
 	}
 }
 
-func TestRequestTargetReachesOriginUnchanged(t *testing.T) {
+func TestRFC9112Section3_2RequestTargetReachesOriginUnchanged(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) { _, _ = io.WriteString(w, req.RequestURI) })
 	for _, target := range []string{

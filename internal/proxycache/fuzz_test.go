@@ -54,7 +54,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		rt := &route{guarded: true}
 		block := appendFields(appendStatus(nil, a.status), h)
-		shown := p.look(rt, block, -1).dress(finishHead(block, a.status, 5))
+		shown, _, _ := p.look(rt, block, -1).dress(finishHead(block, a.status, 5))
 		back, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(shown), strings.NewReader("\r\nabcde"))), nil)
 		if err != nil || back.StatusCode != a.status || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
 			t.Fatalf("%q became %q: %v", fields, shown, err)
@@ -63,8 +63,12 @@ func FuzzResponse(f *testing.F) {
 		if !strings.HasPrefix(key, "http://a/b\nsearch") {
 			t.Fatalf("%q: %q", fields, key)
 		}
-		groups := (&entry{head: block}).header()
-		connectionFields(groups)
+		e := &entry{}
+		e.setHead(block)
+		connectionFields(e.header())
+		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
+			checkDressed(t, l, finishHead(block, a.status, 5))
+		}
 	})
 }
 
@@ -91,12 +95,13 @@ func FuzzRange(f *testing.F) {
 		for i := range body {
 			body[i] = byte(i)
 		}
-		e := &entry{status: 200, body: body, head: []byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n")}
+		e := &entry{status: 200, body: body}
+		e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n"))
 		ranges, ok := wantedRanges(req, e, int64(size))
 		if !ok {
 			return
 		}
-		head, sent := appendRanges(nil, e, e.head, ranges, 0, int64(size))
+		head, sent := appendRanges(nil, e, e.head(), ranges, 0, int64(size))
 		resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n"), bytes.NewReader(sent))), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -160,9 +165,9 @@ func FuzzRequest(f *testing.F) {
 		if w.maxAge.seconds < 0 || w.minFresh.seconds < 0 || w.maxStale.seconds < 0 {
 			t.Fatalf("%q: %+v", fields, w)
 		}
-		e := &entry{status: 200, etag: `"b"`, modified: "Thu, 18 Aug 2050 02:01:18 GMT"}
-		e.forms.coded = new(coded)
-		if tag, ok := notModified(req, e, e.etag); ok && stripCodings(tag) != e.etag {
+		e := &entry{status: 200, coded: new(coded)}
+		e.setHead([]byte("HTTP/1.1 200 OK\r\nEtag: \"b\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\n"))
+		if tag, ok := notModified(req, e); ok && stripCodings(tag) != e.etag() {
 			t.Fatalf("%q: %q", fields, tag)
 		}
 		path, query, has := splitTarget(req)

@@ -6,12 +6,13 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"walpurge/internal/coherence"
 )
 
-func TestRFC9875GroupsEndByUnsafeRequests(t *testing.T) {
+func TestRFC9875Section3GroupsEndByUnsafeRequests(t *testing.T) {
 	for name, c := range map[string]struct {
 		groups, ends string
 		method       string
@@ -52,8 +53,26 @@ func TestRFC9875GroupsEndByUnsafeRequests(t *testing.T) {
 	}
 }
 
+func TestRFC9875Section2GroupsOfOneResponseAreBounded(t *testing.T) {
+	names := make([]string, maxGroups+1)
+	for i := range names {
+		names[i] = fmt.Sprintf(`"g%d"`, i)
+	}
+	for last, ended := range map[string]bool{names[maxGroups-1]: true, names[maxGroups]: false} {
+		r := newRig(t, plainHTTP)
+		r.say("old", "Cache-Control: max-age=60", "Cache-Groups: "+strings.Join(names, ", "))
+		r.get("/a")
+		r.say("", "Cache-Group-Invalidation: "+last)
+		r.do("POST", "/b", nil)
+		r.say("new", "Cache-Control: max-age=60")
+		if got := r.get("/a"); (got.body == "new") != ended {
+			t.Errorf("%s is ended: %q", last, got.body)
+		}
+	}
+}
+
 // No cascade: what shares another group with an ended response stays.
-func TestRFC9875GroupsDoNotCascade(t *testing.T) {
+func TestRFC9875Section2_2_1GroupsDoNotCascade(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=60", `Cache-Groups: "a", "b"`)
 	r.get("/1")
@@ -66,7 +85,7 @@ func TestRFC9875GroupsDoNotCascade(t *testing.T) {
 	r.want(r.get("/1"), "new", "walpurge; fwd")
 }
 
-func TestRFC9875AFillThatBeganBeforeIsNotKept(t *testing.T) {
+func TestRFC9875Section3AFillThatBeganBeforeIsNotKept(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	g := newGate()
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -97,7 +116,7 @@ func TestRFC9875AFillThatBeganBeforeIsNotKept(t *testing.T) {
 	r.want(r.get("/1"), "new", "walpurge; fwd")
 }
 
-func TestRFC9875GroupsLeaveWithTheirResponses(t *testing.T) {
+func TestRFC9875Section2GroupsLeaveWithTheirResponses(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	for i := range 20 {
 		r.say("x", "Cache-Control: max-age=60", fmt.Sprintf(`Cache-Groups: "g%d", "all"`, i))
@@ -115,7 +134,7 @@ func TestRFC9875GroupsLeaveWithTheirResponses(t *testing.T) {
 	}
 }
 
-func TestRFC9875EndedGroupsAreRememberedInBounds(t *testing.T) {
+func TestRFC9875Section3EndedGroupsAreRememberedInBounds(t *testing.T) {
 	var index groupIndex
 	e := &entry{apart: &apart{groups: []string{"g0"}}}
 	for i := range maxEnded + 10 {
@@ -140,7 +159,7 @@ func (p *toldPurger) Purge(_ context.Context, groups []string) (coherence.LSN, e
 	return 1, nil
 }
 
-func TestRFC9875EndedGroupsAreToldToTheLog(t *testing.T) {
+func TestRFC9875Section3EndedGroupsAreToldToTheLog(t *testing.T) {
 	p := &toldPurger{}
 	r := newRig(t, func(_ *rig, o *Options) { o.Purger = p })
 	r.say("", `Cache-Group-Invalidation: "a", "b"`)

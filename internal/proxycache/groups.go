@@ -2,7 +2,6 @@ package proxycache
 
 import (
 	"net/http"
-	"slices"
 
 	"walpurge/internal/coherence"
 )
@@ -47,12 +46,4 @@ func (f *flight) learn(deps []coherence.Dependency) {
 	if len(deps) > 0 && !f.proxy.opt.Guard.Extend(&f.entry.handle, deps) {
 		f.overtaken = true
 	}
-}
-
-// storedDeps are the dependencies of a response from the Redis tier: those of
-// its route, and those that it declares itself.
-func (f *flight) storedDeps(e *entry) (deps []coherence.Dependency, ok bool) {
-	h := e.header()
-	said, ok := f.route.declared(f.proxy.opt.Guard, h)
-	return slices.Concat(f.deps, said, f.lateDeps(h, e.body)), ok
 }

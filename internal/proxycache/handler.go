@@ -47,17 +47,36 @@ type exchange struct {
 func (p *Proxy) serve(ex *http1.Exchange) {
 	now := p.opt.Now()
 	p.answer(ex, now)
+	p.access(ex, now)
+}
+
+// serveHit does so if the memory tier has the plain answer.
+func (p *Proxy) serveHit(ex *http1.Exchange) bool {
+	now := p.opt.Now()
+	asked := p.positions.take(ex.Request)
+	if !p.fastHit(ex, now, asked) {
+		ex.Found = asked
+		return false
+	}
+	p.access(ex, now)
+	return true
+}
+
+func (p *Proxy) access(ex *http1.Exchange, start coherence.Nanos) {
 	if p.opt.Access != nil {
-		p.opt.Access.note(ex, p.opt.Now()-now)
+		p.opt.Access.note(ex, p.opt.Now()-start)
 	}
 }
 
 // answer answers one request. It is a decision table: the first line that
 // fits counts.
 func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
-	asked := p.positions.take(ex.Request)
-	if p.fastHit(ex, now, asked) {
-		return
+	asked, tried := ex.Found.(demand)
+	if !tried {
+		asked = p.positions.take(ex.Request)
+		if p.fastHit(ex, now, asked) {
+			return
+		}
 	}
 	if ex.Flush() != nil { // what follows may wait
 		return
@@ -145,7 +164,8 @@ const maxAttempts = 2
 // a flight of its own.
 func (x *exchange) lookup() {
 	var waited *flight
-	for range maxAttempts {
+	asksRedis := x.p.redis != nil && x.wish.plain() && !x.authorized
+	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
 		if x.route.guarded {
 			var reason Reason
@@ -166,6 +186,17 @@ func (x *exchange) lookup() {
 		}
 		if x.withoutFlight(e, key, now) {
 			return
+		}
+		if asksRedis && e == nil && !x.p.flights.flying(key) {
+			answered, again := x.fromRedis()
+			if answered {
+				return
+			}
+			asksRedis = false
+			if again {
+				attempt--
+				continue
+			}
 		}
 		f, leader := x.flight(key, e, waited, proven)
 		if f == nil { // stored since we looked: look again
@@ -256,7 +287,7 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		return true
-	case left <= 0 && -left < e.swr && x.wish.plain():
+	case left <= 0 && -left < e.swr.nanos() && x.wish.plain():
 		x.p.sendEntry(x.Exchange, e, now, cacheStatus{hit: true, ttl: e.ttlAt(now)})
 		x.done(stale, NoReason)
 		x.refresh(e, key)
@@ -271,7 +302,7 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
 // than their own write (G3). The proof of freshness bounds how late the change
 // was heard of.
 func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
-	at := coherence.Nanos(e.changed.Load())
+	at := e.changed()
 	if at == 0 {
 		return false
 	}
@@ -327,7 +358,7 @@ func (x *exchange) missed(key string, e *entry, now coherence.Nanos) forward {
 // has been stored since the caller found e.
 func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence.Nanos) (f *flight, leader bool) {
 	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.noCache || // R7
-		e != nil && x.bridge(e) > e.sie // others want another answer to an error
+		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
 	if !alone {
 		if f = x.p.flights.join(key, x.route, waited, x.demand); f != nil {
 			return f, false
@@ -368,12 +399,12 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 	p, rt := x.p, x.route
 	f := &flight{
 		proxy: p, req: x.Request.Clone(), route: rt, primary: x.key, base: x.base, content: x.content, key: key, target: x.target,
-		query:   *x.question(),
-		noRedis: !x.wish.plain() || x.authorized || e != nil,
-		wake:    make(chan struct{}),
-		state:   flightState{length: -1},
-		entry:   &entry{memory: p.memory, key: key, route: rt, guarded: rt.guarded},
+		query: *x.question(),
+		wake:  make(chan struct{}),
+		state: flightState{length: -1},
+		entry: &entry{memory: p.memory, route: rt, guarded: rt.guarded},
 	}
+	f.entry.setKey(key)
 	f.header = p.requestHeader(x.Exchange, fillDrops)
 	x.needsOfRequest(f.header)
 	if rt != p.plain {
@@ -391,11 +422,11 @@ func (x *exchange) newFlight(key string, e *entry) *flight {
 		f.nameVariants(x)
 	} else if e.validatable() || e.sie > 0 || e.bridges(p.opt.Now()) || x.bridge(e) > 0 {
 		f.stale = e
-		if e.etag != "" {
-			f.header["If-None-Match"] = []string{e.etag}
+		if etag := e.etag(); etag != "" {
+			f.header["If-None-Match"] = []string{etag}
 		}
-		if e.modified != "" {
-			f.header["If-Modified-Since"] = []string{e.modified}
+		if modified := e.modified(); modified != "" {
+			f.header["If-Modified-Since"] = []string{modified}
 		}
 	}
 	if rt.guarded {

@@ -58,7 +58,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 	}
 	p.sendHit(ex, e, now)
 	rt.counters[hit].count(p.opt.Now() - now)
-	p.top.note(e.key, true, now)
+	p.top.note(e.key(), true, now)
 	ex.Note.Route, ex.Note.Outcome = rt.label, outcomeNames[hit]
 	if p.audit != nil && e.guarded {
 		p.audit.hit(ex, e, rt, now)
@@ -95,7 +95,7 @@ func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs 
 	plain := e.plain()
 	b, body := ex.Buffer(), []byte(nil)
 	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
-	if tag, same := notModified(ex.Request, e, plain.tag); same {
+	if tag, same := notModified(ex.Request, e); same {
 		b = append304(b, plain.head, tag)
 	} else if ok && string(ex.Method) == "GET" {
 		b, body = appendRanges(b, e, plain.head, ranges, 0, int64(len(e.body))) // of a coded form nobody knows the ranges

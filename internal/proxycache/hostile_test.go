@@ -83,7 +83,7 @@ func TestRFC9112Section5_1FieldsOfHostileOrigins(t *testing.T) {
 
 // Nobody may switch to a protocol that the client didn't name (RFC 9110
 // section 7.8): its next request would be the new protocol's first bytes.
-func TestRFC9110Section7_8UnaskedSwitchIs502(t *testing.T) {
+func TestRFC9110Section15_2_2UnaskedSwitchIs502(t *testing.T) {
 	const switches = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	const bare = "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	origin := scripted(t, map[string]string{"/a": switches, "/bare": bare})

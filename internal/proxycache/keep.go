@@ -77,13 +77,16 @@ func (k *keeper) begin(a *answer, length int64) {
 		delete(stored.header, name)
 	}
 	finishHeader(stored.header, a.received)
-	e := &entry{memory: x.p.memory, key: x.key, route: x.route, status: a.status, received: x.p.opt.Now(), arrived: a.received.UnixNano()}
+	e := &entry{memory: x.p.memory, route: x.route, status: uint16(a.status), received: x.p.opt.Now()}
 	e.setApart(nil, targeted, 0)
-	e.judged(&v, stored.header)
-	if q.part {
-		e.key += partSuffix
-	} else if len(k.names) > 0 {
-		e.key = string(appendVariant([]byte(x.key), k.names, x.Request))
+	e.judged(&v)
+	switch {
+	case q.part:
+		e.setKey(x.key + partSuffix)
+	case len(k.names) > 0:
+		e.setKey(string(appendVariant([]byte(x.key), k.names, x.Request)))
+	default:
+		e.setKey(x.key)
 	}
 	k.entry, k.head = e, appendFields(appendStatus(nil, a.status), stored.header)
 	k.body = make([]byte, 0, max(0, min(length, k.x.p.opt.MaxObject)))
@@ -118,7 +121,7 @@ func (k *keeper) end() {
 		p.keepPart(k.x.key, e, k.head)
 		return
 	}
-	e.head = finishHead(k.head, e.status, len(e.body))
+	e.setHead(finishHead(k.head, int(e.status), len(e.body)))
 	p.finish(e)
 	p.store(k.x.key, e)
 }
@@ -126,19 +129,22 @@ func (k *keeper) end() {
 // keepPart stores a part, or the whole if that is what it makes with the part
 // that is stored.
 func (p *Proxy) keepPart(primary string, e *entry, head []byte) {
-	h := (&entry{head: head}).header()
-	if e.part = partOf(h, int64(len(e.body))); e.part == nil {
+	e.setHead(head)
+	h := e.header()
+	part := partOf(h, int64(len(e.body)))
+	if part == nil {
 		return
 	}
+	e.setPart(part)
 	delete(h, "Content-Range")
-	e.head = appendFields(appendStatus(nil, e.status), h)
+	e.setHead(appendFields(appendStatus(nil, int(e.status)), h))
 	old := p.memory.peek(primary + partSuffix)
 	if n := old.combined(e); n != nil && int64(len(n.body)) <= p.opt.MaxObject {
 		e = n
 	}
-	if e.part == nil {
-		e.key = primary
-		p.memory.cache.Invalidate(primary + partSuffix)
+	if e.part() == nil {
+		e.setKey(primary)
+		p.memory.take(primary + partSuffix)
 	}
 	p.finish(e)
 	p.memory.put(e)

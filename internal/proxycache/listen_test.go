@@ -103,7 +103,7 @@ func testProtocols(t *testing.T, test func(*testing.T, *rig, bool)) {
 	}
 }
 
-func TestProtocolsShareTheHandler(t *testing.T) {
+func TestRFC9113Section3ProtocolsShareTheHandler(t *testing.T) {
 	testProtocols(t, func(t *testing.T, r *rig, two bool) {
 		var seen http.Header
 		var target string
@@ -148,7 +148,7 @@ func TestProtocolsShareTheHandler(t *testing.T) {
 	})
 }
 
-func TestProtocolsCarryBodiesAndTrailersBothWays(t *testing.T) {
+func TestRFC9113Section8_1ProtocolsCarryBodiesAndTrailersBothWays(t *testing.T) {
 	testProtocols(t, func(t *testing.T, r *rig, _ bool) {
 		const size = 3 << 20
 		r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -185,7 +185,7 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
-func TestProtocolsStreamAndPassInterimResponses(t *testing.T) {
+func TestRFC9113Section8_1ProtocolsStreamAndPassInterimResponses(t *testing.T) {
 	testProtocols(t, func(t *testing.T, r *rig, _ bool) {
 		g := newGate()
 		r.answer(func(w http.ResponseWriter, _ *http.Request) {
@@ -281,7 +281,7 @@ func TestProtocolsNoticeAClientThatLeaves(t *testing.T) {
 	})
 }
 
-func TestHTTP2RefusesWhatHTTP1Refuses(t *testing.T) {
+func TestRFC9113Section8RefusesWhatHTTP1Refuses(t *testing.T) {
 	r := newProtocolRig(t, "HTTP/2 by prior knowledge", plainHTTP)
 	req, err := http.NewRequest("CONNECT", r.url+"/", nil)
 	if err != nil {
@@ -304,7 +304,7 @@ func TestHTTP2RefusesWhatHTTP1Refuses(t *testing.T) {
 	}
 }
 
-func TestHTTP2AfterTheFirstRequestIsRefused(t *testing.T) {
+func TestRFC9113Section3_4PrefaceAfterTheFirstRequestIsRefused(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	c := r.dial()
 	c.send("GET /a HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -316,7 +316,7 @@ func TestHTTP2AfterTheFirstRequestIsRefused(t *testing.T) {
 	c.closed()
 }
 
-func TestSchemesAreKeptApart(t *testing.T) {
+func TestRFC9111Section2SchemesAreKeptApart(t *testing.T) {
 	r := newProtocolRig(t, "HTTP/1.1 over TLS", plainHTTP)
 	r.say("body", "Cache-Control: max-age=60")
 	r.get("/a")
@@ -330,7 +330,7 @@ func TestSchemesAreKeptApart(t *testing.T) {
 	}
 }
 
-func TestPipelinedRequestsOverTLS(t *testing.T) {
+func TestRFC9112Section9_3_2PipelinedRequestsOverTLS(t *testing.T) {
 	r := newProtocolRig(t, "HTTP/1.1 over TLS", plainHTTP)
 	r.say(strings.Repeat("x", 100<<10), "Cache-Control: max-age=60")
 	c, err := tls.Dial("tcp", r.proxy.Addr().String(), &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // its own certificate

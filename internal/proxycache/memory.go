@@ -2,8 +2,9 @@ package proxycache
 
 import (
 	"context"
+	"hash/maphash"
 	"log/slog"
-	"unsafe"
+	"sync/atomic"
 
 	"github.com/maypok86/otter/v2"
 
@@ -13,19 +14,29 @@ import (
 // memory is the memory tier: entries by key, bounded by their bytes. Lookups
 // take no lock.
 type memory struct {
-	cache *otter.Cache[string, *entry]
+	cache *otter.Cache[place, *entry]
+	seed  maphash.Seed
 	guard *coherence.Guard
 	now   func() coherence.Nanos
 
-	groups groupIndex // of entries without dependencies
+	groups groupIndex    // of entries without dependencies
+	rules  atomic.Uint64 // the last number of a rule of No-Vary-Search
 }
 
+// place is where in the cache a key's entry is: the key's hash. An entry has its
+// key already, and a second header of it in the cache's node would make that
+// larger by a third. Two keys of one place take turns in it: whoever finds
+// something there compares the key.
+type place uint64
+
+func (m *memory) place(key string) place { return place(maphash.String(m.seed, key)) }
+
 func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, log *slog.Logger) (*memory, error) {
-	m := &memory{guard: guard, now: now}
+	m := &memory{seed: maphash.MakeSeed(), guard: guard, now: now}
 	var err error
-	m.cache, err = otter.New(&otter.Options[string, *entry]{
+	m.cache, err = otter.New(&otter.Options[place, *entry]{
 		MaximumWeight:    uint64(size),
-		Weigher:          func(_ string, e *entry) uint32 { return e.weight() },
+		Weigher:          func(_ place, e *entry) uint32 { return e.weight() },
 		OnAtomicDeletion: m.deleted,
 		Logger:           otterLog{log},
 	})
@@ -35,7 +46,7 @@ func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, l
 // deleted ends the handle of an entry that leaves, whatever took it out. It
 // runs under a lock of the cache; the guard never calls the cache under its
 // own, so the order of the two is always this one.
-func (m *memory) deleted(ev otter.DeletionEvent[string, *entry]) {
+func (m *memory) deleted(ev otter.DeletionEvent[place, *entry]) {
 	if ev.Value.guarded {
 		m.guard.Close(&ev.Value.handle)
 	}
@@ -46,14 +57,17 @@ func (m *memory) deleted(ev otter.DeletionEvent[string, *entry]) {
 
 // get finds an entry. It doesn't keep key.
 func (m *memory) get(key []byte) *entry {
-	e, _ := m.cache.GetIfPresent(unsafe.String(unsafe.SliceData(key), len(key)))
+	e, _ := m.cache.GetIfPresent(place(maphash.Bytes(m.seed, key)))
+	if e == nil || e.key() != string(key) {
+		return nil
+	}
 	return e
 }
 
 // peek finds an entry without counting as a use.
 func (m *memory) peek(key string) *entry {
-	found, ok := m.cache.GetEntryQuietly(key)
-	if !ok {
+	found, ok := m.cache.GetEntryQuietly(m.place(key))
+	if !ok || found.Value.key() != key {
 		return nil
 	}
 	return found.Value
@@ -63,10 +77,10 @@ func (m *memory) peek(key string) *entry {
 // touched between the admission and now is taken out again: the listener that
 // marked it dead may have looked for it before it was there (R3).
 func (m *memory) put(e *entry) bool {
-	if len(e.groups()) > 0 && !m.groups.add(e, e.apart.asked) {
+	if len(e.groups()) > 0 && !m.groups.add(e, e.asked()) {
 		return false
 	}
-	m.cache.Set(e.key, e)
+	m.cache.Set(m.place(e.key()), e)
 	if e.guarded && !e.handle.Live() {
 		m.removeEntry(e) // also what may be shown after a change: it was never shown before
 		return false
@@ -80,7 +94,7 @@ func (m *memory) put(e *entry) bool {
 
 // replace puts n, which has no dependencies, in e's place if e is still there.
 func (m *memory) replace(e, n *entry) bool {
-	found, ok := m.cache.ComputeIfPresent(e.key, func(old *entry) (*entry, otter.ComputeOp) {
+	found, ok := m.cache.ComputeIfPresent(m.place(e.key()), func(old *entry) (*entry, otter.ComputeOp) {
 		if old != e {
 			return old, otter.CancelOp
 		}
@@ -91,7 +105,7 @@ func (m *memory) replace(e, n *entry) bool {
 
 // removeEntry takes e out if it is still what its key leads to.
 func (m *memory) removeEntry(e *entry) {
-	m.cache.ComputeIfPresent(e.key, func(old *entry) (*entry, otter.ComputeOp) {
+	m.cache.ComputeIfPresent(m.place(e.key()), func(old *entry) (*entry, otter.ComputeOp) {
 		if old != e {
 			return old, otter.CancelOp
 		}
@@ -99,18 +113,29 @@ func (m *memory) removeEntry(e *entry) {
 	})
 }
 
+// take takes out what key leads to, and returns it.
+func (m *memory) take(key string) (taken *entry) {
+	m.cache.ComputeIfPresent(m.place(key), func(old *entry) (*entry, otter.ComputeOp) {
+		if old.key() != key {
+			return old, otter.CancelOp
+		}
+		taken = old
+		return nil, otter.InvalidateOp
+	})
+	return taken
+}
+
 // remove takes out whatever key leads to, with its variants and parts.
 func (m *memory) remove(key string) {
-	m.cache.Invalidate(key + partSuffix)
-	if e, ok := m.cache.Invalidate(key + querySuffix); ok && e.variants() != nil {
+	m.take(key + partSuffix)
+	if e := m.take(key + querySuffix); e != nil && e.variants() != nil {
 		for _, k := range e.variants().list() {
 			m.remove(k)
 		}
 	}
-	e, ok := m.cache.Invalidate(key)
-	if ok && e.variants() != nil {
+	if e := m.take(key); e != nil && e.variants() != nil {
 		for _, k := range e.variants().list() {
-			m.cache.Invalidate(k)
+			m.take(k)
 		}
 	}
 }
@@ -129,16 +154,28 @@ func (m *memory) removeAll(which func(*entry) bool) int {
 
 // marker makes key lead to its variants. One that names the same fields stays.
 func (m *memory) marker(key string, names []string) *variants {
-	e, _ := m.cache.Compute(key, func(old *entry, found bool) (*entry, otter.ComputeOp) {
-		if found && old.variants() != nil && equalNames(old.variants().names, names) {
+	e, _ := m.cache.Compute(m.place(key), func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && old.key() == key && old.variants() != nil && equalNames(old.variants().names, names) {
 			return old, otter.CancelOp
 		}
-		return &entry{memory: m, key: key, apart: &apart{variants: &variants{names: names}}}, otter.WriteOp
+		return newMarker(m, key, &apart{variants: &variants{names: names}}), otter.WriteOp
 	})
 	if e == nil || e.variants() == nil {
 		return &variants{names: names}
 	}
 	return e.variants()
+}
+
+// searchMarker makes key lead to what No-Vary-Search says. It returns nil if
+// there is something else in its place.
+func (m *memory) searchMarker(key string) *searches {
+	e, _ := m.cache.ComputeIfAbsent(m.place(key), func() (*entry, bool) {
+		return newMarker(m, key, &apart{searches: &searches{}}), false
+	})
+	if e == nil || e.key() != key {
+		return nil
+	}
+	return e.searches()
 }
 
 func equalNames(a, b []string) bool {

@@ -51,17 +51,17 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 	if left <= 0 || !x.wish.admits(e.ageSpan(now), time.Duration(left)) {
 		return false
 	}
-	ranges, ok := wantedRanges(x.Request, e, e.part.size)
+	ranges, ok := wantedRanges(x.Request, e, e.part().size)
 	if !ok || len(ranges) == 0 || x.Has(conditions) {
 		return false
 	}
 	for _, r := range ranges {
-		if r.from < e.part.from || r.to > e.part.to {
+		if r.from < e.part().from || r.to > e.part().to {
 			return false
 		}
 	}
 	cs := cacheStatus{hit: true, ttl: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.forms.head, ranges, e.part.from, e.part.size)
+	b, body := appendRanges(x.Buffer(), e, e.sent(), ranges, e.part().from, e.part().size)
 	b = x.p.appendTiming(cs.append(appendAge(b, e.ageAt(now))), &cs, e, now)
 	_ = x.Send(b, body)
 	x.done(hit, NoReason)
@@ -71,7 +71,11 @@ func (x *exchange) fromPart(now coherence.Nanos) bool {
 // strong tells whether the part can be combined with others (RFC 9111 section
 // 3.4).
 func (e *entry) strong() bool {
-	return e.part != nil && e.part.strict && e.etag != "" && !isWeak(e.etag)
+	if e.part() == nil || !e.part().strict {
+		return false
+	}
+	tag := e.etag()
+	return tag != "" && !isWeak(tag)
 }
 
 // beginAtPart makes a flight ask only for what follows the part that is stored.
@@ -80,12 +84,12 @@ func (f *flight) beginAtPart(x *exchange) {
 		return
 	}
 	e := f.proxy.memory.get([]byte(x.key + partSuffix))
-	if e == nil || e.route != x.route || !e.strong() || e.part.from != 0 || e.fresh <= f.proxy.opt.Now() {
+	if e == nil || e.route != x.route || !e.strong() || e.part().from != 0 || e.fresh <= f.proxy.opt.Now() {
 		return
 	}
 	f.part = e
-	f.header["Range"] = []string{"bytes=" + strconv.FormatInt(e.part.to, 10) + "-"}
-	f.header["If-Range"] = []string{e.etag}
+	f.header["Range"] = []string{"bytes=" + strconv.FormatInt(e.part().to, 10) + "-"}
+	f.header["If-Range"] = []string{e.etag()}
 }
 
 // keepBeginning keeps what has come of a response whose end is missing, as the
@@ -93,19 +97,24 @@ func (f *flight) beginAtPart(x *exchange) {
 func (f *flight) keepBeginning(length int64, body []byte) {
 	e := f.entry
 	if f.guarded() || f.doomed.Load() || f.own != nil || f.content != nil || f.alias != "" || f.key != f.primary ||
-		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups()) > 0 || e.key != f.primary ||
-		e.etag == "" || isWeak(e.etag) || len(body) == 0 || int64(len(body)) >= length {
+		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups()) > 0 || e.key() != f.primary ||
+		len(body) == 0 || int64(len(body)) >= length {
 		return
 	}
 	f.mu.Lock()
 	block := f.state.head
 	f.mu.Unlock()
-	h := (&entry{head: block}).header()
-	r := byteRange{0, int64(len(body))}
 	n := shell(e)
-	n.key, n.status, n.body = f.primary+partSuffix, http.StatusPartialContent, bytes.Clone(body)
-	n.part = &part{r, length, true}
-	n.head = appendFields(appendStatus(nil, n.status), h)
+	n.setHead(block)
+	if tag := n.etag(); tag == "" || isWeak(tag) {
+		return
+	}
+	h := n.header()
+	r := byteRange{0, int64(len(body))}
+	n.status, n.body = http.StatusPartialContent, bytes.Clone(body)
+	n.setKey(f.primary + partSuffix)
+	n.setPart(&part{r, length, true})
+	n.setHead(appendFields(appendStatus(nil, int(n.status)), h))
 	f.proxy.finish(n)
 	f.proxy.memory.put(n)
 }
@@ -113,7 +122,7 @@ func (f *flight) keepBeginning(length int64, body []byte) {
 // continued tells whether a 206 with these fields is what follows e.
 func (e *entry) continued(h http.Header) bool {
 	r, size, ok := contentRange(h)
-	return ok && r.from == e.part.to && r.to == size && size == e.part.size && h.Get("Etag") == e.etag
+	return ok && r.from == e.part().to && r.to == size && size == e.part().size && h.Get("Etag") == e.etag()
 }
 
 // complete makes the whole of what is stored and what follows it.
@@ -140,31 +149,38 @@ func (e *entry) complete(resp *http.Response, a *answer) {
 // It returns nil where they can't be combined. Fields are the newer's, and e's
 // where that has none.
 func (e *entry) combined(newer *entry) *entry {
-	if e == nil || !e.strong() || !newer.strong() || e.etag != newer.etag || e.part.size != newer.part.size ||
-		e.part.to < newer.part.from || newer.part.to < e.part.from {
+	if e == nil || !e.strong() || !newer.strong() || e.etag() != newer.etag() || e.part().size != newer.part().size ||
+		e.part().to < newer.part().from || newer.part().to < e.part().from {
 		return nil
 	}
-	from, to := min(e.part.from, newer.part.from), max(e.part.to, newer.part.to)
+	from, to := min(e.part().from, newer.part().from), max(e.part().to, newer.part().to)
 	body := make([]byte, to-from)
-	copy(body[e.part.from-from:], e.body)
-	copy(body[newer.part.from-from:], newer.body)
+	copy(body[e.part().from-from:], e.body)
+	copy(body[newer.part().from-from:], newer.body)
 	h := e.header()
 	update(h, newer.header())
 	n := shell(newer)
-	n.body, n.part = body, &part{byteRange{from, to}, e.part.size, true}
-	n.head = appendFields(appendStatus(nil, http.StatusPartialContent), h)
-	if n.part.from == 0 && n.part.to == n.part.size {
-		n.part, n.status = nil, http.StatusOK
-		n.head = finishHead(appendFields(appendStatus(nil, http.StatusOK), h), http.StatusOK, len(body))
+	n.body = body
+	size := e.part().size
+	if from == 0 && to == size {
+		n.setPart(nil)
+		n.status = http.StatusOK
+		n.setHead(finishHead(appendFields(appendStatus(nil, http.StatusOK), h), http.StatusOK, len(body)))
+		return n
 	}
+	n.setPart(&part{byteRange{from, to}, size, true})
+	n.setHead(appendFields(appendStatus(nil, http.StatusPartialContent), h))
 	return n
 }
 
 // shell is a copy of an entry without dependencies, without its bytes.
 func shell(e *entry) *entry {
-	return &entry{
-		memory: e.memory, key: e.key, route: e.route, shared: e.shared, lenient: e.lenient, status: e.status,
-		received: e.received, age: e.age, fresh: e.fresh, swr: e.swr, sie: e.sie, arrived: e.arrived,
-		apart: e.apart, etag: e.etag, modified: e.modified,
+	n := &entry{
+		memory: e.memory, route: e.route, shared: e.shared, lenient: e.lenient, status: e.status,
+		received: e.received, age: e.age, fresh: e.fresh, swr: e.swr, sie: e.sie,
 	}
+	n.setKey(e.key())
+	n.setApart(e.groups(), e.targeted(), e.asked())
+	n.setPart(e.part())
+	return n
 }

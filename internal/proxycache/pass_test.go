@@ -154,7 +154,7 @@ func TestLargeBodiesPassInFlatMemory(t *testing.T) {
 	testbed.Measured(t, "%d MiB up and %d MiB down in %.1f s, at most %d MiB of heap with client and origin", size>>20, size>>20, time.Since(began).Seconds(), peak.Load()>>20)
 }
 
-func TestWebSocketEcho(t *testing.T) {
+func TestRFC9110Section7_8WebSocketEcho(t *testing.T) {
 	r := newRig(t, nil)
 	up := websocket.Upgrader{Subprotocols: []string{"echo"}}
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -199,7 +199,7 @@ func TestWebSocketEcho(t *testing.T) {
 	r.eventually("the connection is gone", func() bool { return r.proxy.server.Connections() == 0 })
 }
 
-func TestRefusedUpgradeIsPassedBack(t *testing.T) {
+func TestRFC9110Section7_8RefusedUpgradeIsPassedBack(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no", http.StatusForbidden) })
 	_, resp, err := websocket.DefaultDialer.Dial(strings.Replace(r.url, "http", "ws", 1)+"/ws", nil)
@@ -209,7 +209,7 @@ func TestRefusedUpgradeIsPassedBack(t *testing.T) {
 }
 
 // The client sends its body only once the origin has asked for it.
-func TestContinueComesFromTheOrigin(t *testing.T) {
+func TestRFC9110Section10_1_1ContinueComesFromTheOrigin(t *testing.T) {
 	r := newRig(t, nil)
 	seen := make(chan struct{})
 	read := make(chan struct{})
@@ -241,7 +241,7 @@ func TestContinueComesFromTheOrigin(t *testing.T) {
 	}
 }
 
-func TestRefusedExpectationClosesTheConnection(t *testing.T) {
+func TestRFC9110Section10_1_1RefusedExpectationClosesTheConnection(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Connection", "close")
@@ -256,7 +256,7 @@ func TestRefusedExpectationClosesTheConnection(t *testing.T) {
 	c.closed()
 }
 
-func TestInterimResponsesArePassedOn(t *testing.T) {
+func TestRFC9110Section15_2InterimResponsesOfPassedRequests(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
@@ -281,7 +281,7 @@ func TestInterimResponsesArePassedOn(t *testing.T) {
 	}
 }
 
-func TestTrailersPassBothWays(t *testing.T) {
+func TestRFC9110Section6_5_1TrailersPassBothWays(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Trailer", "X-Sum")
@@ -334,7 +334,7 @@ func TestClientThatLeavesCancelsAPassedRequest(t *testing.T) {
 	}
 }
 
-func TestHopByHopFieldsEndHere(t *testing.T) {
+func TestRFC9110Section7_6_1HopByHopFieldsEndHere(t *testing.T) {
 	r := newRig(t, nil)
 	seen := make(chan http.Header, 1)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -395,7 +395,7 @@ func TestHeadOfPassedRequestKeepsItsLength(t *testing.T) {
 	}
 }
 
-func TestUnsafeRequestEndsWhatIsStoredForItsTarget(t *testing.T) {
+func TestRFC9111Section4_4UnsafeRequestEndsWhatIsStored(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=60")
 	r.get("/a")
@@ -408,7 +408,7 @@ func TestUnsafeRequestEndsWhatIsStoredForItsTarget(t *testing.T) {
 	r.want(r.get("/a"), "two", "walpurge; fwd=uri-miss")
 }
 
-func TestFillOlderThanAnUnsafeRequestIsNotKept(t *testing.T) {
+func TestRFC9111Section4_4FillOlderThanAnUnsafeRequestIsNotKept(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	g := newGate()
 	r.answer(func(w http.ResponseWriter, req *http.Request) {

@@ -180,7 +180,7 @@ func lifetime(q *question, a *answer, cc *directives, targeted bool, age time.Du
 	mayGuess := heuristic(a.status) || cc.public
 	pragma := !targeted && len(a.header["Cache-Control"]) == 0 && strings.Contains(strings.ToLower(a.header.Get("Pragma")), "no-cache")
 	switch {
-	case cc.noCache || pragma && !said:
+	case cc.noCache || pragma: // also beside Expires: net/http's client makes Cache-Control of it, HTTP/2's doesn't
 		if !said && !mayGuess {
 			return 0, StatusCode // section 3: nothing allows to keep it
 		}

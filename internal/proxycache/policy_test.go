@@ -23,7 +23,7 @@ func at(d time.Duration) string { return judged.Add(d).Format(http.TimeFormat) }
 
 func span10s() *time.Duration { d := 10 * time.Second; return &d }
 
-func TestJudge(t *testing.T) {
+func TestRFC9111Section3Judge(t *testing.T) {
 	guarded := question{guarded: true}
 	tenSeconds := question{guarded: true, ttl: span10s()}
 	auth := question{authorization: true}
@@ -90,7 +90,27 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestStaleWindowsGiveWayToMustRevalidate(t *testing.T) {
+// The time that the origin took counts: the response may have been made when
+// the request was sent.
+func TestRFC9111Section4_2_3TheOriginsDelayIsAge(t *testing.T) {
+	for _, c := range []struct {
+		header []string
+		age    time.Duration
+	}{
+		{nil, 5 * time.Second},
+		{[]string{"Age: 20"}, 25 * time.Second},
+		{[]string{"Age: 20", "Date: " + at(-10*time.Second)}, 25 * time.Second},
+		{[]string{"Date: " + at(-10*time.Second)}, 10 * time.Second},
+		{[]string{"Date: " + at(10*time.Second)}, 5 * time.Second},
+	} {
+		v := judge(&question{}, &answer{status: 200, header: parse(append(c.header, "Cache-Control: max-age=60")...), sent: judged.Add(-5 * time.Second), received: judged})
+		if v.age != c.age || v.lifetime != time.Minute-c.age {
+			t.Errorf("%q: age %s and a lifetime of %s, want %s", c.header, v.age, v.lifetime, c.age)
+		}
+	}
+}
+
+func TestRFC9111Section4_2_4StaleWindowsGiveWayToMustRevalidate(t *testing.T) {
 	d := time.Minute
 	q := question{swr: &d, sie: &d}
 	for cc, want := range map[string]time.Duration{"max-age=1": d, "max-age=1, must-revalidate": 0, "s-maxage=1": 0, "no-cache": 0} {

@@ -145,7 +145,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.upstream = newUpstream(&p.opt, p.metrics.upstream.Observe)
 	p.server = &http1.Server{
-		Handler: p.serve, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
+		Handler: p.serve, Quick: p.serveHit, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
 	}
 	p.server.SetDefaults()

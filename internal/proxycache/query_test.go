@@ -26,7 +26,7 @@ func (r *rig) echo(fields ...string) {
 	})
 }
 
-func TestQueryIsAnsweredByItsContent(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryIsAnsweredByItsContent(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.echo("Cache-Control: max-age=60", `Etag: "1"`)
 	ask := func(body string, fields ...string) reply {
@@ -48,7 +48,7 @@ func TestQueryIsAnsweredByItsContent(t *testing.T) {
 	r.want(ask("two"), "8 QUERY 3 two", "walpurge; fwd=uri-miss")
 }
 
-func TestQueryIsKeptOnlyWithALifetime(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryIsKeptOnlyWithALifetime(t *testing.T) {
 	for cc, kept := range map[string]bool{"max-age=60": true, "private": false, "no-store": false, "": false} {
 		r := newRig(t, plainHTTP)
 		r.echo("Cache-Control: "+cc, "Last-Modified: Wed, 01 Jan 2020 00:00:00 GMT")
@@ -61,7 +61,7 @@ func TestQueryIsKeptOnlyWithALifetime(t *testing.T) {
 	}
 }
 
-func TestQueryThatIsTooLargePasses(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryThatIsTooLargePasses(t *testing.T) {
 	for _, size := range []int{maxQuery, maxQuery + 1, 3 << 20} {
 		r := newRig(t, plainHTTP)
 		r.echo("Cache-Control: max-age=60")
@@ -77,7 +77,7 @@ func TestQueryThatIsTooLargePasses(t *testing.T) {
 	}
 }
 
-func TestQueryOnARouteWithDependenciesPasses(t *testing.T) {
+func TestDraftSafeMethodWBodySection2QueryOnARouteWithDependenciesPasses(t *testing.T) {
 	r := newRig(t, nil)
 	r.echo("Cache-Control: max-age=60")
 	for i := range 2 {
@@ -85,33 +85,16 @@ func TestQueryOnARouteWithDependenciesPasses(t *testing.T) {
 	}
 }
 
-func TestNoVarySearch(t *testing.T) {
-	for _, c := range []struct {
-		field, first, second string
-		reused               bool
-	}{
-		{`params`, "a=1", "b=2", true},
-		{`params`, "a=1", "", true},
-		{`params=("utm")`, "a=1&utm=x", "a=1&utm=y", true},
-		{`params=("utm")`, "a=1&utm=x", "a=1", true},
-		{`params=("utm")`, "a=1&utm=x", "a=2&utm=x", false},
-		{`params=("utm")`, "a=1&%75tm=x", "utm=1&a=%31", true},
-		{`params=("a b")`, "a+b=1", "a%20b=2", true},
-		{`params=("utm")`, "a=1&b=2", "b=2&a=1", false},
-		{`key-order`, "a=1&b=2", "b=2&a=1", true},
-		{`key-order`, "a=1&a=2", "a=2&a=1", false},
-		{`key-order=?0`, "a=1&b=2", "b=2&a=1", false},
-		{`params, except=("id")`, "id=1&x=1", "x=2&id=1", true},
-		{`params, except=("id")`, "id=1&x=1", "id=2&x=1", false},
-		{`key-order, params=("utm")`, "b=1&utm=1&a=2", "a=2&b=1", true},
-		{`foo=1, params=("utm")`, "utm=1", "utm=2", true},
-		{`params=("utm" 1)`, "utm=1", "utm=2", false},
-		{`params="utm"`, "utm=1", "utm=2", false},
-		{`except=("id")`, "id=1", "id=1&x=1", false},
-		{`params=("utm"), except=("id")`, "utm=1", "utm=2", false},
-		{`params=(`, "utm=1", "utm=2", false},
-		{``, "utm=1", "utm=2", false},
-	} {
+// sameSearch is a No-Vary-Search, two queries, and whether the response to the
+// first answers the second.
+type sameSearch struct {
+	field, first, second string
+	reused               bool
+}
+
+func testSearch(t *testing.T, cases []sameSearch) {
+	t.Helper()
+	for _, c := range cases {
 		t.Run(c.field+" "+c.first+" "+c.second, func(t *testing.T) {
 			r := newRig(t, plainHTTP)
 			fields := []string{"Cache-Control: max-age=60", "Vary: X-Foo"}
@@ -144,7 +127,38 @@ func TestNoVarySearch(t *testing.T) {
 	}
 }
 
-func TestNoVarySearchIsNotForRoutesWithDependencies(t *testing.T) {
+func TestDraftNoVarySearchSection5WhatCannotBeReadIsAbsent(t *testing.T) {
+	testSearch(t, []sameSearch{
+		{`key-order=?0`, "a=1&b=2", "b=2&a=1", false},
+		{`foo=1, params=("utm")`, "utm=1", "utm=2", true},
+		{`params=("utm" 1)`, "utm=1", "utm=2", false},
+		{`params="utm"`, "utm=1", "utm=2", false},
+		{`except=("id")`, "id=1", "id=1&x=1", false},
+		{`params=("utm"), except=("id")`, "utm=1", "utm=2", false},
+		{`params=(`, "utm=1", "utm=2", false},
+		{``, "utm=1", "utm=2", false},
+	})
+}
+
+func TestDraftNoVarySearchSection6Comparing(t *testing.T) {
+	testSearch(t, []sameSearch{
+		{`params`, "a=1", "b=2", true},
+		{`params`, "a=1", "", true},
+		{`params=("utm")`, "a=1&utm=x", "a=1&utm=y", true},
+		{`params=("utm")`, "a=1&utm=x", "a=1", true},
+		{`params=("utm")`, "a=1&utm=x", "a=2&utm=x", false},
+		{`params=("utm")`, "a=1&%75tm=x", "utm=1&a=%31", true},
+		{`params=("a b")`, "a+b=1", "a%20b=2", true},
+		{`params=("utm")`, "a=1&b=2", "b=2&a=1", false},
+		{`key-order`, "a=1&b=2", "b=2&a=1", true},
+		{`key-order`, "a=1&a=2", "a=2&a=1", false},
+		{`params, except=("id")`, "id=1&x=1", "x=2&id=1", true},
+		{`params, except=("id")`, "id=1&x=1", "id=2&x=1", false},
+		{`key-order, params=("utm")`, "b=1&utm=1&a=2", "a=2&b=1", true},
+	})
+}
+
+func TestDraftNoVarySearchSection7NotForRoutesWithDependencies(t *testing.T) {
 	r := newRig(t, nil)
 	r.counted(200, "No-Vary-Search: params")
 	r.get("/api/listings?city=Lagos")
@@ -153,7 +167,7 @@ func TestNoVarySearchIsNotForRoutesWithDependencies(t *testing.T) {
 	}
 }
 
-func TestNoVarySearchThatComesLater(t *testing.T) {
+func TestDraftNoVarySearchSection7ARuleThatComesLater(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("old", "Cache-Control: max-age=0", `Etag: "1"`)
 	r.get("/a?x=1")
@@ -161,6 +175,57 @@ func TestNoVarySearchThatComesLater(t *testing.T) {
 	r.get("/a?x=1")
 	for _, q := range []string{"x=1", "x=2"} {
 		r.want(r.get("/a?"+q), "new", "walpurge; hit")
+	}
+}
+
+// A path whose responses have ever other rules must not make each look-up
+// longer: the newest rules count.
+func TestDraftNoVarySearchSection7RulesOfOnePathAreBounded(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	for i := range maxSearches + 1 {
+		r.say(fmt.Sprint(i), "Cache-Control: max-age=60", fmt.Sprintf(`No-Vary-Search: params=("p%d")`, i))
+		r.get(fmt.Sprintf("/a?p%d=first", i))
+	}
+	r.say("asked", "Cache-Control: max-age=60")
+	for i := range maxSearches + 1 {
+		want := fmt.Sprint(i)
+		if i == 0 {
+			want = "asked"
+		}
+		if got := r.get(fmt.Sprintf("/a?p%d=second", i)); got.body != want {
+			t.Errorf("rule %d: %q, want %q", i, got.body, want)
+		}
+	}
+}
+
+// What two rules leave of two queries may be the same.
+func TestDraftNoVarySearchSection7EachResponseHasItsOwnRule(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	r.say("of a", "Cache-Control: max-age=60", `No-Vary-Search: params=("a")`)
+	r.get("/x?a=1")
+	r.say("of b", "Cache-Control: max-age=60", `No-Vary-Search: params=("b")`)
+	r.want(r.get("/x?b=1"), "of b", "walpurge; fwd")
+	r.want(r.get("/x?a=2"), "of a", "walpurge; hit")
+	r.want(r.get("/x?b=2"), "of b", "walpurge; hit")
+}
+
+// A rule that has been forgotten and comes back must not bring back what an
+// unsafe request could not find meanwhile.
+func TestDraftNoVarySearchSection7AForgottenRuleBringsNothingBack(t *testing.T) {
+	r := newRig(t, plainHTTP)
+	const ignored = `No-Vary-Search: params=("utm")`
+	r.say("old", "Cache-Control: max-age=60", ignored)
+	r.get("/a?id=1&utm=x")
+	for i := range maxSearches {
+		r.say("other", "Cache-Control: max-age=60", fmt.Sprintf(`No-Vary-Search: params=("p%d")`, i))
+		r.get(fmt.Sprintf("/a?p%d=1", i))
+	}
+	r.say("done")
+	r.do("POST", "/a?id=1&utm=x", nil)
+	r.say("new", "Cache-Control: max-age=60", ignored)
+	r.get("/a?id=2&utm=x")
+	if got := r.get("/a?id=1&utm=y"); got.body != "new" {
+		t.Fatal(got.body, got.cacheStatus())
 	}
 }
 

@@ -22,7 +22,7 @@ const maxRanges = 32
 // ranges are left of a field that asks only for what lies beyond the end.
 func wantedRanges(req *http1.Request, e *entry, size int64) (ranges []byteRange, ok bool) {
 	v := req.Get(http1.Range)
-	if e.status != http.StatusOK && e.part == nil || len(v) < len("bytes=") || !http1.EqualFold(v[:len("bytes=")], "bytes=") || !ifRange(req, e) {
+	if e.status != http.StatusOK && e.part() == nil || len(v) < len("bytes=") || !http1.EqualFold(v[:len("bytes=")], "bytes=") || !ifRange(req, e) {
 		return nil, false
 	}
 	var total int64
@@ -86,10 +86,10 @@ func ifRange(req *http1.Request, e *entry) bool {
 		return !req.Has(http1.Of(http1.IfRange))
 	case strings.HasPrefix(v, `"`):
 		return v == e.tag()
-	case isWeak(v) || v != e.modified:
+	case isWeak(v) || v != e.modified():
 		return false
 	}
-	modified, ok := parseDate(e.modified)
+	modified, ok := parseDate(v)
 	made, dated := parseDate(e.date())
 	return ok && dated && made.Sub(modified) >= time.Second
 }

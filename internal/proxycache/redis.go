@@ -17,7 +17,7 @@ import (
 )
 
 // redisTier keeps responses in Redis. A request waits for it for a moment at
-// most; when it fails repeatedly it is left alone for a while. Writes go
+// most, and for as long again if it has to wait for others; when it fails repeatedly it is left alone for a while. Writes go
 // through a bounded queue.
 type redisTier struct {
 	client    redis.UniversalClient
@@ -25,6 +25,9 @@ type redisTier struct {
 	maxValue  int64
 	log       *slog.Logger
 	requests  *prometheus.CounterVec
+
+	alone bool // each read is a command of its own: a cluster's nodes fail one by one
+	reads redisReads
 
 	queue  chan redisJob
 	queued atomic.Int64 // bytes
@@ -36,7 +39,7 @@ type redisTier struct {
 
 // Bounds of the Redis tier.
 const (
-	redisWait    = 100 * time.Millisecond // for one request
+	redisWait    = 100 * time.Millisecond // for one batch of requests
 	redisQueue   = 1024
 	redisBytes   = 64 << 20 // in the queue
 	redisBatch   = 64
@@ -58,6 +61,7 @@ func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
 		queue: make(chan redisJob, redisQueue), stop: make(chan struct{}), done: make(chan struct{}),
 	}
+	_, t.alone = o.Redis.(*redis.ClusterClient)
 	go t.writer()
 	return t
 }
@@ -102,74 +106,21 @@ func (t *redisTier) note(op string, err error) {
 	}
 }
 
-// get reads and decodes a value; nil is a miss.
-func (t *redisTier) get(ctx context.Context, key string) *stored {
-	if !t.open("get") {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, redisWait)
-	defer cancel()
-	b, err := t.client.Get(ctx, t.name(key)).Bytes()
-	t.note("get", err)
-	if err != nil {
-		return nil
-	}
-	s, err := decodeStored(b)
-	if err != nil || s.key != key {
-		t.count("get", "malformed")
-		return nil
-	}
-	return s
-}
-
-// fromRedis finds the flight's response in the Redis tier and puts it into
-// the memory tier. It is used only if the guard says so (R3).
-func (f *flight) fromRedis() *entry {
-	p := f.proxy
-	s := p.redis.get(f.ctx, f.primary)
-	if s != nil && s.names != nil {
-		s = p.redis.get(f.ctx, string(appendVariant([]byte(f.primary), s.names, f.req)))
-	}
-	if s == nil || s.names != nil || s.guarded != f.route.guarded {
-		return nil
-	}
-	now := p.opt.Now()
-	e := s.entry(p, f, now)
-	if e.fresh <= now {
-		return nil
-	}
-	if e.guarded {
-		proven := p.opt.Guard.Proven() // C1
-		deps, ok := f.storedDeps(e)
-		if !ok || !p.opt.Guard.OpenStored(&e.handle, e, deps, s.epoch, s.asof) {
-			p.redis.count("get", "stale")
-			return nil
-		}
-		if !e.usable(now, proven) {
-			p.opt.Guard.Close(&e.handle)
-			return nil
-		}
-	}
-	p.store(f.primary, e)
-	return e
-}
-
 // entry makes the entry that s was.
-func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
+func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
-		memory: p.memory, key: s.key, route: f.route, guarded: s.guarded, shared: s.shared, status: s.status,
-		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age), arrived: s.arrived.UnixNano(),
-		swr: coherence.Nanos(s.swr), sie: coherence.Nanos(s.sie),
-		head: s.head, body: s.body,
+		memory: p.memory, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
+		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
+		swr: leewayOf(s.swr), sie: leewayOf(s.sie), body: s.ownBody(),
 	}
+	e.setKey(s.key)
+	e.setHead(s.head)
 	lifetime := s.lifetime
-	if ttl := f.route.TTL; ttl != nil {
+	if ttl := rt.TTL; ttl != nil {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
 	e.fresh = e.received + coherence.Nanos(lifetime)
-	h := e.header()
-	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
 	p.finish(e)
 	return e
 }
@@ -177,7 +128,7 @@ func (s *stored) entry(p *Proxy, f *flight, now coherence.Nanos) *entry {
 // write queues an entry, and the marker that leads to it if it varies.
 func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
 	ttl := time.Duration(e.fresh - now)
-	size := int64(len(e.body) + len(e.head) + len(e.key))
+	size := int64(len(e.body) + len(e.text.s))
 	if ttl < minRedisTime {
 		return
 	}
@@ -185,10 +136,10 @@ func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
 		t.count("set", "too-large")
 		return
 	}
-	if e.key != primary {
+	if e.key() != primary {
 		t.push(redisJob{key: primary, names: varyNames(e.header()), ttl: ttl, size: int64(len(primary))})
 	}
-	t.push(redisJob{key: e.key, entry: e, ttl: ttl, size: size})
+	t.push(redisJob{key: e.key(), entry: e, ttl: ttl, size: size})
 }
 
 // remove queues the removal of a key.
@@ -286,14 +237,14 @@ func (j *redisJob) value() []byte {
 		return nil
 	}
 	s := stored{
-		key: e.key, status: e.status, guarded: e.guarded, shared: e.shared,
-		arrived: time.Unix(0, e.arrived), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
-		swr: time.Duration(e.swr), sie: time.Duration(e.sie), head: e.head, body: e.body,
+		key: e.key(), status: int(e.status), guarded: e.guarded, shared: e.shared,
+		arrived: time.Now().Add(-time.Duration(e.memory.now() - e.received)), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
+		swr: time.Duration(e.swr.nanos()), sie: time.Duration(e.sie.nanos()), head: e.head(), body: e.body,
 	}
 	if e.guarded {
 		s.epoch, s.asof = e.handle.Epoch(), e.handle.Asof()
 	}
-	return s.encode(make([]byte, 0, len(e.head)+len(e.body)+len(e.key)+128))
+	return s.encode(make([]byte, 0, len(e.body)+len(e.text.s)+128))
 }
 
 // close stops writing. What is queued is lost: it is a cache.

@@ -183,7 +183,7 @@ func TestStalledRedisSlowsOnlyTheFirstRequests(t *testing.T) {
 	t.Fatal("Redis is asked again and again")
 }
 
-func TestUnsafeRequestRemovesFromRedis(t *testing.T) {
+func TestRFC9111Section4_4UnsafeRequestRemovesFromRedis(t *testing.T) {
 	r := newRig(t, func(r *rig, o *Options) {
 		plainHTTP(r, o)
 		withRedis(t, testbed.SharedRedis(t))(r, o)

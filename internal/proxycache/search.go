@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dunglas/httpsfv"
 )
@@ -19,6 +21,7 @@ type search struct {
 	ignored   []string // these parameters don't count, or
 	only      []string // all but these don't
 	all       bool
+	number    uint64 // of the rule in this process, part of the keys that it makes
 }
 
 // parseSearch reads No-Vary-Search. A field that can't be read is as if it
@@ -97,7 +100,9 @@ func (s search) counts(name string) bool {
 	return !slices.Contains(s.ignored, name)
 }
 
-// key is the key of all requests that s takes for the same as that of key.
+// key is the key of all requests that s takes for the same as that of key. It
+// names the rule: what two rules leave of two queries may be the same, and the
+// response of the one says nothing about what the other takes for the same.
 func (s search) key(key string) string {
 	target, rest, _ := strings.Cut(key, "\n")
 	path, query, _ := strings.Cut(target, "?")
@@ -121,7 +126,7 @@ func (s search) key(key string) string {
 		slices.SortStableFunc(pairs, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
 	}
 	var b strings.Builder
-	b.WriteString(path + "\nsearch")
+	b.WriteString(path + "\nsearch " + strconv.FormatUint(s.number, 10))
 	for _, p := range pairs {
 		b.WriteString("&" + url.QueryEscape(p[0]) + "=" + url.QueryEscape(p[1]))
 	}
@@ -139,16 +144,26 @@ type searches struct {
 // maxSearches bounds the rules of one path.
 const maxSearches = 4
 
-func (s *searches) add(rule search) {
+// add makes rule the newest and returns it with its number. One that isn't
+// known gets the next of numbers, also if it was known before it was forgotten:
+// what was kept by it then has missed the unsafe requests since, and must not
+// be found again.
+func (s *searches) add(rule search, numbers *atomic.Uint64) search {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if i := slices.IndexFunc(s.rules, rule.equal); i >= 0 {
+		rule.number = s.rules[i].number
+	} else {
+		rule.number = numbers.Add(1)
+	}
 	kept := []search{rule}
 	for _, old := range s.rules {
-		if !old.equal(rule) && len(kept) < maxSearches {
+		if old.number != rule.number && len(kept) < maxSearches {
 			kept = append(kept, old)
 		}
 	}
 	s.rules = kept
+	return rule
 }
 
 func (s *searches) list() []search {
@@ -187,14 +202,9 @@ func (f *flight) searched(h http.Header) {
 	if rule.trivial() {
 		return
 	}
-	key := searchesOf(f.primary)
-	m := f.proxy.memory
-	e, _ := m.cache.ComputeIfAbsent(key, func() (*entry, bool) {
-		return &entry{memory: m, key: key, apart: &apart{searches: &searches{}}}, false
-	})
-	if e == nil || e.searches() == nil {
+	s := f.proxy.memory.searchMarker(searchesOf(f.primary))
+	if s == nil {
 		return
 	}
-	e.searches().add(rule)
-	f.alias = rule.key(f.primary)
+	f.alias = s.add(rule, &f.proxy.memory.rules).key(f.primary)
 }

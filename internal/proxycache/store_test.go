@@ -9,7 +9,7 @@ import (
 )
 
 // G6: what belongs to one is never given to another.
-func TestPrivateResponsesAreNeverShared(t *testing.T) {
+func TestRFC9111Section3PrivateResponsesAreNeverShared(t *testing.T) {
 	for _, fields := range [][]string{
 		{"Set-Cookie: session=1"},
 		{"Cache-Control: private"},
@@ -37,7 +37,7 @@ func TestPrivateResponsesAreNeverShared(t *testing.T) {
 	}
 }
 
-func TestRequestsWithCredentials(t *testing.T) {
+func TestRFC9111Section3_5RequestsWithCredentials(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("anonymous")
 	r.get("/api/listings/1")
@@ -52,9 +52,18 @@ func TestRequestsWithCredentials(t *testing.T) {
 	r.say("shared", "Cache-Control: public, max-age=60")
 	r.want(r.get("/plain/1", "Authorization: Bearer x"), "shared", "walpurge; fwd=uri-miss; fwd-status=200; stored")
 	r.want(r.get("/plain/1", "Authorization: Bearer y"), "shared", "walpurge; hit")
+
+	for cc, shared := range map[string]bool{"public": true, "must-revalidate": true, "s-maxage=60": true, "proxy-revalidate": false, "foo": false} {
+		r := newRig(t, plainHTTP)
+		r.counted(200, "Cache-Control: max-age=60, "+cc)
+		r.get("/a", "Authorization: Bearer x")
+		if got := r.get("/a", "Authorization: Bearer y"); (got.body == "1") != shared {
+			t.Errorf("%s: response %s", cc, got.body)
+		}
+	}
 }
 
-func TestPlainCacheFollowsTheOrigin(t *testing.T) {
+func TestRFC9111Section4_2_1TheOriginDecides(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=10")
 	r.get("/a")
@@ -71,7 +80,7 @@ func TestPlainCacheFollowsTheOrigin(t *testing.T) {
 	r.want(r.get("/b"), "silent", "walpurge; fwd=uri-miss; fwd-status=200; detail=no-lifetime")
 }
 
-func TestAgeContinuesTheOrigins(t *testing.T) {
+func TestRFC9111Section4_2_3AgeContinuesTheOrigins(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=60", "Age: 20")
 	if age := r.get("/a").Header["Age"]; len(age) != 1 || age[0] != "20" {
@@ -83,7 +92,7 @@ func TestAgeContinuesTheOrigins(t *testing.T) {
 	}
 }
 
-func TestExpiredResponseIsRevalidated(t *testing.T) {
+func TestRFC9111Section4_3_1ExpiredResponseIsRevalidated(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Etag", `"v1"`)
@@ -134,7 +143,7 @@ func TestRevalidatedResponseHasTheNewAsof(t *testing.T) {
 	r.want(r.get("/api/listings/1"), "new", "walpurge; fwd=uri-miss")
 }
 
-func TestConditionalRequestsAreAnsweredFromTheCache(t *testing.T) {
+func TestRFC9111Section4_3_2ConditionsAreAnsweredFromTheCache(t *testing.T) {
 	r := newRig(t, nil)
 	modified := time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat)
 	r.say("body", `Etag: "v1"`, "Last-Modified: "+modified, "Content-Language: en")
@@ -165,7 +174,7 @@ func TestConditionalRequestsAreAnsweredFromTheCache(t *testing.T) {
 	}
 }
 
-func TestHeadIsAnsweredFromGet(t *testing.T) {
+func TestRFC9111Section4_3_5HeadIsAnsweredFromGet(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("four", `Etag: "v1"`)
 	r.get("/api/listings/1")
@@ -179,7 +188,7 @@ func TestHeadIsAnsweredFromGet(t *testing.T) {
 	}
 }
 
-func TestRangesOfStoredResponses(t *testing.T) {
+func TestRFC9110Section14RangesOfGuardedResponses(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("0123456789", `Etag: "v1"`)
 	r.get("/api/listings/1")
@@ -204,7 +213,7 @@ func TestRangesOfStoredResponses(t *testing.T) {
 	}
 }
 
-func TestVariantsAreKeptApart(t *testing.T) {
+func TestRFC9111Section4_1VariantsAreKeptApart(t *testing.T) {
 	r := newRig(t, nil)
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Vary", "Accept-Language, accept-encoding")
@@ -225,7 +234,7 @@ func TestVariantsAreKeptApart(t *testing.T) {
 	r.want(r.get("/api/listings/1", "Accept-Language: en", "Accept-Encoding: gzip"), "en gzip", "walpurge; fwd=vary-miss")
 }
 
-func TestVariantsOfOneKeyAreCapped(t *testing.T) {
+func TestRFC9111Section4_1VariantsOfOneKeyAreCapped(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("x", "Vary: User-Agent")
 	for i := range 3 * maxVariants {
@@ -237,7 +246,7 @@ func TestVariantsOfOneKeyAreCapped(t *testing.T) {
 	r.want(r.get("/api/listings/1", fmt.Sprint("User-Agent: browser ", 3*maxVariants-1)), "x", "walpurge; hit")
 }
 
-func TestJoinerWithAnotherVariantDoesNotGetTheLeaders(t *testing.T) {
+func TestRFC9111Section4_1JoinerWithAnotherVariantDoesNotGetTheLeaders(t *testing.T) {
 	for _, early := range []bool{true, false} { // the head, before the joiner comes
 		t.Run(fmt.Sprint("early=", early), func(t *testing.T) {
 			r := newRig(t, nil)
@@ -278,7 +287,7 @@ func TestJoinerWithAnotherVariantDoesNotGetTheLeaders(t *testing.T) {
 	}
 }
 
-func TestRequestDirectives(t *testing.T) {
+func TestRFC9111Section5_2_1RequestDirectivesOneAfterAnother(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=60")
 	if got := r.get("/a", "Cache-Control: only-if-cached"); got.StatusCode != 504 {
@@ -298,7 +307,7 @@ func TestRequestDirectives(t *testing.T) {
 	r.want(r.get("/a", "Cache-Control: min-fresh=100"), "three", "walpurge; fwd=request")
 }
 
-func TestStaleWhileRevalidate(t *testing.T) {
+func TestRFC5861Section3StaleWhileRevalidate(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=10, stale-while-revalidate=10")
 	r.get("/a")
@@ -311,7 +320,7 @@ func TestStaleWhileRevalidate(t *testing.T) {
 	r.want(r.get("/a"), "three", "walpurge; fwd=stale")
 }
 
-func TestStaleIfError(t *testing.T) {
+func TestRFC5861Section4StaleIfError(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("one", "Cache-Control: max-age=10, stale-if-error=60", `Etag: "1"`)
 	r.get("/a")

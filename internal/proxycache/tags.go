@@ -41,15 +41,19 @@ func (f *flight) nameVariants(x *exchange) {
 	keys := marker.variants().list()
 	for i := len(keys) - 1; i >= 0 && len(tags) < maxTags; i-- {
 		e := f.proxy.memory.peek(keys[i])
-		if e == nil || e.etag == "" || isWeak(e.etag) || e.route != f.route || e.status != http.StatusOK || !x.takes(e) ||
+		if e == nil || e.route != f.route || e.status != http.StatusOK || !x.takes(e) ||
 			x.authorized && !e.shared || e.guarded && !e.handle.Live() {
 			continue
 		}
-		if size += len(e.etag) + 2; size > maxTagBytes {
+		tag := e.etag()
+		if tag == "" || isWeak(tag) {
+			continue
+		}
+		if size += len(tag) + 2; size > maxTagBytes {
 			break
 		}
 		f.named = append(f.named, e)
-		tags = append(tags, e.etag)
+		tags = append(tags, tag)
 	}
 	if len(tags) > 0 {
 		f.header["If-None-Match"] = []string{strings.Join(tags, ", ")}
@@ -92,11 +96,13 @@ func (f *flight) choose(a *answer) {
 // 4.3.4). One with dependencies stays as it is, as new as its rows.
 func (f *flight) freshenChosen() {
 	old, e := f.chosen, f.entry
-	if old == nil || old.guarded || old.key == e.key || len(e.groups()) > 0 || len(old.groups()) > 0 {
+	if old == nil || old.guarded || old.key() == e.key() || len(e.groups()) > 0 || len(old.groups()) > 0 {
 		return
 	}
 	n := shell(e)
-	n.key, n.head, n.body = old.key, e.head, e.body
+	n.setKey(old.key())
+	n.setHead(e.head())
+	n.body = e.body
 	f.proxy.finish(n)
 	if f.proxy.memory.replace(old, n) && f.proxy.redis != nil && n.targeted() == nil {
 		f.proxy.redis.write(f.primary, n, f.proxy.opt.Now())

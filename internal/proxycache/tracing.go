@@ -76,7 +76,7 @@ func (f *flight) endTrace() {
 	}
 	s, _ := f.look()
 	f.span.SetAttributes(attribute.Int("http.response.status_code", s.fwdStatus), attribute.Bool("walpurge.kept", s.kept),
-		attribute.Bool("walpurge.from_redis", s.stored), attribute.String("walpurge.reason", string(s.reason)))
+		attribute.String("walpurge.reason", string(s.reason)))
 	if s.stage == failed {
 		f.span.SetStatus(codes.Error, string(s.reason))
 	}

@@ -43,7 +43,7 @@ func (x *exchange) standIn() bool {
 // the last proof is since old. Without any proof, for instance because the
 // server that gave it turned out to be another one, it may not.
 func (e *entry) within(since time.Duration, now, proven coherence.Nanos, limit time.Duration) bool {
-	return e.guarded && proven != 0 && since <= limit && e.handle.Live() && (now < e.fresh || now < e.fresh+e.sie)
+	return e.guarded && proven != 0 && since <= limit && e.handle.Live() && (now < e.fresh || now < e.fresh+e.sie.nanos())
 }
 
 // failing tells whether a status says that the origin can't answer (RFC 5861

@@ -14,13 +14,14 @@ import (
 // validators that were sent.
 func (e *entry) confirmed(h http.Header) bool {
 	if etag := h.Get("Etag"); etag != "" {
-		if isWeak(etag) || isWeak(e.etag) && !strings.HasPrefix(etag, `"`) {
-			return strings.TrimPrefix(etag, "W/") == strings.TrimPrefix(e.etag, "W/")
+		said := e.etag()
+		if isWeak(etag) || isWeak(said) && !strings.HasPrefix(etag, `"`) {
+			return strings.TrimPrefix(etag, "W/") == strings.TrimPrefix(said, "W/")
 		}
-		return etag == e.etag
+		return etag == said
 	}
 	modified := h.Get("Last-Modified")
-	return modified == "" || e.modified == "" || modified == e.modified
+	return modified == "" || e.modified() == "" || modified == e.modified()
 }
 
 // update replaces stored fields by those of a newer response about the same
@@ -55,7 +56,7 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 	if _, said := merged[ownTarget]; !said && len(e.targeted()) > 0 {
 		merged[ownTarget] = e.targeted()
 	}
-	answer := &answer{status: e.status, header: merged, sent: a.sent, received: a.received}
+	answer := &answer{status: int(e.status), header: merged, sent: a.sent, received: a.received}
 	v := judge(x.question(), answer)
 	targeted := merged[ownTarget]
 	passFields(merged)
@@ -68,23 +69,21 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 		x.p.forget(e)
 		return nil
 	}
-	if !v.store || len(names) > 0 && string(appendVariant([]byte(x.key), names, x.Request)) != e.key || len(names) == 0 && e.key != x.key {
+	if !v.store || len(names) > 0 && string(appendVariant([]byte(x.key), names, x.Request)) != e.key() || len(names) == 0 && e.key() != x.key {
 		x.p.forget(e)
 		return nil
 	}
 	now := x.p.opt.Now()
-	n := &entry{
-		memory: e.memory, key: e.key, route: e.route, status: e.status, body: e.body, arrived: a.received.UnixNano(),
-		received: now,
-	}
+	n := &entry{memory: e.memory, route: e.route, status: e.status, body: e.body, received: now}
+	n.setKey(e.key())
 	n.setApart(nil, targeted, 0)
-	n.judged(&v, merged)
-	n.head = finishHead(appendFields(appendStatus(nil, n.status), merged), n.status, len(n.body))
+	n.judged(&v)
+	n.setHead(finishHead(appendFields(appendStatus(nil, int(n.status)), merged), int(n.status), len(n.body)))
 	x.p.finish(n)
 	if !x.p.memory.replace(e, n) {
 		return nil
 	}
-	if x.p.redis != nil && n.apart == nil {
+	if x.p.redis != nil && n.portable() {
 		x.p.redis.write(x.key, n, now)
 	}
 	return n
@@ -92,24 +91,22 @@ func (x *exchange) freshened(e *entry, a *answer) *entry {
 
 // describedBy tells whether the fields of an answer to HEAD can be e's.
 func (e *entry) describedBy(h http.Header) bool {
-	if etag := h.Get("Etag"); etag != "" && etag != e.etag {
+	if etag := h.Get("Etag"); etag != "" && etag != e.etag() {
 		return false
 	}
-	if modified := h.Get("Last-Modified"); modified != "" && modified != e.modified {
+	if modified := h.Get("Last-Modified"); modified != "" && modified != e.modified() {
 		return false
 	}
 	length := h.Get("Content-Length")
 	return length == "" || length == strconv.Itoa(len(e.body))
 }
 
-// judged takes over a verdict and the validators. The entry's received must be
-// set.
-func (e *entry) judged(v *verdict, h http.Header) {
+// judged takes over a verdict. The entry's received must be set.
+func (e *entry) judged(v *verdict) {
 	e.shared, e.lenient = v.shared, v.mayStale
 	e.age = coherence.Nanos(v.age)
 	e.fresh = e.received + coherence.Nanos(v.lifetime)
-	e.swr, e.sie = coherence.Nanos(v.swr), coherence.Nanos(v.sie)
-	e.etag, e.modified = h.Get("Etag"), h.Get("Last-Modified")
+	e.swr, e.sie = leewayOf(v.swr), leewayOf(v.sie)
 }
 
 // bridge is how long past its lifetime the request takes e in the place of an

@@ -143,7 +143,7 @@ func TestMostSpecificRouteWins(t *testing.T) {
 	}
 }
 
-func TestKey(t *testing.T) {
+func TestRFC9111Section2Key(t *testing.T) {
 	rt := func(q QueryRule, keys ...Key) *route { return &route{Route: Route{Query: q}, keys: keys} }
 	key := func(rt *route, target string, fields ...string) string {
 		req := request(t, target, fields...)
@@ -173,7 +173,7 @@ func TestKey(t *testing.T) {
 	}
 }
 
-func TestAcceptEncodingIsNormalised(t *testing.T) {
+func TestRFC9111Section4_1AcceptEncodingIsNormalised(t *testing.T) {
 	for v, want := range map[string]string{
 		"gzip, deflate, br": "gzip, br", "br;q=1.0, gzip;q=0.8, *;q=0.1": "gzip, br, zstd", "deflate": "identity", "": "identity",
 		"gzip;q=0": "identity", "*;q=0": "identity", "GZIP": "gzip", "*, br;q=0.0": "gzip, zstd", "x-gzip": "gzip",

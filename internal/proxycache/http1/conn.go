@@ -33,6 +33,7 @@ const (
 	writing              // for the client to take what was written
 	active               // for the handler
 	fresh                // for the first request
+	settled              // for the next request, and was found to be there still
 )
 
 // conn is one client connection.
@@ -45,7 +46,10 @@ type conn struct {
 
 	// state is the phase in the low three bits and the server's tick at its
 	// start above. The sweeper reads it; only the serving side writes it.
-	state atomic.Int64
+	state   atomic.Int64
+	recheck atomic.Bool // the sweeper has woken it to be settled
+
+	quick *quick // nil: there is none
 
 	in   []byte // in[r:w] is read and not yet taken
 	r, w int
@@ -69,12 +73,21 @@ func newConn(s *Server, c net.Conn) *conn {
 	_, cn.secure = c.(*tls.Conn)
 	cn.ex.c = cn
 	cn.body.conn = cn
+	cn.quick = newQuick(cn, c)
 	cn.enter(fresh)
 	return cn
 }
 
 func (c *conn) enter(p phase) {
 	c.state.Store(c.server.tick.Load()<<3 | int64(p))
+}
+
+// settle notes that an idle connection has been looked at. It has been idle
+// since before.
+func (c *conn) settle() {
+	if s := c.state.Load(); phase(s&7) == idle {
+		c.state.Store(s&^7 | int64(settled))
+	}
 }
 
 // serve handles one request after the other until one side ends it.
@@ -86,7 +99,7 @@ func (c *conn) serve() {
 		_ = c.net.Close()
 	}()
 	for {
-		if err := c.readHead(); err != nil {
+		if err := c.next(); err != nil {
 			if errors.Is(err, errHandOver) {
 				c.handOver()
 				return
@@ -117,11 +130,32 @@ func (c *conn) serve() {
 	}
 }
 
+// next waits for a request and reads its head.
+func (c *conn) next() error {
+	if c.quick != nil && c.served && c.r == c.w {
+		if err := c.quick.serve(); err != nil || c.quick.asked {
+			return err
+		}
+	}
+	if err := c.readHead(); err != nil {
+		return err
+	}
+	c.begin()
+	return nil
+}
+
+// begin makes an exchange of the request that was read.
+func (c *conn) begin() {
+	c.ex = Exchange{
+		Request: &c.req, c: c, Secure: c.secure, head: string(c.req.Method) == "HEAD",
+		closing: c.req.close || c.server.stopping.Load(),
+	}
+}
+
 // exchange has one request handled. It reports whether another may follow.
 func (c *conn) exchange() bool {
 	c.enter(active)
 	ex := &c.ex
-	*ex = Exchange{Request: &c.req, c: c, Secure: c.secure, head: string(c.req.Method) == "HEAD", closing: c.req.close || c.server.stopping.Load()}
 	if c.req.Length != 0 {
 		c.body.begin(&c.req)
 		ex.Body = &c.body
@@ -359,6 +393,11 @@ func (c *conn) flush() error {
 }
 
 func (c *conn) write(p []byte) error {
+	if c.quick != nil && c.quick.fd >= 0 && len(p) <= writePiece {
+		if n, errno := writeNow(c.quick.fd, p); errno == 0 {
+			p = p[n:]
+		}
+	}
 	for len(p) > 0 {
 		piece := p[:min(len(p), writePiece)]
 		c.enter(writing)

@@ -19,6 +19,9 @@ type Exchange struct {
 	// Note is the handler's own, for whoever looks at the exchange at its end.
 	Note struct{ Route, Outcome, Reason string }
 
+	// Found is what Quick has found out for Handler.
+	Found any
+
 	c       *conn    // nil if there is
 	foreign *foreign // another server's side
 	status  int      // of the response, 0 before

@@ -20,6 +20,12 @@ type Handler func(*Exchange)
 // Server serves HTTP/1.1. Its fields are set before Serve.
 type Server struct {
 	Handler Handler
+
+	// Quick, if not nil, may answer a request in the place of Handler, with Send
+	// and without ever waiting for anything but the client. It tells whether it
+	// did. It is not asked for every request, and never for one with a body.
+	Quick func(*Exchange) bool
+
 	// Refuse appends the whole answer to what isn't a request to dst. The
 	// connection is closed after it.
 	Refuse func(dst []byte, r *Refusal) []byte
@@ -194,8 +200,12 @@ func (s *Server) check(c *conn) {
 	state := c.state.Load()
 	waited := time.Duration(s.tick.Load()-state>>3) * s.sweep
 	switch phase(state & 7) {
-	case fresh, idle:
-		if waited > s.IdleTimeout {
+	case fresh, idle, settled:
+		switch {
+		case waited > s.IdleTimeout:
+			c.wake()
+		case phase(state&7) == idle && waited > s.sweep && c.quick != nil:
+			c.recheck.Store(true)
 			c.wake()
 		}
 	case reading:
@@ -274,7 +284,7 @@ func (s *Server) endIdle(freshToo bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if p := phase(c.state.Load() & 7); p == idle || p == fresh && freshToo {
+		if p := phase(c.state.Load() & 7); p == idle || p == settled || p == fresh && freshToo {
 			c.wake()
 		}
 	}

@@ -1,0 +1,95 @@
+package proxycache
+
+import (
+	"bytes"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+)
+
+// lines are a head's lines, sorted but for the first.
+func lines(head []byte) []string {
+	var all []string
+	for l := range bytes.SplitSeq(bytes.TrimSuffix(head, crlf), crlf) {
+		all = append(all, string(l))
+	}
+	slices.Sort(all[1:])
+	return all
+}
+
+// checkDressed looks whether an entry tells its head as it was stored and as
+// clients get it.
+func checkDressed(t testing.TB, l look, head []byte) {
+	t.Helper()
+	e := &entry{}
+	e.setKey("http://a/b\nkey")
+	e.setHead(head)
+	if !bytes.Equal(e.head(), head) || !bytes.Equal(e.sent(), head) {
+		t.Fatalf("%q is stored as %q and sent as %q", head, e.head(), e.sent())
+	}
+	want := e.header()
+	sent, ours, dropped := l.dress(head)
+	e.setDressed(sent, ours, dropped)
+	for _, key := range []string{"http://a/b\nkey", "short", "one that is longer than it was before"} {
+		e.setKey(key)
+		if e.key() != key || !bytes.Equal(e.sent(), sent) || !slices.Equal(lines(e.head()), lines(head)) {
+			t.Fatalf("%q of %q, dressed as %q, is stored as %q under %q and sent as %q", head, key, sent, e.head(), e.key(), e.sent())
+		}
+	}
+	if got := e.header(); !reflect.DeepEqual(got, want) {
+		t.Fatalf("the fields of %q are %q, want %q", head, got, want)
+	}
+	for name := range want {
+		if got := e.field(name); got != want[name][0] {
+			t.Fatalf("the first %s of %q is %q", name, head, got)
+		}
+	}
+}
+
+func TestBothHeadsLieInOneText(t *testing.T) {
+	for _, head := range []string{
+		"HTTP/1.1 200 OK\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
+		"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Type: text/plain\r\nExpires: 0\r\nPragma: x\r\nVary: A\r\nContent-Length: 2\r\n",
+		"HTTP/1.1 200 OK\r\nCache-Control: no-transform\r\nCache-Control: max-age=1\r\nEtag: \r\nContent-Length: 2\r\n",
+		"HTTP/1.1 404 Not Found\r\nEtag: \"1\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\nVary: Accept-Encoding\r\n",
+	} {
+		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
+			checkDressed(t, l, []byte(head))
+		}
+	}
+}
+
+// What clients are told is ours is ours: an empty tag of the origin's doesn't
+// stand in its way.
+func TestTagOfOursIsTheOnlyOne(t *testing.T) {
+	e := &entry{}
+	head := []byte("HTTP/1.1 200 OK\r\nEtag: \r\nContent-Length: 2\r\n")
+	e.setHead(head)
+	e.setDressed((look{revalidate: true, tag: `"ours"`}).dress(head))
+	if e.tag() != `"ours"` || e.etag() != "" || bytes.Count(e.sent(), []byte("Etag")) != 1 {
+		t.Fatalf("tag %q, the origin's %q: %q", e.tag(), e.etag(), e.sent())
+	}
+}
+
+func TestLeewayIsNeverLonger(t *testing.T) {
+	for d, want := range map[time.Duration]time.Duration{
+		-time.Second: 0, 0: 0, time.Millisecond: 0, 19 * time.Millisecond: 10 * time.Millisecond,
+		time.Second: time.Second, 90 * time.Second: 90 * time.Second, 400 * 24 * time.Hour: 400 * 24 * time.Hour,
+		maxDelta * time.Second: (1<<32 - 1) * 10 * time.Millisecond,
+	} {
+		if got := time.Duration(leewayOf(d).nanos()); got != want {
+			t.Errorf("%s counts as %s, want %s", d, got, want)
+		}
+	}
+}
+
+// An entry is in a size class of the allocator's with nothing to spare: eight
+// bytes more are sixteen.
+func TestSizeOfAnEntry(t *testing.T) {
+	if n := unsafe.Sizeof(entry{}); unsafe.Sizeof(uintptr(0)) == 8 && n > 176 {
+		t.Errorf("an entry takes %d bytes, want at most 176", n)
+	}
+}
