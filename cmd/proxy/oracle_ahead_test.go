@@ -30,7 +30,7 @@ func TestOracleReadAhead(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
-	tr.judge(0.1)
+	tr.judge(0.02)
 	tr.judgeHistories()
 	ahead := 0.0
 	for _, p := range append([]*rig{r}, r.peers...) {
