@@ -140,7 +140,7 @@ func (p *modelProcess) lead(t *rapid.T) {
 			}
 		}
 	}
-	at := p.session.from(p.plan)
+	at := p.session.startAt(p.plan)
 	switch {
 	case m.slot.holder != nil:
 		p.end(errSlotInUse)

@@ -54,8 +54,8 @@ func (s *session) plan(ctx context.Context, found standing) plan {
 // the stream may start.
 func (p *plan) waits() bool { return p.reason != "" || p.unsettled != 0 }
 
-// from is where the stream has to start. REQUIRES: what p waits for is over.
-func (s *session) from(p plan) coherence.LSN {
+// startAt is where the stream has to start. REQUIRES: what p waits for is over.
+func (s *session) startAt(p plan) coherence.LSN {
 	if p.unsettled != 0 {
 		s.l.follower.settle(p.unsettled)
 	}
