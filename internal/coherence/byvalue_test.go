@@ -13,13 +13,16 @@ import (
 func (b *byValue) check(t interface{ Fatalf(string, ...any) }) {
 	slots, values, nodes := 0, 0, 0
 	for s, segment := range b.segments {
-		if len(segment) == 0 || len(segment) != segmentSlots && s != len(b.segments)-1 {
-			t.Fatalf("segment %d of %d has %d slots", s, len(b.segments), len(segment))
+		if n := len(segment.heads); n == 0 || n != segmentSlots && s != len(b.segments)-1 || n != len(segment.marks) {
+			t.Fatalf("segment %d of %d has %d slots and %d marks", s, len(b.segments), n, len(segment.marks))
 		}
-		for i, head := range segment {
+		for i, head := range segment.heads {
+			var mark uint8
 			for ; head != nil; head = head.prev {
 				values++
-				if at := b.place(head.dep.sum); at != uint64(s*segmentSlots+i) {
+				at, bit := b.place(head.dep.sum)
+				mark |= bit
+				if at != uint64(s*segmentSlots+i) {
 					t.Fatalf("value %x is in slot %d, its place is %d", head.dep.sum, s*segmentSlots+i, at)
 				}
 				if b.first(head.dep.sum) != head {
@@ -36,8 +39,11 @@ func (b *byValue) check(t interface{ Fatalf(string, ...any) }) {
 					}
 				}
 			}
+			if segment.marks[i] != mark {
+				t.Fatalf("the mark of slot %d is %b, want %b", s*segmentSlots+i, segment.marks[i], mark)
+			}
 		}
-		slots += len(segment)
+		slots += len(segment.heads)
 	}
 	if slots != b.slots || values != b.values || nodes != b.nodes {
 		t.Fatalf("%d slots, %d values, %d nodes; counted are %d, %d, %d", b.slots, b.values, b.nodes, slots, values, nodes)
@@ -65,6 +71,11 @@ func (m naive) remove(n *node) {
 
 func (m naive) compare(t interface{ Fatalf(string, ...any) }, b *byValue) {
 	b.check(t)
+	for absent := range uint64(8) {
+		if sum := mix(absent); m[sum] == nil && b.first(sum) != nil {
+			t.Fatalf("a node of %x, which has none", sum)
+		}
+	}
 	left := 0
 	for sum, want := range m {
 		left += len(want)
@@ -151,8 +162,8 @@ func TestTableOfValuesGrowsAndShrinksByTheSlot(t *testing.T) {
 	}
 }
 
-// A table takes about a pointer for each value, at every size.
-func TestTableOfValuesTakesAPointerEach(t *testing.T) {
+// A table takes about a pointer and a byte for each value, at every size.
+func TestTableOfValuesTakesAPointerAndAByteEach(t *testing.T) {
 	heap := func() uint64 {
 		var m runtime.MemStats
 		runtime.GC()
@@ -169,8 +180,8 @@ func TestTableOfValuesTakesAPointerEach(t *testing.T) {
 		}
 		got := float64(int64(heap()-before)) / float64(n)
 		t.Logf("%d values: %.1f bytes each", n, got)
-		if got > 9 && !raceEnabled {
-			t.Errorf("%d values: %.1f bytes each, want at most 9", n, got)
+		if got > 10 && !raceEnabled {
+			t.Errorf("%d values: %.1f bytes each, want at most 10", n, got)
 		}
 		if slices.Collect(b.all())[0] == nil {
 			t.Fatal("empty")
