@@ -4,13 +4,17 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 	"unicode"
 )
 
-const defaultName = "walpurge"
+const (
+	defaultName      = "walpurge"
+	defaultReadAhead = 100 * time.Millisecond
+)
 
 func (d *decoder) postgres(n *node) {
-	p := &Postgres{Slot: defaultName, Publication: defaultName}
+	p := &Postgres{Slot: defaultName, Publication: defaultName, ReadAhead: defaultReadAhead}
 	d.config.Postgres = p
 	given := d.fields(n, "postgres", []field{
 		{"url", func(n *node) { d.postgresURL(n, p) }},
@@ -34,6 +38,7 @@ func (d *decoder) postgres(n *node) {
 				p.Publication = text
 			}
 		}},
+		{"read_ahead", func(n *node) { d.duration(n, "postgres.read_ahead", &p.ReadAhead, 0, maxLag) }},
 		{"watch", func(n *node) {
 			d.list(n, "postgres.watch", "a list of tables such as [{table: agents, columns: [id]}]", func(item *node) {
 				dep, ok := d.dependency(item)

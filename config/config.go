@@ -54,10 +54,11 @@ type Config struct {
 
 // Postgres names the database whose write-ahead log is read.
 type Postgres struct {
-	URL         Secret       `yaml:"url"`         // postgres:// or key=value; direct, poolers don't carry replication
-	Slot        string       `yaml:"slot"`        // [a-z0-9_]{1,63}
-	Publication string       `yaml:"publication"` // a plain identifier of at most 63 bytes
-	Watch       []Dependency `yaml:"watch"`       // tables that only responses name, with the columns that they narrow by; without conditions
+	URL         Secret        `yaml:"url"`         // postgres:// or key=value; direct, poolers don't carry replication
+	Slot        string        `yaml:"slot"`        // [a-z0-9_]{1,63}
+	Publication string        `yaml:"publication"` // a plain identifier of at most 63 bytes
+	ReadAhead   time.Duration `yaml:"read_ahead"`  // how long the stream may be behind before the log is read ahead of it; 0: it never is
+	Watch       []Dependency  `yaml:"watch"`       // tables that only responses name, with the columns that they narrow by; without conditions
 }
 
 // Redis names the second tier.

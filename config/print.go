@@ -25,7 +25,8 @@ func (c Config) settings() []setting {
 	}
 	if c.Postgres != nil {
 		s = append(s, setting{"postgres.url", RedactURL(string(c.Postgres.URL))},
-			setting{"postgres.slot", c.Postgres.Slot}, setting{"postgres.publication", c.Postgres.Publication})
+			setting{"postgres.slot", c.Postgres.Slot}, setting{"postgres.publication", c.Postgres.Publication},
+			setting{"postgres.read_ahead", c.Postgres.ReadAhead.String()})
 		for _, w := range c.Postgres.Watch {
 			s = append(s, setting{"postgres.watch", w.String()})
 		}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"walpurge/config"
 )
 
 // compose is docker-compose.yml as far as it is used here (https://docs.docker.com/reference/compose-file/).
@@ -200,6 +202,49 @@ func TestCommandLinesAreUnderstood(t *testing.T) {
 	for _, want := range []string{"origin migrate", "origin seed", "origin run", "proxy setup", "proxy run"} {
 		if !seen[want] {
 			t.Errorf("no service runs %s", want)
+		}
+	}
+}
+
+// TestOriginSharesTheProxysChanges: the service's query cache follows the proxy's publication and slot through the
+// proxy's Redis, and starts once both are there.
+func TestOriginSharesTheProxysChanges(t *testing.T) {
+	c := readCompose(t)
+	origin := c.Services["origin"]
+	redis := c.Services["proxy"].Environment["REDIS_URL"]
+	given := map[string]string{}
+	for i := 1; i+1 < len(origin.Command); i += 2 {
+		given[origin.Command[i]] = origin.Command[i+1]
+	}
+	if given["-redis"] != redis || redis == "" {
+		t.Errorf("the service's -redis is %q, the proxy's %q", given["-redis"], redis)
+	}
+	loaded, err := config.Load(filepath.Join(root, "config/compose.yaml"), func(string) (string, bool) { return "", false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin, err := programs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	help, err := exec.Command(filepath.Join(bin, "origin"), "run", "-h").CombinedOutput()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string]string{
+		"-slot": loaded.Postgres.Slot, "-publication": loaded.Postgres.Publication, "-redis-namespace": loaded.Redis.Namespace,
+	} {
+		got, ok := given[flag]
+		if byDefault := regexp.MustCompile(`(?m)^  ` + flag + ` \w+\n.*\(default "(.*)"\)$`).FindSubmatch(help); !ok && byDefault != nil {
+			got = string(byDefault[1])
+		}
+		if got != want || got == "" {
+			t.Errorf("the service follows %s %s, the proxy %s", flag, got, want)
+		}
+	}
+	for other, condition := range map[string]string{"redis": "service_healthy", "proxy-setup": "service_completed_successfully"} {
+		if origin.DependsOn[other].Condition != condition {
+			t.Errorf("the service doesn't wait for %s (%s)", other, condition)
 		}
 	}
 }

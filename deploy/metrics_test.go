@@ -26,6 +26,7 @@ var metrics = map[string]metric{
 	"walpurge_memory_bytes":              {},
 	"walpurge_memory_entries":            {},
 	"walpurge_redis_requests_total":      {labels: []string{"op", "result"}},
+	"walpurge_redis_server_bytes":        {labels: []string{"node"}},
 	"walpurge_fills_discarded_total":     {labels: []string{"reason"}},
 	"walpurge_audit_total":               {labels: []string{"result"}},
 	"walpurge_request_duration_seconds":  {histogram: true, labels: []string{"outcome"}},

@@ -2,12 +2,13 @@ package main
 
 import (
 	"context"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"walpurge/internal/testbed/browser"
 )
 
 const htmlRoutes = `
@@ -20,34 +21,6 @@ const htmlRoutes = `
     depends_on: [listings, agents]
 `
 
-// browser starts a headless Chromium that talks to nobody but this machine.
-func browser(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
-	t.Helper()
-	var program string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			program = p
-			break
-		}
-	}
-	if program == "" {
-		t.Fatal("no browser in PATH; make test installs chromium")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true))
-	options = append(options, more...)
-	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("start the browser: %v", err)
-	}
-	return ctx
-}
-
 // TestEditInOneWindowShowsInAnother: a person edits a listing in one window;
 // the other windows, which were answered from the cache, show it on reload.
 func TestEditInOneWindowShowsInAnother(t *testing.T) {
@@ -55,7 +28,7 @@ func TestEditInOneWindowShowsInAnother(t *testing.T) {
 	r.insert(1, "Quiet house by the lagoon", "Lagos", "house", 3, "100")
 	r.caughtUp()
 	r.warm("/listings/1", "/listings")
-	reader := browser(t)
+	reader := browser.Start(t)
 	editor, cancel := chromedp.NewContext(reader)
 	defer cancel()
 

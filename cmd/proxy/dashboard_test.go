@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"walpurge/internal/testbed"
+	"walpurge/internal/testbed/browser"
 )
 
 // witness notes what a page complains of, and what it asks of other hosts.
@@ -79,7 +80,8 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	} else {
 		snapshots = 30
 	}
-	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), extra: "admin_token: secret\n", proxies: 2})
+	server := testbed.NewRedis(t, "--maxmemory", "512mb", "--maxmemory-policy", "volatile-lru")
+	r := newRig(t, rigOptions{redis: server.URL(), extra: "admin_token: secret\n", proxies: 2})
 	for id := 1; id <= 9; id++ {
 		r.insert(id, fmt.Sprintf("House %d", id), []string{"Lagos", "Accra", "Nairobi"}[id%3], "house", 3, "100")
 	}
@@ -90,7 +92,7 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page, cancel := context.WithTimeout(browser(t), 3*time.Minute)
+	page, cancel := context.WithTimeout(browser.Start(t), 3*time.Minute)
 	defer cancel()
 	saw := watchPage(t, page, admin.Host)
 	do := func(what string, steps ...chromedp.Action[chromedp.Void]) {
@@ -133,6 +135,8 @@ func TestDashboardShowsAnEdit(t *testing.T) {
 	}
 	do("see charts, URLs and processes", chromedp.WaitVisible(chromedp.CSS("#chart-ratio canvas")), chromedp.WaitVisible(chromedp.CSS("#chart-rate canvas")),
 		chromedp.WaitVisible(`//tbody[@id="keys"]/tr[contains(td[1], "/api/listings/1")]`),
+		chromedp.WaitVisible(`//tbody[@id="servers"]/tr[contains(td[2], "MiB") and td[3]="512 MiB" and td[4]="volatile-lru" and number(td[5]) >= 0 and td[6]="0"]`),
+		chromedp.WaitVisible(`//p[@id="redis-note" and contains(., "This process has written")]`),
 		chromedp.WaitVisible(`//tbody[@id="members"]/tr[td[2]="leader"]`), chromedp.WaitVisible(`//tbody[@id="members"]/tr[td[2]="follower"]`))
 	do("explain a URL", chromedp.SetValue(chromedp.CSS("#explain-url"), "/api/listings?city=Lagos&min_price=100"), chromedp.Click(chromedp.CSS("#explain button")),
 		chromedp.WaitVisible(`//dl[@id="explanation"]/dd[contains(., "city = 'Lagos'")]`))

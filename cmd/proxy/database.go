@@ -27,7 +27,7 @@ func database(c *config.Config, now func() coherence.Nanos, log *slog.Logger) *c
 	return &cdc.Config{
 		URL: string(c.Postgres.URL), Slot: c.Postgres.Slot, Publication: c.Postgres.Publication,
 		Temporary: c.Redis == nil, BulkRows: c.BulkRows, Watches: tables,
-		MaxLag: shortestLag(c), Now: now, Logger: log,
+		MaxLag: shortestLag(c), ReadAhead: c.Postgres.ReadAhead, Now: now, Logger: log,
 	}
 }
 

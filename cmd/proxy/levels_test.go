@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"testing"
@@ -21,11 +22,11 @@ type queryLevel struct {
 
 // cacheQueries gives the origin a query cache that shares the proxies' slot and
 // relay.
-func (r *rig) cacheQueries(store *origin.Store, redisURL string) {
+func (r *rig) cacheQueries(store *origin.Store, o rigOptions) {
 	r.t.Helper()
 	name := slotName(r.dbURL)
 	cache, err := follow.Open(r.t.Context(), follow.Config{
-		DatabaseURL: r.dbURL, RedisURL: redisURL, Namespace: name, Slot: name, Publication: "walpurge",
+		DatabaseURL: cmp.Or(o.listens, r.dbURL), RedisURL: o.queries, Namespace: name, Slot: name, Publication: "walpurge",
 		MaxLag: time.Second, Registry: store.Registry(), Logger: slog.New(slog.DiscardHandler),
 	}, store.CachedTables())
 	if err != nil {
@@ -110,5 +111,30 @@ func TestOracleTwoLevels(t *testing.T) {
 		t.Errorf("the test needs hits, and queries that must not be: %v", results)
 	}
 	tr.judge(0.2)
-	tr.judgeHistories()
+	tr.judgeHistories(30)
+}
+
+// TestOracleTwoLevelsThroughFaults brings about the faults that take most away while proxies and the query cache
+// behind them are at work, in one relay and on one slot. A fault is over when both levels serve hits again.
+func TestOracleTwoLevelsThroughFaults(t *testing.T) {
+	f := newFaults(t, faultsOptions{proxies: 2, queries: true})
+	f.start()
+	for _, each := range everyFault {
+		switch each.name {
+		case "leader killed and started again", "Redis killed and restarted empty", "primary restarted (immediate)":
+			f.suffer(each)
+		}
+	}
+	f.stop()
+	if len(f.outcomes) != 3 {
+		t.Errorf("%d faults, want 3", len(f.outcomes))
+	}
+	results := f.queries.results(t)
+	testbed.Measured(t, "queries by result: %v", results)
+	if results["hit"] == 0 || results["unproven"] == 0 {
+		t.Errorf("the test needs hits, and queries without a proof: %v", results)
+	}
+	f.judge(0.05)
+	f.judgeHistories(5)
+	f.report()
 }

@@ -25,7 +25,7 @@ const faultSeed = "WALPURGE_FAULT_SEED"
 // are at work, and prints how long each of them served nothing from its cache.
 // A fault is over when every proxy serves hits again.
 func TestOracleThroughFaults(t *testing.T) {
-	f := newFaults(t, 10*time.Second)
+	f := newFaults(t, faultsOptions{proxies: 3, stopped: 10 * time.Second})
 	f.start()
 	for _, each := range everyFault {
 		if testing.Short() && each.long {
@@ -35,7 +35,7 @@ func TestOracleThroughFaults(t *testing.T) {
 	}
 	f.stop()
 	f.judge(0.05)
-	f.judgeHistories()
+	f.judgeHistories(30)
 	f.report()
 }
 
@@ -54,7 +54,7 @@ func TestOracleThroughRandomFaults(t *testing.T) {
 		seed = n
 	}
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	f := newFaults(t, 0)
+	f := newFaults(t, faultsOptions{proxies: 3})
 	f.start()
 	var names []string
 	for time.Since(f.began) < duration {
@@ -73,7 +73,7 @@ func TestOracleThroughRandomFaults(t *testing.T) {
 	f.stop()
 	testbed.Measured(t, "%s=%d: %s", faultSeed, seed, strings.Join(names, ", "))
 	f.judge(0.05)
-	f.judgeHistories()
+	f.judgeHistories(30)
 }
 
 // faults is a trial on proxies and servers of its own, with cables between
@@ -85,8 +85,15 @@ type faults struct {
 	redis    *testbed.Redis
 	primary  *cable
 	stream   *redis.Client
+	listens  *cable        // of the query cache; nil: there is none
 	stopped  time.Duration // how long a process is stopped
 	outcomes []outcome
+}
+
+type faultsOptions struct {
+	proxies int
+	queries bool          // the origin has a query cache
+	stopped time.Duration // see faults
 }
 
 // outcome is what a fault did.
@@ -100,18 +107,23 @@ type outcome struct {
 	excused   int64
 }
 
-func newFaults(t *testing.T, stopped time.Duration) *faults {
+func newFaults(t *testing.T, o faultsOptions) *faults {
 	t.Helper()
 	if testing.Short() {
-		stopped = min(stopped, 4*time.Second)
+		o.stopped = min(o.stopped, 4*time.Second)
 	}
 	pg := testbed.NewPostgres(t, map[string]string{"wal_sender_timeout": "3s", "wal_keep_size": "32MB"})
 	server := testbed.NewRedis(t, "--dbfilename", snapshotFile)
 	primary, dbURL := newCable(t, pg.URL("postgres"))
-	f := &faults{postgres: pg, redis: server, primary: primary, stopped: stopped}
-	r := newRig(t, rigOptions{dbURL: dbURL, redis: server.URL(), routes: oracleRoutes, away: true})
+	f := &faults{postgres: pg, redis: server, primary: primary, stopped: o.stopped}
+	options := rigOptions{dbURL: dbURL, redis: server.URL(), routes: oracleRoutes, away: true}
+	if o.queries {
+		f.listens, options.listens = newCable(t, pg.URL("postgres"))
+		options.queries = server.URL()
+	}
+	r := newRig(t, options)
 	var all []*member
-	for range 3 {
+	for range o.proxies {
 		m := &member{}
 		var pgURL, redisURL string
 		m.postgres, pgURL = newCable(t, pg.URL("postgres"))
@@ -196,19 +208,29 @@ func (f *faults) recovered() {
 		before := m.hits.Load()
 		f.eventually(fmt.Sprint("hits at proxy ", i), func() bool { return m.hits.Load() >= before+5 })
 	}
+	if f.queries != nil {
+		before := f.queries.results(f.t)["hit"]
+		f.eventually("hits of the query cache", func() bool { return f.queries.results(f.t)["hit"] >= before+5 })
+	}
 }
 
-// leader waits until one proxy leads, and returns its place.
+// leader waits until one proxy leads, and returns its place. The query cache may lead as well: it loses the
+// slot then.
 func (f *faults) leader() (leader *member) {
 	f.t.Helper()
-	f.eventually("a leader", func() bool {
+	leading := func() bool {
 		for _, m := range f.members {
 			if p := m.proxy.Load(); p != nil && p.leads() {
 				leader = m
 			}
 		}
 		return leader != nil
-	})
+	}
+	if f.listens != nil && !leading() {
+		f.listens.cut()
+		defer f.listens.mend()
+	}
+	f.eventually("a leader", leading)
 	return leader
 }
 

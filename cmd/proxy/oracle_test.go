@@ -181,7 +181,7 @@ func oracleOver(t *testing.T, proxies int) {
 	tr := newTrial(r, all, mixedCrew)
 	tr.run(duration, least)
 	tr.judge(0.2)
-	tr.judgeHistories()
+	tr.judgeHistories(30)
 	var epochs float64
 	for _, m := range all {
 		epochs += m.proxy.Load().metric("walpurge_epochs_total")

@@ -135,6 +135,9 @@ func TestRedisCluster(t *testing.T) {
 		t.Errorf("after a restart: %d requests reached the origin; epoch %s after %s", n, r.status().Position.Epoch, epoch)
 	}
 
+	// Each node says how large it is.
+	r.eventually("the nodes' sizes", func() bool { return len(r.samples("walpurge_redis_server_bytes")) == len(nodes) })
+
 	used, keys := map[string]bool{}, 0
 	for _, n := range nodes {
 		c := redis.NewClient(&redis.Options{Addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(n.Port()))})
@@ -168,6 +171,7 @@ func TestRedisCluster(t *testing.T) {
 		switch name, _, _ := strings.Cut(name, "|"); name {
 		case "get", "set", "unlink", "xadd", "xrange", "xrevrange", "xread", "xinfo", "expire", "exists",
 			"hset", "hgetall", "hdel", "pexpire": // of who shares the slot
+		case "dbsize": // with info: how large a node is
 		case "hello", "client", "cluster", "command", "info", "ping", "readonly": // the library's and the testbed's own
 		default:
 			t.Errorf("%s was used", name)

@@ -76,6 +76,7 @@ type rigOptions struct {
 	pending bool   // don't wait until ready
 	proxies int    // how many; all but the first are processes of their own
 	queries string // Redis for the origin's query cache; empty: none
+	listens string // what the query cache's listener connects to; default dbURL
 	away    bool   // no proxy yet: the test starts processes with startPeer
 }
 
@@ -94,7 +95,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 	}
 	t.Cleanup(store.Close)
 	if o.queries != "" && o.away {
-		r.cacheQueries(store, o.queries)
+		r.cacheQueries(store, o)
 	}
 	handler, err := origin.Handler(store, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	if err != nil {
@@ -124,7 +125,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 		r.peers = append(r.peers, r.peer())
 	}
 	if o.queries != "" { // after the proxy, which so is the leader
-		r.cacheQueries(store, o.queries)
+		r.cacheQueries(store, o)
 	}
 	return r
 }

@@ -15,6 +15,7 @@ import (
 
 	"walpurge/internal/origin"
 	"walpurge/internal/testbed"
+	"walpurge/internal/testbed/browser"
 )
 
 // screenshotsEnv names the directory that the screenshots are left in; without it they go with the test.
@@ -58,7 +59,7 @@ func newSite(t *testing.T) *site {
 	}
 	r := newRig(t, rigOptions{dbURL: dbURL, extra: "server_timing: true\n", routes: "routes:\n" + routes})
 	r.caughtUp()
-	s := &site{rig: r, window: window{t, browser(t), r.url}, shots: os.Getenv(screenshotsEnv)}
+	s := &site{rig: r, window: window{t, browser.Start(t), r.url}, shots: os.Getenv(screenshotsEnv)}
 	if s.shots == "" {
 		s.shots = t.TempDir()
 	}
@@ -285,7 +286,7 @@ func TestSiteByKeyboard(t *testing.T) {
 func TestSiteColoursHaveContrast(t *testing.T) {
 	s := newSite(t)
 	for name, scheme := range map[string]int{"light": 1, "dark": 0} {
-		w := window{t, browser(t, chromedp.Flag("blink-settings", fmt.Sprintf("preferredColorScheme=%d", scheme))), s.window.url}
+		w := window{t, browser.Start(t, chromedp.Flag("blink-settings", fmt.Sprintf("preferredColorScheme=%d", scheme))), s.window.url}
 		w.do(chromedp.EmulateViewport(1100, 760))
 		for _, path := range []string{"/listings?min_price=x", "/listings", "/listings/1", "/agents/1"} {
 			w.open(path)

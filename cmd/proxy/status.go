@@ -187,7 +187,7 @@ type facts struct {
 		Entries      int
 	}
 	Fills int `json:"fills_in_flight"`
-	Redis *struct{ Reachable bool }
+	Redis *redisFacts
 	Guard *struct {
 		Epoch, Watermark string
 		Behind           *float64 `json:"behind_seconds"`
@@ -198,6 +198,19 @@ type facts struct {
 		RetainedBytes     int64  `json:"retained_bytes"`
 		LastError         string `json:"last_error"`
 		Connected         bool
+	}
+}
+
+// redisFacts is what the text shows of Redis. What the servers say is of all that
+// they hold.
+type redisFacts struct {
+	Reachable bool
+	Written   int64 `json:"written_bytes"`
+	Servers   []struct {
+		Node  string
+		Used  int64 `json:"used_bytes"`
+		Limit int64 `json:"limit_bytes"`
+		Keys  int64
 	}
 }
 

@@ -96,7 +96,14 @@ func (r *reported) text(colours palette, before *reported) string {
 		if !f.Redis.Reachable {
 			reach = colours.bad("left alone for a while: it does not answer")
 		}
-		line("redis", "%s", reach)
+		line("redis", "%s, %s written", reach, bytesText(f.Redis.Written))
+		for _, server := range f.Redis.Servers {
+			limit := ""
+			if server.Limit > 0 {
+				limit = " of " + bytesText(server.Limit)
+			}
+			line("", "%s uses %s%s for all of its %d keys", server.Node, bytesText(server.Used), limit, server.Keys)
+		}
 	}
 	if d := f.Database; d != nil {
 		behind := colours.bad("no proof of freshness")

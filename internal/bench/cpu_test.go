@@ -27,7 +27,7 @@ func TestStatIsReadBehindAnyName(t *testing.T) {
 func burning(t *testing.T, p *process) {
 	t.Helper()
 	err := eventually(t.Context(), "CPU is used", func() (bool, error) {
-		used, err := groupCPU(p.handle.Pid)
+		used, err := groupCPU(p.Handle.Pid)
 		return used >= 3*tick, err
 	})
 	if err != nil {
@@ -47,7 +47,7 @@ func shell(t *testing.T, script string) *process {
 	}
 	t.Cleanup(func() {
 		if t.Failed() { // maybe before it was stopped
-			_ = syscall.Kill(-p.handle.Pid, syscall.SIGKILL)
+			_ = syscall.Kill(-p.Handle.Pid, syscall.SIGKILL)
 		}
 	})
 	return p
@@ -66,13 +66,13 @@ func TestRunningChildrenCount(t *testing.T) {
 func TestEndedChildrenCount(t *testing.T) {
 	p := shell(t, "(i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done); exec sleep 60")
 	err := eventually(t.Context(), "the child has ended", func() (bool, error) {
-		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.handle.Pid))
+		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", p.Handle.Pid))
 		return string(name) == "sleep\n", err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if used, err := groupCPU(p.handle.Pid); err != nil || used < 3*tick {
+	if used, err := groupCPU(p.Handle.Pid); err != nil || used < 3*tick {
 		t.Errorf("the group has used %s, %v; want at least %s", used, err, 3*tick)
 	}
 	if err := p.stop(); err != nil {
@@ -92,7 +92,7 @@ func TestStopEndsTheWholeGroup(t *testing.T) {
 			t.Fatalf("%s: %v", name, err)
 		}
 		err := eventually(t.Context(), "the group is gone", func() (bool, error) {
-			_, err := groupCPU(p.handle.Pid)
+			_, err := groupCPU(p.Handle.Pid)
 			return err != nil, nil
 		})
 		if err != nil {

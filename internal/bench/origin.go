@@ -139,7 +139,7 @@ func (p *process) await(ctx context.Context, what string, ask func(context.Conte
 			return nil
 		}
 		select {
-		case <-p.done:
+		case <-p.Done:
 			return p.ended()
 		case <-ctx.Done():
 			return fmt.Errorf("no %s of %s: %w; its log says:\n%s", what, p.name, errors.Join(err, ctx.Err()), p.tail())

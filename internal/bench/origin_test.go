@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/subprocess"
 )
 
 // around returns the address of a server that changes the good answer.
@@ -52,7 +54,7 @@ func TestWrongAnswersAreFound(t *testing.T) {
 // A server that passes every request on is never warm, whatever it says of itself.
 func TestForwardingIsNotCaching(t *testing.T) {
 	o := startOrigin(t)
-	p := &process{name: "forwarder", log: "none", done: make(chan struct{})}
+	p := &process{&subprocess.Process{}, "forwarder", "none"}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	if err := o.warm(ctx, p, o.address, ""); err == nil || !strings.Contains(err.Error(), "no answer from the cache") {
@@ -66,7 +68,7 @@ func TestForwardingIsNotCaching(t *testing.T) {
 func TestServerThatEndsIsNotWaitedFor(t *testing.T) {
 	o := startOrigin(t)
 	p := shell(t, "echo the reason >&2; exit 3")
-	<-p.done
+	<-p.Done
 	if err := o.warm(t.Context(), p, "127.0.0.1:1", ""); err == nil || !strings.Contains(err.Error(), "exit status 3; its log says:\nthe reason") {
 		t.Errorf("got %v", err)
 	}

@@ -246,7 +246,7 @@ func lenient(p *plan) *plan {
 // load runs any load.
 func (st *stage) load(ctx context.Context, s *server, g *generator, p *plan) (*reading, error) {
 	origin := st.origin.requests.Load()
-	before, err := groupCPU(s.handle.Pid)
+	before, err := groupCPU(s.Handle.Pid)
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func (st *stage) load(ctx context.Context, s *server, g *generator, p *plan) (*r
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.contestant.name, err)
 	}
-	after, err := groupCPU(s.handle.Pid)
+	after, err := groupCPU(s.Handle.Pid)
 	if err != nil {
 		return nil, err
 	}

@@ -157,7 +157,7 @@ func rowsChange(t *testing.T, st *stage) {
 func memoryIsRead(t *testing.T, st *stage) {
 	p := shell(t, "sleep 60 & wait")
 	defer func() { _ = p.stop() }()
-	if n, err := groupResident(p.handle.Pid); err != nil || n < 100<<10 || n > 1<<30 {
+	if n, err := groupResident(p.Handle.Pid); err != nil || n < 100<<10 || n > 1<<30 {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 }

@@ -35,6 +35,10 @@ type Config struct {
 	// within 5 ms and a second.
 	MaxLag time.Duration
 
+	// ReadAhead is how long the stream may be behind before the log is read ahead
+	// of it, see DefaultReadAhead; 0: it never is. Negative: it always is.
+	ReadAhead time.Duration
+
 	// Dial makes the connections to the server. nil: by TCP or a Unix socket.
 	Dial pgconn.DialFunc
 

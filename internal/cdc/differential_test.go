@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
@@ -35,7 +36,7 @@ func TestPurgesContainEveryPageThatChanged(t *testing.T) {
 			var total tally
 			for seed := range uint64(3) {
 				t.Run(fmt.Sprintf("seed %d", seed+1), func(t *testing.T) {
-					total.add(differential(t, testbed.Database(t), identity, seed+1, false))
+					total.add(differential(t, testbed.Database(t), identity, seed+1, false, 0))
 				})
 			}
 			testbed.Measured(t, "replica identity %s: %s", identity, total)
@@ -51,13 +52,23 @@ func TestPurgesContainEveryPageThatChanged(t *testing.T) {
 func TestPurgesContainEveryPageThatChangedInPieces(t *testing.T) {
 	e := newEager(t)
 	url := e.database()
-	total := differential(t, url, "FULL", 4, true)
+	total := differential(t, url, "FULL", 4, true, 0)
 	c := newClient(t, url)
 	pieces := c.text("SELECT stream_count FROM pg_stat_replication_slots WHERE slot_name = 'differential'")
 	testbed.Measured(t, "in %s pieces: %s", pieces, total)
 	streamed, err := strconv.Atoi(c.text("SELECT stream_txns FROM pg_stat_replication_slots WHERE slot_name = 'differential'"))
 	if err != nil || streamed < total.transactions/2 {
 		t.Errorf("%d of %d transactions were streamed (%v)", streamed, total.transactions, err)
+	}
+}
+
+// TestPurgesContainEveryPageThatChangedReadAhead is the same where the log is
+// read ahead all the time, and each transaction comes from whichever source is first.
+func TestPurgesContainEveryPageThatChangedReadAhead(t *testing.T) {
+	total := differential(t, testbed.Database(t), "DEFAULT", 5, false, -1)
+	testbed.Measured(t, "%d of %d transactions were read ahead: %s", total.early, total.transactions, total)
+	if total.early == 0 {
+		t.Error("none was")
 	}
 }
 
@@ -76,6 +87,7 @@ func pad(statements []string) []string {
 // tally counts, each page once a transaction.
 type tally struct {
 	transactions, rows int
+	early              int // transactions that were read ahead
 	compared, changed  int
 	memory             outcome // of the pages in the memory tier
 	plain              outcome // of those among them whose conditions are all exact, in transactions below bulk rows
@@ -111,6 +123,7 @@ func (o outcome) String() string {
 func (n *tally) add(m tally) {
 	n.transactions += m.transactions
 	n.rows += m.rows
+	n.early += m.early
 	n.compared += m.compared
 	n.changed += m.changed
 	n.memory.add(m.memory)
@@ -136,8 +149,8 @@ type comparison struct {
 }
 
 // differential runs one round.
-func differential(t *testing.T, url, identity string, seed uint64, padded bool) tally {
-	c := newComparison(t, url, identity, seed)
+func differential(t *testing.T, url, identity string, seed uint64, padded bool, ahead time.Duration) tally {
+	c := newComparison(t, url, identity, seed, ahead)
 	c.padded = padded
 	c.exec("BEGIN", c.insert(rowsInTheTable), "COMMIT")
 	c.caughtUp()
@@ -161,6 +174,7 @@ func differential(t *testing.T, url, identity string, seed uint64, padded bool) 
 			t.Fatalf("seed %d, replica identity %s: enough after %d transactions", seed, identity, c.transactions)
 		}
 	}
+	c.early = int(c.listener.Status().ReadAheadTransactions)
 	t.Logf("seed %d: %s", seed, c.tally)
 	if len(c.epochs()) != 1 {
 		t.Errorf("epochs began for %q", c.epochs())
@@ -169,7 +183,7 @@ func differential(t *testing.T, url, identity string, seed uint64, padded bool) 
 }
 
 // newComparison makes the table, the listener and the pages.
-func newComparison(t *testing.T, url, identity string, seed uint64) *comparison {
+func newComparison(t *testing.T, url, identity string, seed uint64, ahead time.Duration) *comparison {
 	c := &comparison{seed: seed, all: slices.Clone(varieties)}
 	c.Rand = rand.New(rand.NewPCG(seed, 0))
 	admin := newClient(t, url)
@@ -202,7 +216,7 @@ BEGIN EXECUTE format('SELECT %L::%s', value, type); RETURN true; EXCEPTION WHEN 
 		"ALTER TABLE every REPLICA IDENTITY "+identity)
 
 	cfg := config(t, url, w)
-	cfg.Slot, cfg.BulkRows = "differential", 120
+	cfg.Slot, cfg.BulkRows, cfg.ReadAhead = "differential", 120, ahead
 	c.rig = listen(t, cfg)
 	// Services differ in what their sessions are set to.
 	c.exec("SET jit = off", "SET TimeZone = "+pick(c.Rand, []string{"'UTC'", "'America/St_Johns'", "'Asia/Tokyo'"}),

@@ -13,13 +13,16 @@
 //	prober      asks for the flush position: the proof of freshness (R6)
 //	watcher     looks for changes of the catalogue and after the slot, every second
 //
-// Every transaction goes through Listener.apply and every acknowledgement
-// comes from Listener.acknowledge.
+// and while the stream is behind, a fifth one reads the log ahead of it,
+// physically and by whole tables (docs/decisions/0009-read-ahead.md).
+//
+// Every transaction of a session goes through session.deliver, all of them
+// through Listener.apply, and every acknowledgement comes from session.acknowledge.
 //
 // # The relay
 //
 // With a [Relay], several processes share one slot. The one that holds it
-// leads: in its sessions a fifth goroutine, relayWriter, appends what it
+// leads: in its sessions another goroutine, relayWriter, appends what it
 // receives to a Redis stream. A follower reads the stream and applies it while
 // another process leads, and before the own one does; it asks the primary
 // itself for its proof of freshness. Leader or not, a process begins by

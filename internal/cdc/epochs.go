@@ -36,7 +36,6 @@ func (l *Listener) reason(s *session, found standing) string {
 // reasonFrom decides when everything up to held need not come again.
 func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) string {
 	h := &l.history
-	applied := l.guard.Applied()
 	switch {
 	case l.guard.Epoch() == 0:
 		return "start"
@@ -46,7 +45,7 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return "system"
 	case s.server.timeline != h.server.timeline:
 		return "timeline"
-	case found.position < applied:
+	case found.position < found.applied:
 		return "behind"
 	case found.provided != "":
 		return found.provided

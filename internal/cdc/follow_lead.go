@@ -124,7 +124,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	if reason != "" && m.seq != p.read {
 		return errMoved // the reason may be that the plan is old
 	}
-	if now := l.reasonFrom(s, standing{p.position, at, p.provided}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
+	if now := l.reasonFrom(s, standing{p.position, l.guard.Applied(), at, p.provided}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
 		return errMoved
 	}
 	w := &relayWriter{f: f, wake: make(chan struct{}, 1), nonce: random(), announced: &announcement{
@@ -195,8 +195,11 @@ func (l *Listener) resumable() coherence.LSN {
 	return min(l.guard.Watermark(), l.follower.held())
 }
 
-// adopt takes over the history that the relay tells.
+// adopt takes over the history that the relay tells, if there is one.
 func (l *Listener) adopt(ctx context.Context) {
+	if l.follower == nil {
+		return
+	}
 	l.follower.mu.Lock()
 	defer l.follower.mu.Unlock()
 	if err := l.follower.adopt(ctx); err != nil {

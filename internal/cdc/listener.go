@@ -41,6 +41,7 @@ type Listener struct {
 	log      *slog.Logger
 	flush    flushGroup
 	open     atomic.Int32 // transactions that are received while they are open
+	ahead    readsAhead
 	follower *follower    // nil without a relay
 	writer   *relayWriter // nil unless this process leads
 

@@ -93,6 +93,15 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 			return 0
 		})
 	}
+	gauge("walpurge_read_ahead", "1 while the stream from the slot is behind and the log is read ahead of it, by whole tables.", func(s *Status) float64 {
+		if s.ReadAhead {
+			return 1
+		}
+		return 0
+	})
+	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "walpurge_read_ahead_transactions_total", Help: "Transactions applied by whole tables, because the stream from the slot was behind.",
+	}, func() float64 { return float64(l.ahead.transactions.Load()) }))
 	gauge("walpurge_pending_transactions", "Transactions that are applied and not known to be visible.", func(s *Status) float64 {
 		return float64(s.Pending)
 	})

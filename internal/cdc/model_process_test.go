@@ -29,6 +29,7 @@ type modelProcess struct {
 
 	session     *session // nil: it follows
 	plan        plan
+	planned     bool
 	leading     bool   // the session's stream has started
 	horizon     uint32 // the first transaction id that the plan doesn't wait for
 	incarnation int    // of the server that the session has connected to
@@ -79,16 +80,33 @@ func (p *modelProcess) Epoch(reason string, _ int) { p.w.epochBegan(p, reason) }
 // follows tells whether the follower's own goroutines have something to do.
 func (p *modelProcess) follows() bool { return !p.leading }
 
-// connect is the first half of a session: all that comes before its plan.
+// connect is the beginning of a session.
 func (p *modelProcess) connect(t *rapid.T) {
 	m := p.w.primary
 	if p.session != nil || p.primaryCut {
 		t.Skip("connected, or cut off")
 	}
-	if m.slot.holder != nil {
-		t.Skip("the slot is taken")
+	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{fingerprint: "f"}}
+	p.incarnation, p.planned = m.incarnation, false
+	p.plan.standing = p.session.arrive(p.readonly)
+}
+
+// decide is what comes next, up to the plan.
+func (p *modelProcess) decide(t *rapid.T) {
+	m := p.w.primary
+	if p.session == nil || p.planned {
+		t.Skip("nothing to plan")
 	}
-	found := standing{position: m.end}
+	if p.incarnation != m.incarnation || p.primaryCut {
+		p.end(errModelEnded)
+		return
+	}
+	if m.slot.holder != nil {
+		p.end(errSlotInUse)
+		return
+	}
+	found := p.plan.standing
+	found.position = m.end
 	switch {
 	case m.slot.lost:
 		found.provided = "slot_lost"
@@ -101,16 +119,14 @@ func (p *modelProcess) connect(t *rapid.T) {
 		m.slot.confirmed, m.slot.before = m.end, m.end
 	}
 	found.slot = m.slot.confirmed
-	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{fingerprint: "f"}}
-	p.incarnation = m.incarnation
-	p.plan = p.session.plan(p.readonly, found)
+	p.plan, p.planned = p.session.plan(p.readonly, found), true
 	p.horizon = m.xid
 }
 
-// lead is the second half: the horizon has passed, the stream starts.
+// lead is the rest of it: the horizon has passed, the stream starts.
 func (p *modelProcess) lead(t *rapid.T) {
 	m := p.w.primary
-	if p.session == nil || p.leading {
+	if p.session == nil || !p.planned || p.leading {
 		t.Skip("nothing planned")
 	}
 	if p.incarnation != m.incarnation || p.primaryCut {
@@ -124,7 +140,7 @@ func (p *modelProcess) lead(t *rapid.T) {
 			}
 		}
 	}
-	at := p.session.from(p.plan)
+	at := p.session.startAt(p.plan)
 	switch {
 	case m.slot.holder != nil:
 		p.end(errSlotInUse)

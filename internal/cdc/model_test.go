@@ -132,6 +132,7 @@ func (w *modelWorld) steps() []modelStep {
 			do     func(*modelProcess, *rapid.T)
 		}{
 			{"connect", 2, (*modelProcess).connect},
+			{"decide", 2, (*modelProcess).decide},
 			{"lead", 2, (*modelProcess).lead},
 			{"deliver", 6, (*modelProcess).deliver},
 			{"write", 5, (*modelProcess).write},
@@ -529,7 +530,7 @@ func (w *modelWorld) mend(t *rapid.T) {
 				w.try(t, p.deliver)
 				w.check(t)
 			}
-			for _, s := range []func(*rapid.T){p.connect, p.lead, p.deliver, p.snapshot, p.settle, p.write, p.acknowledge, p.look, p.read, p.read, p.ask, p.answer} {
+			for _, s := range []func(*rapid.T){p.connect, p.decide, p.lead, p.deliver, p.snapshot, p.settle, p.write, p.acknowledge, p.look, p.read, p.read, p.ask, p.answer} {
 				w.try(t, s)
 				w.check(t)
 			}

@@ -9,6 +9,7 @@ import (
 // standing is where a session has found the server.
 type standing struct {
 	position coherence.LSN // up to which the log is flushed
+	applied  coherence.LSN // what had been applied before that was asked
 	slot     coherence.LSN // at which the slot stands
 	provided string        // why the slot alone means a new epoch; empty: it doesn't
 }
@@ -21,13 +22,21 @@ type plan struct {
 	read      uint64        // the relay had been read up to this entry
 }
 
+// arrive reads what others have written, and notes what is applied then. Only
+// after that is the server asked for its position: measured by one that was
+// asked for before, what another process has led meanwhile would look like a
+// log that was set back. Of what comes later, [session.lead] and the prober
+// notice if it was.
+func (s *session) arrive(ctx context.Context) standing {
+	s.l.adopt(ctx)
+	return standing{applied: s.l.guard.Applied()}
+}
+
 // plan decides whether the session continues the history. If not, nothing is
 // proven any more from here on.
 func (s *session) plan(ctx context.Context, found standing) plan {
 	l := s.l
-	if l.follower != nil {
-		l.adopt(ctx)
-	}
+	l.adopt(ctx)
 	p := plan{standing: found, reason: l.reason(s, found)}
 	if l.follower != nil {
 		p.unsettled, p.read = l.follower.unsettled(), l.follower.sequence()
@@ -45,8 +54,8 @@ func (s *session) plan(ctx context.Context, found standing) plan {
 // the stream may start.
 func (p *plan) waits() bool { return p.reason != "" || p.unsettled != 0 }
 
-// from is where the stream has to start. REQUIRES: what p waits for is over.
-func (s *session) from(p plan) coherence.LSN {
+// startAt is where the stream has to start. REQUIRES: what p waits for is over.
+func (s *session) startAt(p plan) coherence.LSN {
 	if p.unsettled != 0 {
 		s.l.follower.settle(p.unsettled)
 	}

@@ -137,6 +137,7 @@ func (s *session) probe(ctx context.Context, side *side, stuck *standstill) erro
 	if err != nil {
 		return err
 	}
+	s.fell(lsn, reached)
 	if reached {
 		stuck.over()
 		return nil
@@ -157,7 +158,7 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 		return false, &doubt{"behind", errSetBack(lsn, q.before)}
 	}
 	if filled := coherence.LSN(s.filled.Load()); filled > q.before {
-		s.l.advance(min(filled, lsn)) // sent, and flushed now
+		s.advance(min(filled, lsn)) // sent, and flushed now
 	}
 	return s.l.guard.Probe(lsn, q.asked), nil
 }

@@ -99,11 +99,12 @@ const switchAlign = 1 << 20
 // the log has not reached looks like a server that was set back.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP (pg_switch_wal)
 func (s *session) reached(at coherence.LSN) {
+	s.front.stream(at)
 	if at%switchAlign == 0 {
 		s.filled.Store(uint64(at))
 		return
 	}
-	s.l.advance(at)
+	s.advance(at)
 }
 
 // data decodes one message and applies the transaction that it completes.
@@ -122,11 +123,8 @@ func (s *session) data(msg []byte) error {
 		}
 	}
 	if committed {
-		tx := s.decoder.tx
-		s.l.receive(tx)
-		if !tx.Empty() {
-			s.visibility.add(tx.CommittedAt)
-		}
+		s.deliver(s.decoder.tx)
+		s.front.stream(s.decoder.tx.End)
 	}
 	return nil
 }
@@ -134,7 +132,7 @@ func (s *session) data(msg []byte) error {
 // status tells the server how far we are, and asks for an answer with reply.
 func (s *session) status(reply bool) error {
 	now := time.Now()
-	if at := pglogrepl.LSN(s.l.acknowledge()); at != 0 {
+	if at := pglogrepl.LSN(s.acknowledge()); at != 0 {
 		conn := s.replication.Conn()
 		if err := conn.SetWriteDeadline(now.Add(queryTimeout)); err != nil {
 			return fmt.Errorf("send status: %w", err)

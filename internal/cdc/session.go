@@ -29,6 +29,9 @@ type session struct {
 	pace        *pace
 	decoder     *decoder
 	visibility  visibility
+	front       front
+	from        coherence.LSN // where the stream starts
+	ahead       ahead
 	suspicion   chan struct{} // wakes the watcher
 	asked       atomic.Bool   // somebody wants an answer from the server
 	over        atomic.Bool   // the session ends
@@ -52,7 +55,7 @@ func (l *Listener) session(ctx context.Context) error {
 	defer closeReplication(ctx, replication)
 
 	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
-	s.visibility.wake = make(chan struct{}, 1)
+	s.visibility.wake, s.ahead.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	defer l.endTerm()
 	if err := s.prepare(ctx, control); err != nil {
 		return err
@@ -67,6 +70,9 @@ func (l *Listener) session(ctx context.Context) error {
 	group.Go(func() error { return s.watchVisibility(gctx) })
 	group.Go(func() error { return s.prove(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
+	if l.cfg.ReadAhead != 0 {
+		group.Go(func() error { return s.readAhead(gctx) })
+	}
 	if l.writer == nil {
 		return group.Wait()
 	}
@@ -92,21 +98,23 @@ func closeReplication(ctx context.Context, conn *pgconn.PgConn) {
 // prepare does all that doc.go lists, up to the start of the stream.
 func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	l := s.l
-	position, err := s.identify(ctx, control)
-	if err != nil {
+	found := s.arrive(ctx)
+	var err error
+	if found.position, err = s.identify(ctx, control); err != nil {
 		return err
 	}
-	at, reason, err := s.provide(ctx, control)
-	if err != nil {
+	if found.slot, found.provided, err = s.provide(ctx, control); err != nil {
 		return err
 	}
-	p := s.plan(ctx, standing{position, at, reason})
+	p := s.plan(ctx, found)
 	if p.waits() {
 		if err := l.passHorizon(ctx, control); err != nil {
 			return err
 		}
 	}
-	at = s.from(p)
+	at := s.startAt(p)
+	s.from = at
+	s.front.stream(at)
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}
@@ -154,6 +162,11 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 // tells whether it did.
 func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool, err error) {
 	l := s.l
+	old, err := s.askOldest(ctx, control)
+	if err != nil {
+		return false, err
+	}
+	l.ahead.baseline.begin(old)
 	ins, err := inspect(ctx, &l.cfg, control)
 	if err != nil {
 		return false, err

@@ -22,6 +22,9 @@ type Status struct {
 	Open      int           `json:"open"`      // large transactions that are received before they end
 	Behind    time.Duration `json:"behind"`    // age of the last proof of freshness in ns; -1: none
 
+	ReadAhead             bool   `json:"read_ahead"`              // the stream is behind, and the log is read ahead of it
+	ReadAheadTransactions uint64 `json:"read_ahead_transactions"` // that were applied by whole tables because of that
+
 	RetainedBytes int64  `json:"retained_bytes"` // of WAL that the slot keeps; -1: not known
 	WALStatus     string `json:"wal_status"`     // of pg_replication_slots
 
@@ -41,6 +44,7 @@ func (l *Listener) Status() Status {
 	l.mu.Unlock()
 	s.Epoch = l.guard.Epoch().String()
 	s.Applied, s.Watermark = l.guard.Applied().String(), l.guard.Watermark().String()
+	s.ReadAhead, s.ReadAheadTransactions = l.ahead.on.Load(), l.ahead.transactions.Load()
 	s.Pending, s.Open = l.guard.Pending(), int(l.open.Load())
 	switch {
 	case l.follower != nil:

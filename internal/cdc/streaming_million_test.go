@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"runtime"
 	"runtime/metrics"
@@ -102,23 +103,23 @@ func (w *watchman) reset() time.Duration {
 	return oldest
 }
 
-// A transaction of a million rows, on a server with its default settings. What
-// is received of it while it is open need not be received after its commit.
+// A transaction of a million rows, on a server with its default settings.
 //
-// How long there is no proof while it is open depends on whether the server's
-// walsender keeps up with who writes: one statement that writes as fast as one
-// core can keeps ahead of a walsender that shares the machine with it, and with
-// the tests of others. That is the length of the log and not of the transaction,
-// and it is printed. What is bounded is what the commit costs when the log before
-// it has been received, as the best of three: one slow moment of a noisy machine
-// is no fault of ours. Without streaming it is seconds each time.
+// One statement that writes as fast as one core can keeps ahead of a walsender
+// that shares the machine with it, and with the tests of others: by the stream alone there is no proof for
+// seconds. The log is read ahead meanwhile. And what is received of a transaction
+// while it is open need not be received after its commit.
+//
+// Each is bounded as the best of three: one slow moment of a noisy machine is no
+// fault of ours. With the race detector decoding takes ten times the processor
+// time, which writer and walsenders need, so the first is only printed then.
 func TestMillionRowsInOneTransaction(t *testing.T) {
 	p := testbed.NewPostgres(t, map[string]string{"max_wal_size": "8GB", "autovacuum": "off"})
 	url := p.URL("postgres")
 	newClient(t, url).exec(rooms, `ALTER TABLE rooms REPLICA IDENTITY FULL`,
 		fmt.Sprintf(`INSERT INTO rooms SELECT g, 'n', 'c' || g, g FROM generate_series(1, %d) g`, million), `VACUUM rooms`, `CHECKPOINT`)
 	cfg := config(t, url, watchRooms())
-	cfg.BulkRows = 10_000
+	cfg.BulkRows, cfg.ReadAhead = 10_000, DefaultReadAhead
 	r := listen(t, cfg)
 	r.caughtUp()
 	page := r.cacheRooms()
@@ -128,21 +129,32 @@ func TestMillionRowsInOneTransaction(t *testing.T) {
 	writer := newClient(t, url)
 
 	pids := []string{r.text("SELECT active_pid FROM pg_replication_slots"), writer.text("SELECT pg_backend_pid()"), strconv.Itoa(os.Getpid())}
-	var spent [3]float64
-	for i, pid := range pids {
-		spent[i] = -cpuSeconds(pid)
+	quickest := time.Duration(math.MaxInt64)
+	for range 3 {
+		var spent [3]float64
+		for i, pid := range pids {
+			spent[i] = -cpuSeconds(pid)
+		}
+		began := time.Now()
+		w.reset()
+		writer.exec("UPDATE rooms SET price = price + 1")
+		updated := time.Since(began)
+		patient(t, 3*time.Minute, "a proof after the update", r.provenFrom())
+		caughtUp := time.Since(began) - updated
+		r.ahead(false) // until here the stream was behind
+		unproven := w.reset()
+		for i, pid := range pids {
+			spent[i] += cpuSeconds(pid)
+		}
+		testbed.Measured(t, "one UPDATE of a million rows took %.1f s; without provable freshness for up to %.0f ms, fresh again %.0f ms after its end, and the stream %.0f ms; processor time: writer %.1f s, walsender %.1f s, proxy %.1f s",
+			updated.Seconds(), ms(unproven), ms(caughtUp), ms(time.Since(began)-updated), spent[1], spent[0], spent[2])
+		if quickest = min(quickest, unproven); quickest < longestProof || raceEnabled {
+			break
+		}
 	}
-	began := time.Now()
-	w.reset()
-	writer.exec("UPDATE rooms SET price = price + 1")
-	updated := time.Since(began)
-	patient(t, 3*time.Minute, "a proof after the update", r.provenFrom())
-	caughtUp := time.Since(began) - updated
-	for i, pid := range pids {
-		spent[i] += cpuSeconds(pid)
+	if quickest >= longestProof && !raceEnabled {
+		t.Errorf("without provable freshness for %v because of one statement", quickest)
 	}
-	testbed.Measured(t, "one UPDATE of a million rows took %.1f s; without provable freshness for up to %.0f ms, fresh again %.0f ms after its end; processor time: writer %.1f s, walsender %.1f s, proxy %.1f s",
-		updated.Seconds(), ms(w.reset()), ms(caughtUp), spent[1], spent[0], spent[2])
 	if page.handle.Live() {
 		t.Error("a page of the table is live after the update")
 	}

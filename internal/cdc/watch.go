@@ -60,6 +60,10 @@ func (s *session) look(ctx context.Context, side *side, reason string, inactive 
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	old, err := s.askOldest(ctx, conn) // before the catalogue is looked at
+	if err != nil {
+		return err
+	}
 	statement, args := fingerprintStatement(s.catalogue.Version, &s.l.cfg)
 	var sum string
 	if err := conn.QueryRow(ctx, statement, args...).Scan(&sum); err != nil {
@@ -68,6 +72,7 @@ func (s *session) look(ctx context.Context, side *side, reason string, inactive 
 	if sum != s.catalogue.fingerprint {
 		return &doubt{reason, errors.New("the publication or a watched table has changed")}
 	}
+	s.l.ahead.baseline.accept(old, s.front.position())
 	now, err := findSlot(ctx, conn, s.slot)
 	if err != nil {
 		return fmt.Errorf("read slot %s: %w", s.slot, err)

@@ -99,6 +99,11 @@ func (g *Guard) touch(tx *Transaction) {
 			}
 		}
 	}
+	// Last: what is counted by its table has been by now.
+	g.anything.fence = tx.End
+	for n := g.anything.first(0); n != nil; {
+		n = g.evict(n, noTable, Cause{Reason: "change", LSN: tx.End})
+	}
 }
 
 // touchRow fences and evicts what one version of a row touches in one shape.

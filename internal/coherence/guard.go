@@ -33,6 +33,7 @@ type Guard struct {
 	byKey     map[shapeKey]*shape
 	nextShape uint64
 	groups    *shape
+	anything  *shape // one tag, which every transaction touches
 	fences    fences
 	handles   int
 
@@ -59,6 +60,7 @@ func New(c Config) (*Guard, error) {
 		return nil, err
 	}
 	g.groups = &shape{id: 1 << 63, byValue: newByValue()}
+	g.anything = &shape{id: 1<<63 + 1, byValue: newByValue()}
 	return g, nil
 }
 

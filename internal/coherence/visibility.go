@@ -145,6 +145,7 @@ func (g *Guard) Reset(epoch Epoch, start LSN) int {
 		}
 	}
 	g.clear(g.groups, start, cause)
+	g.clear(g.anything, start, cause)
 	// Only now: who sees that start is reached finds nothing older alive. A reader
 	// with a position looks at both without the lock.
 	g.appliedNow.Store(uint64(start))

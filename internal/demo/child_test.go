@@ -23,7 +23,7 @@ func startAndWait(log string) {
 		fmt.Println(err)
 		os.Exit(1)
 	}
-	fmt.Println(c.handle.Pid)
+	fmt.Println(c.Handle.Pid)
 	_, _ = bufio.NewReader(os.Stdin).ReadByte()
 }
 

@@ -159,7 +159,7 @@ func (c *child) await(ctx context.Context, url string) error {
 	last := errors.New("not asked yet")
 	for {
 		select {
-		case <-c.done:
+		case <-c.Done:
 			return c.failed()
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {

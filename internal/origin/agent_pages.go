@@ -13,20 +13,10 @@ type agentView struct {
 }
 
 // Previous and Next are the addresses of the pages around this one, or "".
-func (v agentView) Previous() string {
-	if v.Page.Page == 1 {
-		return ""
-	}
-	return v.at(v.Page.Page - 1)
-}
+func (v agentView) Previous() string { return v.Page.previous(v.at) }
 
 // Next see Previous.
-func (v agentView) Next() string {
-	if !v.Page.HasMore || v.Page.Page == MaxPage {
-		return ""
-	}
-	return v.at(v.Page.Page + 1)
-}
+func (v agentView) Next() string { return v.Page.next(v.at) }
 
 func (v agentView) at(page int) string {
 	path := fmt.Sprintf("/agents/%d", v.Agent.ID)
@@ -83,51 +73,14 @@ func (p *pages) editAgent(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *pages) updateAgent(w http.ResponseWriter, r *http.Request) error {
-	id, err := pageID(r)
-	if err != nil {
-		return err
-	}
-	form := newAgentForm(id)
-	edit, err := readForm(w, r, &form)
-	if err != nil {
-		return err
-	}
-	if form.Faults != nil {
-		return p.renderStatus(w, http.StatusUnprocessableEntity, form.view, form)
-	}
-	if _, err := p.store.UpdateAgent(r.Context(), id, edit); err != nil {
-		return err
-	}
-	seeOther(w, "/agents/", id)
-	return nil
+	return save(p, w, r, newAgentForm, p.store.UpdateAgent, "/agents/")
 }
 
 func (a *api) replaceAgent(w http.ResponseWriter, r *http.Request) error {
-	return a.updateAgent(w, r, true, "application/json")
+	return update(w, r, agentRecord(), a.store.UpdateAgent, true, "application/json")
 }
 
 // patchAgent takes a merge patch, as patch does.
 func (a *api) patchAgent(w http.ResponseWriter, r *http.Request) error {
-	return a.updateAgent(w, r, false, "application/json", "application/merge-patch+json")
-}
-
-func (a *api) updateAgent(w http.ResponseWriter, r *http.Request, complete bool, mediaTypes ...string) error {
-	id, err := pathID(r)
-	if err != nil {
-		return err
-	}
-	edit, err := readEdit(w, r, agentRecord(), complete, mediaTypes...)
-	if err != nil {
-		return err
-	}
-	agent, err := a.store.UpdateAgent(r.Context(), id, edit)
-	if err != nil {
-		return err
-	}
-	body, err := encodeJSON(agent)
-	if err != nil {
-		return err
-	}
-	write(w, http.StatusOK, "application/json", body)
-	return nil
+	return update(w, r, agentRecord(), a.store.UpdateAgent, false, "application/json", "application/merge-patch+json")
 }

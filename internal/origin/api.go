@@ -1,6 +1,7 @@
 package origin
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -147,28 +148,29 @@ func (a *api) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *api) replace(w http.ResponseWriter, r *http.Request) error {
-	return a.update(w, r, true, "application/json")
+	return update(w, r, listingRecord(), a.store.Update, true, "application/json")
 }
 
 // patch takes a merge patch (RFC 7396), under its own media type or plain JSON.
 func (a *api) patch(w http.ResponseWriter, r *http.Request) error {
-	return a.update(w, r, false, "application/json", "application/merge-patch+json")
+	return update(w, r, listingRecord(), a.store.Update, false, "application/json", "application/merge-patch+json")
 }
 
-func (a *api) update(w http.ResponseWriter, r *http.Request, complete bool, mediaTypes ...string) error {
+// update changes what the path names, and answers with what became of it.
+func update[T any](w http.ResponseWriter, r *http.Request, rec record, store func(context.Context, int64, Edit) (T, error), complete bool, mediaTypes ...string) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
 	}
-	edit, err := readEdit(w, r, listingRecord(), complete, mediaTypes...)
+	edit, err := readEdit(w, r, rec, complete, mediaTypes...)
 	if err != nil {
 		return err
 	}
-	listing, err := a.store.Update(r.Context(), id, edit)
+	changed, err := store(r.Context(), id, edit)
 	if err != nil {
 		return err
 	}
-	body, err := encodeJSON(listing)
+	body, err := encodeJSON(changed)
 	if err != nil {
 		return err
 	}

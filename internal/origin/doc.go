@@ -1,8 +1,9 @@
 // Package origin is a plain property-listings service: PostgreSQL behind a
 // JSON API and a few HTML pages. It stands for the services that a cache is
 // put in front of, so it behaves as they do: every GET carries an ETag, none
-// carries Cache-Control, and the handlers know of no cache. The named queries
-// (queries.go) may come from one of their own, package querycache.
+// carries Cache-Control, and the handlers know of no cache. Pages name the
+// agents that they show (depends_on.go), which their addresses don't tell. The
+// named queries (queries.go) may come from a cache of their own, package querycache.
 //
 // What the rest of the package keeps:
 //

@@ -1,7 +1,7 @@
 package origin
 
 import (
-	"fmt"
+	"context"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -50,6 +50,7 @@ func (p *pages) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	front.Page.agents().declare(w.Header())
 	return p.render(w, r, "home", homeView{listView{Filter: frontFilter(), Search: searchOf(nil), Page: front.Page}, front.Counts})
 }
 
@@ -67,6 +68,7 @@ func (p *pages) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	page.agents().declare(w.Header())
 	return p.render(w, r, "list", listView{Filter: filter, Search: search, Page: page})
 }
 
@@ -79,6 +81,7 @@ func (p *pages) show(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	listing.agents().declare(w.Header())
 	return p.render(w, r, "detail", listing)
 }
 
@@ -117,12 +120,17 @@ func (p *pages) edit(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (p *pages) update(w http.ResponseWriter, r *http.Request) error {
+	return save(p, w, r, editForm, p.store.Update, "/listings/")
+}
+
+// save changes what the path names as the form says, and leads to its page;
+// with faults it shows the form again.
+func save[T any](p *pages, w http.ResponseWriter, r *http.Request, empty func(id int64) formView, store func(context.Context, int64, Edit) (T, error), under string) error {
 	id, err := pageID(r)
 	if err != nil {
 		return err
 	}
-	form := newForm(fmt.Sprintf("/listings/%d/edit", id))
-	form.ID = id
+	form := empty(id)
 	edit, err := readForm(w, r, &form)
 	if err != nil {
 		return err
@@ -130,10 +138,10 @@ func (p *pages) update(w http.ResponseWriter, r *http.Request) error {
 	if form.Faults != nil {
 		return p.renderStatus(w, http.StatusUnprocessableEntity, form.view, form)
 	}
-	if _, err := p.store.Update(r.Context(), id, edit); err != nil {
+	if _, err := store(r.Context(), id, edit); err != nil {
 		return p.again(w, form, err)
 	}
-	seeOther(w, "/listings/", id)
+	seeOther(w, under, id)
 	return nil
 }
 

@@ -94,21 +94,27 @@ type homeView struct {
 	Counts []CityCount
 }
 
-// Previous and Next are the addresses of the pages around this one, or "".
-func (v listView) Previous() string {
-	if v.Filter.Page == 1 {
+// previous is the address of the page before this one, or "". at makes an
+// address of a page's number.
+func (p Page) previous(at func(int) string) string {
+	if p.Page == 1 {
 		return ""
 	}
-	return v.at(v.Filter.Page - 1)
+	return at(p.Page - 1)
 }
 
-// Next see Previous.
-func (v listView) Next() string {
-	if !v.Page.HasMore || v.Filter.Page == MaxPage {
+func (p Page) next(at func(int) string) string {
+	if !p.HasMore || p.Page == MaxPage {
 		return ""
 	}
-	return v.at(v.Filter.Page + 1)
+	return at(p.Page + 1)
 }
+
+// Previous and Next are the addresses of the pages around this one, or "".
+func (v listView) Previous() string { return v.Page.previous(v.at) }
+
+// Next see Previous.
+func (v listView) Next() string { return v.Page.next(v.at) }
 
 func (v listView) at(page int) string {
 	f := v.Filter
@@ -134,9 +140,15 @@ func newForm(action string) formView {
 	return formView{record: listingRecord(), view: "form", Action: action, Values: map[string]string{"status": "active"}}
 }
 
+// editForm is that of a listing that exists.
+func editForm(id int64) formView {
+	f := newForm(fmt.Sprintf("/listings/%d/edit", id))
+	f.ID = id
+	return f
+}
+
 func formOf(l Listing) formView {
-	f := newForm(fmt.Sprintf("/listings/%d/edit", l.ID))
-	f.ID = l.ID
+	f := editForm(l.ID)
 	f.Values = map[string]string{
 		"title": l.Title, "price": l.Price.String(), "city": l.City, "property_type": l.PropertyType, "status": l.Status,
 	}

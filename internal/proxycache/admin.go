@@ -104,7 +104,7 @@ func (p *Proxy) status() map[string]any {
 		"fills_joined":    joined,
 	}
 	if p.redis != nil {
-		s["redis"] = map[string]any{"reachable": p.redis.gate.Reachable(), "queued_bytes": p.redis.queued.Load()}
+		s["redis"] = p.redis.status()
 	}
 	if g := p.opt.Guard; g != nil {
 		guard := map[string]any{
@@ -121,6 +121,7 @@ func (p *Proxy) status() map[string]any {
 		routes[i] = rt.Pattern
 	}
 	s["routes"] = routes
+	s["top_routes"], s["top_keys"] = p.topRoutes(topShown), p.top.list(topShown)
 	if p.opt.Status != nil {
 		for name, v := range p.opt.Status() {
 			s[name] = v

@@ -54,15 +54,15 @@ func (l *single) Accept() (net.Conn, error) {
 func (l *single) Close() error   { l.once.Do(func() { close(l.c) }); return nil }
 func (l *single) Addr() net.Addr { return &net.TCPAddr{} }
 
-// browser is a request as browsers send them.
-const browser = "GET /api/listings?city=Lagos&min_price=100 HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive\r\n" +
+// asBrowser is a request as browsers send them.
+const asBrowser = "GET /api/listings?city=Lagos&min_price=100 HTTP/1.1\r\nHost: shop.example\r\nConnection: keep-alive\r\n" +
 	"User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\r\nAccept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n" +
 	"Accept-Language: en-GB,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nCookie: session=0123456789abcdef\r\nUpgrade-Insecure-Requests: 1\r\nSec-Fetch-Mode: navigate\r\n\r\n"
 
 const plainRequest = "GET /api/listings/1 HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 
 // afterWrite is the same with a signed position beside the browser's cookies.
-var afterWrite = strings.Replace(browser, "abcdef\r\n", "abcdef; at="+newSeal(testSecret).sign("0000000000000007.0/1")+"\r\n", 1)
+var afterWrite = strings.Replace(asBrowser, "abcdef\r\n", "abcdef; at="+newSeal(testSecret).sign("0000000000000007.0/1")+"\r\n", 1)
 
 func benchHit(b *testing.B, request string) {
 	r := newRig(b, func(_ *rig, o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
@@ -83,7 +83,7 @@ func benchHit(b *testing.B, request string) {
 // not allocate; TestHitAllocatesNothing keeps it so.
 func BenchmarkHit(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { benchHit(b, plainRequest) })
-	b.Run("browser", func(b *testing.B) { benchHit(b, browser) })
+	b.Run("browser", func(b *testing.B) { benchHit(b, asBrowser) })
 	b.Run("position", func(b *testing.B) { benchHit(b, afterWrite) })
 }
 
@@ -147,7 +147,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector allocates: only the benchmark's correctness is checked")
 	}
-	for _, request := range []string{plainRequest, browser, afterWrite} {
+	for _, request := range []string{plainRequest, asBrowser, afterWrite} {
 		result := testing.Benchmark(func(b *testing.B) { benchHit(b, request) })
 		if n := result.AllocsPerOp(); n > 0 && !raceEnabled {
 			t.Errorf("%d allocations for a hit", n)

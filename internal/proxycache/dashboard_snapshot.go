@@ -10,8 +10,7 @@ type snapshot struct {
 	At          int64               `json:"at"`     // ms since 1970
 	Status      map[string]any      `json:"status"` // as /status has it
 	Counters    map[string][]series `json:"counters"`
-	Changes     []change            `json:"changes,omitempty"`  // the newest first
-	TopKeys     []topKey            `json:"top_keys,omitempty"` // the most asked for first
+	Changes     []change            `json:"changes,omitempty"` // the newest first
 	CanPurge    bool                `json:"can_purge"`
 	TokenNeeded bool                `json:"token_needed"` // for a purge
 }
@@ -33,7 +32,6 @@ func (d *dashboard) snapshot() *snapshot {
 	p := d.p
 	s := &snapshot{
 		At: time.Now().UnixMilli(), Status: p.status(), Changes: d.changes.newest(), Counters: make(map[string][]series),
-		TopKeys:  p.top.list(topShown),
 		CanPurge: p.opt.Purger != nil, TokenNeeded: p.opt.AdminToken != "",
 	}
 	// What could be gathered is returned with the error; the scrape reports it.

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"walpurge/internal/testbed/browser"
 )
 
 // adminServer serves the rig's admin port.
@@ -205,41 +206,13 @@ func TestPageFetchesNothingFromElsewhere(t *testing.T) {
 	}
 }
 
-// chromium starts a headless Chromium that talks to nobody but this machine.
-func chromium(t *testing.T) context.Context {
-	t.Helper()
-	var program string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if p, err := exec.LookPath(name); err == nil {
-			program = p
-			break
-		}
-	}
-	if program == "" {
-		t.Fatal("no browser in PATH; make test installs chromium")
-	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:],
-		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.UserDataDir(t.TempDir()),
-		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
-		chromedp.Flag("disable-sync", true), chromedp.Flag("disable-quic", true))
-	allocator, cancel := chromedp.NewExecAllocator(t.Context(), options...)
-	t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	if err := chromedp.Do(ctx, chromedp.Navigate("about:blank")); err != nil {
-		t.Fatalf("start the browser: %v", err)
-	}
-	ctx, cancel = context.WithTimeout(ctx, time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // TestDashboardInABrowser: the numbers move with the traffic, and the boxes
 // explain and purge.
 func TestDashboardInABrowser(t *testing.T) {
 	purger := &purges{}
 	r := newRig(t, func(_ *rig, o *Options) { o.Purger, o.AdminToken = purger, "secret" })
-	page := chromium(t)
+	page, cancel := context.WithTimeout(browser.Start(t), time.Minute)
+	defer cancel()
 	total := func(n int) chromedp.Action[chromedp.Void] {
 		return chromedp.WaitVisible(fmt.Sprintf(`//dd[@id="total" and text()="%d"]`, n))
 	}

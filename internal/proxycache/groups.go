@@ -21,9 +21,13 @@ func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 // declared are the dependencies that a response's head declares: groups, and
 // rows by Depends-On. ok is false if it must not be kept because nobody knows
 // what it depends on.
-func (rt *route) declared(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, ok bool) {
+func (p *Proxy) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
+	g := p.opt.Guard
 	rows, found, ok := dependsOn(g, h)
-	return append(groups(g, h), rows...), ok && (found || !rt.Declared)
+	if deps = append(groups(g, h), rows...); len(deps) > 0 {
+		p.hasNamed(rt)
+	}
+	return deps, ok && (found || !rt.Declared)
 }
 
 // extend adds what the response's head declares to the flight's dependencies,
@@ -32,7 +36,7 @@ func (f *flight) extend(h http.Header) {
 	if !f.guarded() {
 		return
 	}
-	deps, ok := f.route.declared(f.proxy.opt.Guard, h)
+	deps, ok := f.proxy.declared(f.route, h)
 	f.undeclared = !ok
 	f.learn(deps)
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/http1"
 	"walpurge/internal/proxycache/rfc9111"
 )
@@ -26,15 +25,14 @@ const (
 
 // live is the feed of a route with Events: a client names the URL that it
 // shows and is told when the response to its own request for that URL would be
-// purged. It watches by the route's declaration, not by what is stored: whether others have asked
-// for the URL makes no difference to what it says.
+// purged (live_watch.go says how that is known).
 type live struct {
 	heartbeat, pause time.Duration
 	told             prometheus.Counter
 
 	mu struct {
 		sync.Mutex
-		listeners int
+		listeners map[*onlooker]struct{}
 		closed    bool
 	}
 	done chan struct{} // closed by close
@@ -42,6 +40,7 @@ type live struct {
 
 func newLive(p *Proxy) *live {
 	l := &live{heartbeat: liveHeartbeat, pause: livePause, done: make(chan struct{})}
+	l.mu.listeners = make(map[*onlooker]struct{})
 	l.told = prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "walpurge_live_events_total", Help: "Times that a page which listens was told to refresh.",
 	})
@@ -50,7 +49,7 @@ func newLive(p *Proxy) *live {
 	}, func() float64 {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return float64(l.mu.listeners)
+		return float64(len(l.mu.listeners))
 	}))
 	return l
 }
@@ -66,21 +65,21 @@ func (l *live) close() {
 	}
 }
 
-// enter counts a listener in, unless there are too many.
-func (l *live) enter() bool {
+// enter lets a listener in, unless there are too many.
+func (l *live) enter(w *onlooker) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mu.closed || l.mu.listeners >= liveListeners {
+	if l.mu.closed || len(l.mu.listeners) >= liveListeners {
 		return false
 	}
-	l.mu.listeners++
+	l.mu.listeners[w] = struct{}{}
 	return true
 }
 
-func (l *live) leave() {
+func (l *live) leave(w *onlooker) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.listeners--
+	delete(l.mu.listeners, w)
 }
 
 // liveDetail marks what this feed answers in Cache-Status.
@@ -96,18 +95,17 @@ func (x *exchange) serveLive() {
 		x.done(pass, liveDetail)
 		return
 	}
-	shown, words := x.liveSubject()
-	if shown == nil {
+	w, words := x.onlooker()
+	if w == nil {
 		x.problem(http.StatusUnprocessableEntity, pass, cs, words)
 		return
 	}
 	l := x.p.live
-	if !l.enter() {
+	if !l.enter(w) {
 		x.problem(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
 		return
 	}
-	defer l.leave()
-	w := &onlooker{x: x, shown: shown, routing: x.p.routing.Load(), gone: make(chan struct{})}
+	defer l.leave(w)
 	// First the watch, then the answer: whoever has the answer misses nothing.
 	settled := w.begin()
 	defer w.end()
@@ -126,10 +124,10 @@ func (x *exchange) serveLive() {
 	_ = x.Finish(nil)
 }
 
-// liveSubject is what the declaration of the named URL's route reads, as if
-// this client had asked for that URL with the fields of this request. If there is nothing to
-// watch it returns nil and a sentence.
-func (x *exchange) liveSubject() (s *subject, words string) {
+// onlooker is who shows the named URL, as if this client had asked for it with
+// the fields of this request. If there is nothing to watch it returns nil and
+// a sentence.
+func (x *exchange) onlooker() (w *onlooker, words string) {
 	query, err := url.ParseQuery(string(x.query))
 	if err != nil || len(query["url"]) != 1 {
 		return nil, "Name one page with url=, its path and query percent-encoded."
@@ -140,14 +138,12 @@ func (x *exchange) liveSubject() (s *subject, words string) {
 	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !cleanPath([]byte(path)) {
 		return nil, "url is not the path and query of a page."
 	}
-	s = &subject{req: x.Request, path: []byte(path)}
+	s := &subject{req: x.Request, path: []byte(path)}
 	var found places
-	rt := x.p.routing.Load().router.match(s.path, &found)
+	routing := x.p.routing.Load()
+	rt := routing.router.match(s.path, &found)
 	if rt == nil || !rt.guarded {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
-	}
-	if rt.Declared || rt.late {
-		return nil, "What the response to this URL depends on is known only with the response; a feed can't watch it."
 	}
 	for _, k := range rt.keys {
 		if k.Source == Cookie || k.Name == "authorization" {
@@ -158,37 +154,13 @@ func (x *exchange) liveSubject() (s *subject, words string) {
 	if q := appendQuery(nil, rt, []byte(raw), hasQuery); len(q) > 0 {
 		s.query = q[1:]
 	}
-	return s, ""
+	https, host := x.p.outside(x.Exchange)
+	key, _ := appendKey(nil, https, x.Request, host, rt, s.path, []byte(raw), hasQuery)
+	return &onlooker{
+		x: x, shown: s, key: string(key), routing: routing,
+		gone: make(chan struct{}), anew: make(chan struct{}, 1),
+	}, ""
 }
-
-// onlooker is one page that listens.
-type onlooker struct {
-	x       *exchange
-	shown   *subject
-	routing *routing // that the page's route is of
-	gone    chan struct{}
-	last    time.Time // of the last event
-	watch   *onlook
-}
-
-// onlook is one registration with the guard. It is told once.
-type onlook struct {
-	handle  coherence.Handle
-	touched chan struct{}
-}
-
-// Evicted implements coherence.Holder.
-func (o *onlook) Evicted(coherence.Cause) { close(o.touched) }
-
-// begin registers anew. It returns false if a commit that may not be visible
-// yet has touched the page.
-func (w *onlooker) begin() bool {
-	g := w.x.p.opt.Guard
-	w.watch = &onlook{touched: make(chan struct{})}
-	return g.Observe(&w.watch.handle, w.watch, w.shown.route.bind(g, w.shown))
-}
-
-func (w *onlooker) end() { w.x.p.opt.Guard.Close(&w.watch.handle) }
 
 // run tells the page of each purge until it is gone, the proxy stops, or the
 // routes are others. A browser comes back by itself.
@@ -213,9 +185,12 @@ func (w *onlooker) run(settled bool) {
 				return
 			}
 			settled = true
-		case <-w.watch.touched:
-			w.begin() // what happens from here on is another event
+		case <-w.anew:
+			w.end()
+			w.begin()
 			settled = false
+		case <-w.watch.touched:
+			settled = w.renew() // what happens from here on is another event
 		}
 	}
 }
@@ -223,7 +198,7 @@ func (w *onlooker) run(settled bool) {
 // tell says that the page was purged, once a new one can't be older than what
 // has been applied by now (R4).
 func (w *onlooker) tell() bool {
-	g := w.x.p.opt.Guard
+	g := w.guard()
 	epoch, at := g.Epoch(), g.Applied()
 	for g.Epoch() == epoch && g.Watermark() < at {
 		if !w.sleep(liveLook) {

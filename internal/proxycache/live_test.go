@@ -131,14 +131,14 @@ func TestFeedSaysWhatItCannotWatch(t *testing.T) {
 	r := liveRig(t, func(o *Options) {
 		personal := o.Routes[0]
 		personal.Pattern, personal.Vary = "/mine/{id}", []Key{{Cookie, "session"}}
-		o.Routes = append(o.Routes, personal, Route{Pattern: "/said", Declared: true, MaxLag: time.Hour})
+		o.Routes = append(o.Routes, personal)
 	})
 	for query, want := range map[string]string{
 		"": "Name one page", "?url=/api/listings/1&url=/api/listings/2": "Name one page",
 		"?url=http://other/api/listings/1": "not the path", "?url=/api/%2e%2e/x": "not the path",
 		"?url=/api/listings/1%0d%0a": "not the path", "?url=" + strings.Repeat("/x", liveURL): "not the path",
 		"?url=/plain/x": "no depends_on", "?url=/elsewhere": "no depends_on", "?url=/live": "no depends_on",
-		"?url=/said": "known only with the response", "?url=/mine/1": "for one person",
+		"?url=/mine/1": "for one person",
 	} {
 		if got := r.get("/live" + query); got.StatusCode != 422 || !strings.Contains(got.body, want) {
 			t.Errorf("%s: %d %s", query, got.StatusCode, got.body)
@@ -157,7 +157,9 @@ func TestListenersAreBoundedAndLeaveNothing(t *testing.T) {
 	r := liveRig(t, nil)
 	first := r.feed(t, "/api/listings/1")
 	r.proxy.live.mu.Lock()
-	r.proxy.live.mu.listeners += liveListeners - 1
+	for range liveListeners - 1 {
+		r.proxy.live.mu.listeners[&onlooker{}] = struct{}{}
+	}
 	r.proxy.live.mu.Unlock()
 	if got := r.get("/live?url=/api/listings/1"); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d %v", got.StatusCode, got.Header)
@@ -234,7 +236,7 @@ func metricValue(t *testing.T, r *rig, name string) float64 {
 	}
 	for _, f := range families {
 		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
+			return f.GetMetric()[0].GetCounter().GetValue() + f.GetMetric()[0].GetGauge().GetValue()
 		}
 	}
 	t.Fatalf("no metric %s", name)

@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"regexp"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,10 +78,14 @@ func newMetrics() *metrics {
 		}, []string{"reason"}),
 	}
 	m.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.GoRuntimeMetricsRule{Matcher: heapLive})), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		m.requests, m.seconds, m.upstream, m.redis, m.discarded, m.refused)
 	return m
 }
+
+// heapLive is what the collector found in use when it last ran, which is what
+// the process needs; the rest of its heap is garbage and room.
+var heapLive = regexp.MustCompile(`^/gc/heap/live:bytes$`)
 
 // watch registers what is measured when it is asked for.
 func (m *metrics) watch(p *Proxy) {

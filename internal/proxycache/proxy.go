@@ -142,6 +142,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	if o.Redis != nil {
 		p.redis = newRedisTier(&p.opt, p.metrics.redis)
+		p.metrics.registry.MustRegister(newRedisSizes(p.redis))
 	}
 	p.upstream = newUpstream(&p.opt, p.metrics.upstream.Observe)
 	p.server = &http1.Server{

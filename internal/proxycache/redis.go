@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,12 +31,14 @@ type redisTier struct {
 	alone bool // each read is a command of its own: a cluster's nodes fail one by one
 	reads redisReads
 
-	queue  chan redisJob
-	queued atomic.Int64 // bytes
-	stop   chan struct{}
-	done   chan struct{}
+	queue   chan redisJob
+	queued  atomic.Int64 // bytes
+	written struct{ bytes, entries atomic.Uint64 }
+	stop    context.CancelFunc
+	running sync.WaitGroup
 
-	gate redisclient.Gate
+	gate    redisclient.Gate
+	servers atomic.Pointer[redisServers] // nil until they were asked
 }
 
 // Bounds of the Redis tier.
@@ -60,10 +63,13 @@ type redisJob struct {
 func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 	t := &redisTier{
 		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
-		queue: make(chan redisJob, redisQueue), stop: make(chan struct{}), done: make(chan struct{}),
+		queue: make(chan redisJob, redisQueue),
 	}
 	_, t.alone = o.Redis.(*redis.ClusterClient)
-	go t.writer()
+	ctx, stop := context.WithCancel(context.Background())
+	t.stop = stop
+	t.running.Go(func() { t.writer(ctx) })
+	t.running.Go(func() { t.watchServers(ctx) })
 	return t
 }
 
@@ -167,12 +173,11 @@ func (j *redisJob) op() string {
 }
 
 // writer sends the queue to Redis in batches, in order.
-func (t *redisTier) writer() {
-	defer close(t.done)
+func (t *redisTier) writer(ctx context.Context) {
 	batch := make([]redisJob, 0, redisBatch)
 	for {
 		select {
-		case <-t.stop:
+		case <-ctx.Done():
 			return
 		case j := <-t.queue:
 			batch = append(batch[:0], j)
@@ -200,28 +205,35 @@ func (t *redisTier) send(batch []redisJob) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*redisWait)
 	defer cancel()
-	sent := 0
+	sizes := make([]int, 0, len(batch)) // of the responses that are written, by command; 0 for the rest
 	cmds, err := t.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range batch {
 			if j := &batch[i]; j.remove {
 				pipe.Unlink(ctx, t.name(j.key))
+				sizes = append(sizes, 0)
 			} else if v := j.value(); v != nil {
 				pipe.Set(ctx, t.name(j.key), v, j.ttl)
+				if j.entry == nil {
+					v = nil
+				}
+				sizes = append(sizes, len(v))
 			}
-			sent = pipe.Len()
 		}
 		return nil
 	})
-	if sent == 0 {
+	if len(sizes) == 0 {
 		return
 	}
-	for _, c := range cmds {
+	for i, c := range cmds {
 		op, result := "set", "ok"
 		if c.Name() != op {
 			op = "del"
 		}
 		if c.Err() != nil {
 			result = "error"
+		} else if sizes[i] > 0 {
+			t.written.bytes.Add(uint64(sizes[i]))
+			t.written.entries.Add(1)
 		}
 		t.count(op, result)
 	}
@@ -250,6 +262,6 @@ func (j *redisJob) value() []byte {
 
 // close stops writing. What is queued is lost: it is a cache.
 func (t *redisTier) close() {
-	close(t.stop)
-	<-t.done
+	t.stop()
+	t.running.Wait()
 }

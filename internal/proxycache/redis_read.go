@@ -210,7 +210,7 @@ func (x *exchange) storedDeps(e *entry) (deps []coherence.Dependency, ok bool) {
 		return deps, true // the commonest case
 	}
 	h := e.header()
-	said, ok := x.route.declared(x.p.opt.Guard, h)
+	said, ok := x.p.declared(x.route, h)
 	deps = append(deps, said...)
 	if x.route.late {
 		subject.body = readDocument(h, e.body)

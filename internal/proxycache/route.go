@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -81,7 +82,8 @@ type route struct {
 	params   []string
 	keys     []Key
 	guarded  bool
-	late     bool // some dependency is known only with the whole response
+	late     bool        // some dependency is known only with the whole response
+	names    atomic.Bool // some response has named dependencies of its own
 	counters outcomes
 }
 

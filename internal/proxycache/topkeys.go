@@ -17,7 +17,7 @@ import (
 // Bounds of what is known about single URLs.
 const (
 	topSlots      = 128  // URLs counted at a time
-	topShown      = 12   // of them, on the dashboard
+	topShown      = 12   // of them, in /status
 	topLongest    = 2048 // bytes of a URL that is counted
 	topWindow     = 4096 // samples until all counts are halved
 	topStride     = 256  // at most one request in so many is looked at

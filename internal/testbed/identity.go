@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+
+	"walpurge/internal/subprocess"
 )
 
 // reidentify gives the stopped cluster in data a new system identifier, which copies of one initdb would share.
@@ -27,7 +29,7 @@ func (in installation) reidentify(ctx context.Context, data string) error {
 	if err := os.WriteFile(path, control, 0o600); err != nil {
 		return err
 	}
-	if err := run(ctx, in.command(data, "pg_resetwal", "--force", "--pgdata="+data)); err != nil {
+	if err := subprocess.Run(ctx, in.command(data, "pg_resetwal", "--force", "--pgdata="+data)); err != nil {
 		return fmt.Errorf("run pg_resetwal: %w", err)
 	}
 	return nil

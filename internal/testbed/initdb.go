@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"walpurge/internal/subprocess"
 )
 
 // installation is the programs and the user that clusters are made and run with.
@@ -71,7 +73,7 @@ func (in installation) initdb(ctx context.Context, data string) error {
 	}
 	defer func() { _, _ = output.Close(), os.Remove(output.Name()) }()
 	cmd.Stdout, cmd.Stderr = output, output
-	if err := run(ctx, cmd); err != nil {
+	if err := subprocess.Run(ctx, cmd); err != nil {
 		return startError(fmt.Errorf("run initdb: %w", err), output.Name(), 0)
 	}
 	return nil

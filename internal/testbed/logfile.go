@@ -2,12 +2,10 @@ package testbed
 
 import (
 	"fmt"
-	"io"
 	"os"
-	"strings"
-)
 
-const tailBytes = 4096
+	"walpurge/internal/subprocess"
+)
 
 // openLog opens path for appending and returns its length, the place where this run's lines begin.
 func openLog(path string) (*os.File, int64, error) {
@@ -23,26 +21,7 @@ func openLog(path string) (*os.File, int64, error) {
 	return file, info.Size(), nil
 }
 
-// logTail returns what stands in path from offset on, at most the last 4 KiB.
-func logTail(path string, offset int64) string {
-	file, err := os.Open(path)
-	if err != nil {
-		return err.Error()
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return err.Error()
-	}
-	offset = max(offset, info.Size()-tailBytes)
-	data, err := io.ReadAll(io.NewSectionReader(file, offset, info.Size()-offset))
-	if err != nil {
-		return err.Error()
-	}
-	return strings.TrimSpace(string(data))
-}
-
 // startError is why a server did not start, with the end of its log.
 func startError(err error, path string, offset int64) error {
-	return fmt.Errorf("%w; the end of %s:\n%s", err, path, logTail(path, offset))
+	return fmt.Errorf("%w; the end of %s:\n%s", err, path, subprocess.Tail(path, offset))
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/subprocess"
 )
 
 const (
@@ -36,7 +38,7 @@ type Postgres struct {
 	port         int
 
 	mu      sync.Mutex
-	process *process
+	process *subprocess.Process
 	closed  bool
 }
 
@@ -141,7 +143,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	if p.closed {
 		return errors.New("start PostgreSQL: closed")
 	}
-	if p.process.running() {
+	if p.process.Running() {
 		return nil
 	}
 	log, offset, err := openLog(p.Log())
@@ -152,11 +154,11 @@ func (p *Postgres) Start(ctx context.Context) error {
 	cmd := p.installation.command(p.data(), "postgres", "-D", p.data())
 	cmd.Stdout, cmd.Stderr = log, log
 	// SIGQUIT is PostgreSQL's immediate shutdown. After SIGKILL its children would go on for a while.
-	if p.process, err = startProcess(cmd, syscall.SIGQUIT); err != nil {
+	if p.process, err = subprocess.Start(cmd, syscall.SIGQUIT); err != nil {
 		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	if err := p.awaitReady(ctx, offset); err != nil {
-		return errors.Join(startError(fmt.Errorf("start PostgreSQL on port %d: %w", p.port, err), p.Log(), offset), p.process.stop(syscall.SIGQUIT, stopPatience))
+		return errors.Join(startError(fmt.Errorf("start PostgreSQL on port %d: %w", p.port, err), p.Log(), offset), p.process.Stop(syscall.SIGQUIT, stopPatience))
 	}
 	return nil
 }
@@ -166,7 +168,7 @@ func (p *Postgres) awaitReady(ctx context.Context, offset int64) error {
 	// Another program on the port may accept connections and say nothing: stop asking when the server ends.
 	asking, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := p.process.done
+	ended := p.process.Done
 	go func() {
 		select {
 		case <-ended:
@@ -180,10 +182,10 @@ func (p *Postgres) awaitReady(ctx context.Context, offset int64) error {
 	for {
 		select {
 		case <-ended:
-			if strings.Contains(logTail(p.Log(), offset), "could not bind") {
+			if strings.Contains(subprocess.Tail(p.Log(), offset), "could not bind") {
 				return errPortTaken
 			}
-			return fmt.Errorf("the server ended: %w", p.process.err)
+			return fmt.Errorf("the server ended: %w", p.process.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("the server accepts no connection: %w: %w", ctx.Err(), last)
 		case <-tick.C:
@@ -217,7 +219,7 @@ func (p *Postgres) Stop(mode string) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err := p.process.stop(sig, stopPatience); err != nil {
+	if err := p.process.Stop(sig, stopPatience); err != nil {
 		return fmt.Errorf("stop PostgreSQL (%s): %w", mode, err)
 	}
 	return nil
@@ -227,17 +229,17 @@ func (p *Postgres) Stop(mode string) error {
 func (p *Postgres) Signal(sig os.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.process.signal(sig)
+	return p.process.Signal(sig)
 }
 
 // Pid is the postmaster's process id, 0 while the server is stopped.
 func (p *Postgres) Pid() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.process.running() {
+	if !p.process.Running() {
 		return 0
 	}
-	return p.process.handle.Pid
+	return p.process.Handle.Pid
 }
 
 // Close stops the server at once and removes its directory. It may be called again.
@@ -248,9 +250,9 @@ func (p *Postgres) Close() error {
 		return nil
 	}
 	p.closed = true
-	err := p.process.stop(syscall.SIGQUIT, stopPatience)
+	err := p.process.Stop(syscall.SIGQUIT, stopPatience)
 	if err != nil {
-		err = errors.Join(err, p.process.stop(syscall.SIGKILL, stopPatience))
+		err = errors.Join(err, p.process.Stop(syscall.SIGKILL, stopPatience))
 	}
 	err = errors.Join(err, os.RemoveAll(p.dir), p.lock.Close())
 	if p.link != "" {

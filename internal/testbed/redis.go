@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"walpurge/internal/subprocess"
 )
 
 // Redis is a private Redis or Valkey server. Its methods may be called from any goroutine.
@@ -27,7 +29,7 @@ type Redis struct {
 	port    int
 
 	mu      sync.Mutex
-	process *process
+	process *subprocess.Process
 	closed  bool
 }
 
@@ -89,7 +91,7 @@ func (r *Redis) Start(ctx context.Context) error {
 	if r.closed {
 		return errors.New("start Redis: closed")
 	}
-	if r.process.running() {
+	if r.process.Running() {
 		return nil
 	}
 	log, offset, err := openLog(r.Log())
@@ -103,11 +105,11 @@ func (r *Redis) Start(ctx context.Context) error {
 	}
 	cmd.Dir = r.dir
 	cmd.Stdout, cmd.Stderr = log, log
-	if r.process, err = startProcess(cmd, syscall.SIGKILL); err != nil {
+	if r.process, err = subprocess.Start(cmd, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("start Redis: %w", err)
 	}
 	if err := r.awaitReady(ctx, offset); err != nil {
-		return errors.Join(startError(fmt.Errorf("start Redis on port %d: %w", r.port, err), r.Log(), offset), r.process.stop(syscall.SIGKILL, stopPatience))
+		return errors.Join(startError(fmt.Errorf("start Redis on port %d: %w", r.port, err), r.Log(), offset), r.process.Stop(syscall.SIGKILL, stopPatience))
 	}
 	return nil
 }
@@ -136,11 +138,11 @@ func (r *Redis) awaitReady(ctx context.Context, offset int64) error {
 	last := errors.New("not asked yet")
 	for {
 		select {
-		case <-r.process.done:
-			if strings.Contains(logTail(r.Log(), offset), "Address already in use") {
+		case <-r.process.Done:
+			if strings.Contains(subprocess.Tail(r.Log(), offset), "Address already in use") {
 				return errPortTaken
 			}
-			return fmt.Errorf("the server ended: %w", r.process.err)
+			return fmt.Errorf("the server ended: %w", r.process.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("the server does not answer: %w: %w", ctx.Err(), last)
 		case <-tick.C:
@@ -174,7 +176,7 @@ func (r *Redis) ask(ctx context.Context) error {
 			return nil // args set a password; whose server it is can't be asked
 		case strings.HasPrefix(line, "-"):
 			return errors.New(line)
-		case strings.HasPrefix(line, "process_id:") && line != fmt.Sprintf("process_id:%d", r.process.handle.Pid):
+		case strings.HasPrefix(line, "process_id:") && line != fmt.Sprintf("process_id:%d", r.process.Handle.Pid):
 			return fmt.Errorf("another server answers: %s", line)
 		case line == "loading:1":
 			return errors.New("loading")
@@ -194,7 +196,7 @@ func (r *Redis) Kill() error { return r.end(syscall.SIGKILL) }
 func (r *Redis) end(sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := r.process.stop(sig, stopPatience); err != nil {
+	if err := r.process.Stop(sig, stopPatience); err != nil {
 		return fmt.Errorf("stop Redis: %w", err)
 	}
 	return nil
@@ -209,17 +211,17 @@ func (r *Redis) Resume() error { return r.send(syscall.SIGCONT) }
 func (r *Redis) send(sig syscall.Signal) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.process.signal(sig)
+	return r.process.Signal(sig)
 }
 
 // Pid is the server's process id, 0 while it is stopped.
 func (r *Redis) Pid() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.process.running() {
+	if !r.process.Running() {
 		return 0
 	}
-	return r.process.handle.Pid
+	return r.process.Handle.Pid
 }
 
 // Close kills the server and removes its directory. It may be called again.
@@ -230,7 +232,7 @@ func (r *Redis) Close() error {
 		return nil
 	}
 	r.closed = true
-	if err := errors.Join(r.process.stop(syscall.SIGKILL, stopPatience), os.RemoveAll(r.dir), r.lock.Close()); err != nil {
+	if err := errors.Join(r.process.Stop(syscall.SIGKILL, stopPatience), os.RemoveAll(r.dir), r.lock.Close()); err != nil {
 		return fmt.Errorf("close Redis: %w", err)
 	}
 	return nil

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"walpurge/internal/subprocess"
 )
 
 // shared is what the tests of one binary have in common. It is the package's only state: a test has no other way to
@@ -171,7 +173,7 @@ func adopt(t testing.TB, closeServer func() error, log string) {
 	shared.Unlock()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the end of %s:\n%s", filepath.Base(filepath.Dir(log)), strings.TrimSpace(logTail(log, 0)))
+			t.Logf("the end of %s:\n%s", filepath.Base(filepath.Dir(log)), strings.TrimSpace(subprocess.Tail(log, 0)))
 		}
 		if err := closeServer(); err != nil {
 			t.Errorf("close a server: %v", err)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/subprocess"
 )
 
 // StartStandby makes a streaming replica of p, which runs, in dir, and starts it on a port of its own. It has p's
@@ -45,7 +47,7 @@ func (p *Postgres) copyFrom(ctx context.Context, primary *Postgres) error {
 	cmd := p.installation.command(p.data(), "pg_basebackup", "--pgdata="+p.data(), "--host=127.0.0.1", "--port="+strconv.Itoa(primary.port),
 		"--username=postgres", "--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
 	cmd.Stdout, cmd.Stderr = log, log
-	if err := run(ctx, cmd); err != nil {
+	if err := subprocess.Run(ctx, cmd); err != nil {
 		return startError(fmt.Errorf("run pg_basebackup: %w", err), p.Log(), offset)
 	}
 	return nil

@@ -85,13 +85,29 @@ function tiles(s, outcomes, span) {
   const m = st.memory;
   put("memory", bytes(m.bytes));
   put("memory-sub", "of " + bytes(m.limit) + ", " + whole.format(m.entries) + " responses");
-  const r = st.redis;
-  $("redis").className = r && !r.reachable ? "bad" : "";
-  put("redis", !r ? "off" : r.reachable ? "reachable" : "unreachable");
-  put("redis-sub", !r ? "memory tier alone" : whole.format(total(sum(s, "redis_requests"))) + " requests, " + bytes(r.queued_bytes) + " queued");
+  redis(s, st.redis);
   const epochs = sum(s, "epochs", "reason");
   put("epoch", g ? whole.format(total(epochs)) : "–");
   put("epoch-sub", g ? "now " + g.epoch : "");
+}
+
+// redis shows what the servers say of themselves: of all that they hold, since nobody can say it of the responses alone.
+function redis(s, r) {
+  const servers = r && r.servers || [], add = name => servers.reduce((n, one) => n + one[name], 0);
+  const limit = servers.every(one => one.limit_bytes > 0) ? " of " + bytes(add("limit_bytes")) : "";
+  $("redis").className = r && !r.reachable ? "bad" : "";
+  put("redis", !r ? "off" : !r.reachable ? "unreachable" : servers.length ? bytes(add("used_bytes")) : "reachable");
+  put("redis-sub", !r ? "memory tier alone"
+    : servers.length && r.reachable ? "in use" + limit + ", " + whole.format(add("keys")) + " keys, whoever wrote them"
+    : whole.format(total(sum(s, "redis_requests"))) + " requests, " + bytes(r.queued_bytes) + " queued");
+  $("redis-section").hidden = !r;
+  if (!r) return;
+  $("servers-table").hidden = servers.length === 0;
+  rows("servers", servers.map(one => [[one.node, ""], bytes(one.used_bytes),
+    one.limit_bytes ? bytes(one.limit_bytes) : "no limit", [one.limit_bytes ? one.policy : "", "wide-only"], [whole.format(one.keys), "n wide-only"], whole.format(one.evicted_keys)]));
+  put("redis-note", (servers.length ? "A server tells of all that it holds, whoever wrote it. " : "The servers don't say how large they are. ")
+    + "How much of it are responses can't be asked. This process has written " + whole.format(r.written_entries) + " responses, " + bytes(r.written_bytes)
+    + (r.queued_bytes ? ", and has " + bytes(r.queued_bytes) + " yet to write" : "") + "; what of it has ended since is not known.");
 }
 
 function lists(s, outcomes) {
@@ -99,13 +115,9 @@ function lists(s, outcomes) {
   const rate = (now, before) => span > 0 ? fine.format(Math.max(0, now - (before || 0)) / span) : "–";
   rows("outcomes", [...outcomes].sort((a, b) => b[1] - a[1]).map(([k, n]) => [[k, ""], rate(n, then.outcomes.get(k)), whole.format(n)]));
 
-  const byRoute = [...sum(s, "requests", "route")].sort((a, b) => b[1] - a[1]).slice(0, 12);
-  rows("routes", byRoute.map(([route, n]) => {
-    const r = ratio(sum(s, "requests", "outcome", l => l.route === route));
-    return [[route, ""], rate(n, then.routes.get(route)), whole.format(n), percent(r)];
-  }));
+  rows("routes", (s.status.top_routes || []).map(r => [[r.route, ""], rate(r.requests, then.routes.get(r.route)), whole.format(r.requests), percent(r.hits)]));
 
-  const keys = s.top_keys || [];
+  const keys = s.status.top_keys || [];
   $("keys-section").hidden = keys.length === 0;
   rows("keys", keys.map(k => [[k.url, "url"], percent(k.share), percent(k.hits)]));
 

@@ -69,8 +69,9 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	began := time.Now()
 	config := cdc.Config{
 		URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, BulkRows: bulkRows, MaxLag: c.MaxLag,
-		Relay: &cdc.Relay{Client: relay, Namespace: c.Namespace},
-		Now:   func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: c.Logger,
+		ReadAhead: cdc.DefaultReadAhead,
+		Relay:     &cdc.Relay{Client: relay, Namespace: c.Namespace},
+		Now:       func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: c.Logger,
 	}
 	for _, t := range tables {
 		config.Watches = append(config.Watches, cdc.Watch{Table: t.Name, Columns: t.Columns, Conditions: t.Compare})

@@ -1,0 +1,90 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"walpurge/internal/coherence"
+)
+
+// A file's name says nothing. Which table it belongs to is asked of the
+// catalogue after the log has been read, and holds for the log that was read if
+// nothing about the table has changed since before its first commit.
+//
+// That shows in its row of pg_class, and those of the partitioned tables above
+// it: they were written by transactions that had ended at a position, the
+// baseline's, which has been applied. A change that is in the log and not
+// visible yet does no harm: it has its locks still, so nobody has written to the
+// table under its new role. All other files, such as one that was made a moment
+// ago, stand for every table.
+
+// baseline knows a transaction id below which all had ended when the log was
+// at a position that has been applied.
+type baseline struct {
+	mu           sync.Mutex
+	usable, next oldest
+}
+
+// oldest is what a snapshot says: every transaction with an id before xmin had
+// ended before lsn.
+type oldest struct {
+	xmin uint32
+	lsn  coherence.LSN
+}
+
+const oldestQuery = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_wal_insert_lsn()::text`
+
+// askOldest asks for a new baseline; the zero one if none will be needed. What
+// the catalogue says of the watched tables has to be read, or found unchanged, after that.
+func (s *session) askOldest(ctx context.Context, q querier) (oldest, error) {
+	if s.l.cfg.ReadAhead == 0 || s.server.recovery {
+		return oldest{}, nil
+	}
+	var xmin, at string
+	if err := q.QueryRow(ctx, oldestQuery).Scan(&xmin, &at); err != nil {
+		return oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
+	}
+	id, err := strconv.ParseUint(xmin, 10, 64)
+	if err != nil {
+		return oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
+	}
+	lsn, err := coherence.ParseLSN(at)
+	return oldest{uint32(id), lsn}, err
+}
+
+// begin takes the first baseline of a session.
+func (b *baseline) begin(o oldest) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.usable, b.next = oldest{}, o
+}
+
+// accept takes another baseline, which is usable once the log has been applied
+// up to its position. While one waits for that, there is no other.
+func (b *baseline) accept(o oldest, front coherence.LSN) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.promote(front)
+	if b.next.lsn == 0 {
+		b.next = o
+	}
+}
+
+// promote makes the next baseline usable when its position is reached.
+// REQUIRES: b.mu held.
+func (b *baseline) promote(front coherence.LSN) {
+	if b.next.lsn != 0 && b.next.lsn <= front {
+		b.usable, b.next = b.next, oldest{}
+	}
+}
+
+// xmin is the id before which all had ended when the log was at front, or 0 if
+// that isn't known.
+func (b *baseline) xmin(front coherence.LSN) uint32 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.promote(front)
+	return b.usable.xmin
+}

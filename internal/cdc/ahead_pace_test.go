@@ -1,0 +1,98 @@
+package cdc
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// TestReadingAheadEndsWhenTheStreamKeepsUp runs a log of a position a
+// millisecond past a stream that is behind by a while.
+func TestReadingAheadEndsWhenTheStreamKeepsUp(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		behind func(at coherence.LSN) coherence.LSN
+		want   time.Duration // 0: never
+	}{
+		{"it keeps up from the start", func(coherence.LSN) coherence.LSN { return 50 }, aheadLinger},
+		{"it doesn't", func(coherence.LSN) coherence.LSN { return 300 }, 0},
+		{"it does after two seconds", func(at coherence.LSN) coherence.LSN {
+			if at < 2000 {
+				return at
+			}
+			return 0
+		}, 2*time.Second + aheadLinger},
+		{"it falls back once", func(at coherence.LSN) coherence.LSN {
+			if at >= 500 && at < 900 {
+				return at - 499
+			}
+			return 0
+		}, 900*time.Millisecond + aheadLinger},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var c catchingUp
+				began := time.Now()
+				for at := coherence.LSN(1); at < 10_000; at++ {
+					<-time.After(time.Millisecond)
+					if c.over(1000+at-test.behind(at), 1000+at, DefaultReadAhead) {
+						took := time.Since(began)
+						if test.want == 0 || took < test.want || took > test.want+200*time.Millisecond {
+							t.Errorf("it ends after %v and not %v", took, test.want)
+						}
+						return
+					}
+				}
+				if test.want != 0 {
+					t.Error("it doesn't end")
+				}
+			})
+		})
+	}
+}
+
+// TestStreamIsBehind: for long enough, and by enough.
+func TestStreamIsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &session{l: &Listener{cfg: Config{ReadAhead: DefaultReadAhead}}}
+		s.ahead.wake = make(chan struct{}, 1)
+		woken := func() bool {
+			select {
+			case <-s.ahead.wake:
+				return true
+			default:
+				return false
+			}
+		}
+		s.front.stream(100)
+		far := coherence.LSN(100 + aheadLeast)
+		for i, step := range []struct {
+			after   time.Duration
+			lsn     coherence.LSN
+			reached bool
+			want    bool
+		}{
+			{0, far, false, false},
+			{DefaultReadAhead - 1, far, false, false},
+			{1, far, false, true},
+			{0, far, true, false}, // by what is read ahead
+			{time.Second, far, false, false},
+			{DefaultReadAhead, far - 1, false, false}, // the stream will be there in a moment
+			{0, far, false, false},
+			{DefaultReadAhead, far, false, true},
+		} {
+			<-time.After(step.after)
+			s.fell(step.lsn, step.reached)
+			if got := woken(); got != step.want {
+				t.Errorf("step %d: %t", i, got)
+			}
+		}
+		s.l.cfg.ReadAhead = 0
+		<-time.After(time.Second)
+		if s.fell(far, false); woken() {
+			t.Error("it is switched off")
+		}
+	})
+}

@@ -1,0 +1,54 @@
+package proxycache
+
+import (
+	"cmp"
+	"slices"
+
+	dto "github.com/prometheus/client_model/go"
+)
+
+// topRoute is what is shown of a route.
+type topRoute struct {
+	Route    string   `json:"route"`
+	Requests float64  `json:"requests"` // since the start
+	Hits     *float64 `json:"hits"`     // share of hits among those that could have been one; nil without any
+}
+
+// topRoutes are the n routes with the most requests, of those that had any.
+func (p *Proxy) topRoutes(n int) []topRoute {
+	top := []topRoute{}
+	for _, rt := range append(slices.Clone(p.routing.Load().routes), p.plain) {
+		if t := rt.top(); t.Requests > 0 {
+			top = append(top, t)
+		}
+	}
+	slices.SortFunc(top, func(a, b topRoute) int {
+		return cmp.Or(cmp.Compare(b.Requests, a.Requests), cmp.Compare(a.Route, b.Route))
+	})
+	return top[:min(n, len(top))]
+}
+
+func (rt *route) top() topRoute {
+	t := topRoute{Route: rt.label}
+	var possible, hits float64
+	for o := range rt.counters {
+		var m dto.Metric
+		if err := rt.counters[o].requests.Write(&m); err != nil {
+			continue
+		}
+		n := m.GetCounter().GetValue()
+		t.Requests += n
+		switch outcome(o) {
+		case pass, bypass:
+			continue
+		case hit, stale:
+			hits += n
+		}
+		possible += n
+	}
+	if possible > 0 {
+		share := hits / possible
+		t.Hits = &share
+	}
+	return t
+}

@@ -1,0 +1,127 @@
+package wal
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/testbed"
+)
+
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+// server is a database whose log is looked at.
+type server struct {
+	t        testing.TB
+	url      string
+	conn     *pgx.Conn
+	layout   Layout
+	database uint32
+}
+
+func newServer(t testing.TB, url string) *server {
+	t.Helper()
+	s := &server{t: t, url: url}
+	s.conn = s.connect()
+	var version, page, segment int
+	s.scan(&version, "SELECT current_setting('server_version_num')::int")
+	s.scan(&page, "SELECT current_setting('wal_block_size')::int")
+	s.scan(&segment, "SELECT pg_size_bytes(current_setting('wal_segment_size'))")
+	s.scan(&s.database, "SELECT oid FROM pg_database WHERE datname = current_database()")
+	var err error
+	if s.layout, err = NewLayout(version, page, segment); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func (s *server) connect() *pgx.Conn {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.url)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+func (s *server) scan(into any, query string, args ...any) {
+	s.t.Helper()
+	if err := s.conn.QueryRow(s.t.Context(), query, args...).Scan(into); err != nil {
+		s.t.Fatalf("%s: %v", query, err)
+	}
+}
+
+func (s *server) lsn(query string) coherence.LSN {
+	s.t.Helper()
+	var text string
+	s.scan(&text, query)
+	at, err := coherence.ParseLSN(text)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return at
+}
+
+// here writes a record and returns where one starts.
+func (s *server) here() coherence.LSN {
+	s.t.Helper()
+	s.exec("CHECKPOINT")
+	return s.lsn("SELECT redo_lsn::text FROM pg_control_checkpoint()")
+}
+
+func (s *server) exec(statements ...string) {
+	s.t.Helper()
+	for _, statement := range statements {
+		if _, err := s.conn.PgConn().Exec(s.t.Context(), statement).ReadAll(); err != nil {
+			s.t.Fatalf("%s: %v", statement, err)
+		}
+	}
+}
+
+// log reads what has been written from start on from the server's files.
+func (s *server) log(start coherence.LSN) []byte {
+	s.t.Helper()
+	s.exec("SELECT pg_current_xact_id()") // flushes all before
+	end := s.lsn("SELECT pg_current_wal_flush_lsn()::text")
+	var dir string
+	s.scan(&dir, "SHOW data_directory")
+	segment := coherence.LSN(s.layout.segment)
+	var all []byte
+	for at := start; at < end; {
+		number, offset := at/segment, at%segment
+		perID := (1 << 32) / segment
+		file := filepath.Join(dir, "pg_wal", fmt.Sprintf("%08X%08X%08X", 1, uint64(number/perID), uint64(number%perID)))
+		b, err := os.ReadFile(file)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		b = b[offset:min(segment, end-(at-offset))]
+		all = append(all, b...)
+		at += coherence.LSN(len(b))
+	}
+	return all
+}
+
+// scanAll scans data in pieces of random sizes.
+func scanAll(layout Layout, start coherence.LSN, data []byte, seed uint64, visit func(*Record) error) (*Scanner, error) {
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	s := NewScanner(layout, start)
+	for len(data) > 0 {
+		n := len(data)
+		if seed != 0 {
+			n = min(n, 1+rnd.IntN([]int{16, 700, 20_000, 200_000}[rnd.IntN(4)]))
+		}
+		if err := s.Scan(data[:n], visit); err != nil {
+			return s, err
+		}
+		data = data[n:]
+	}
+	return s, nil
+}
