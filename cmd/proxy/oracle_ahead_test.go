@@ -31,7 +31,7 @@ func TestOracleReadAhead(t *testing.T) {
 		t.Error(err)
 	}
 	tr.judge(0.02)
-	tr.judgeHistories(30)
+	tr.judgeHistories(5) // purges are by whole tables: hits are few
 	ahead := 0.0
 	for _, p := range append([]*rig{r}, r.peers...) {
 		ahead += p.metric("walpurge_read_ahead_transactions_total")
