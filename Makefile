@@ -56,7 +56,7 @@ test: go test-programs check build
 		go test -race -p 2 -timeout 17m -skip '$(ALONE)' ./... && \
 		printf '\ntest: what was measured\n' && cat "$$measured"
 	@echo 'test: fuzzing, a minute each for requests, responses, directives and stored entries'
-	@scripts/fuzz.sh 1m 10s
+	@scripts/fuzz.sh 1m 5s
 
 # How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
 FUZZ_FOR ?= 1m
