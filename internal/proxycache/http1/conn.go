@@ -49,6 +49,8 @@ type conn struct {
 	state   atomic.Int64
 	recheck atomic.Bool // the sweeper has woken it to be settled
 
+	idleMu sync.Mutex // held while somebody else finds it idle and wakes it, and while it stops being idle
+
 	quick *quick // nil: there is none
 
 	in   []byte // in[r:w] is read and not yet taken
@@ -133,7 +135,11 @@ func (c *conn) serve() {
 // next waits for a request and reads its head.
 func (c *conn) next() error {
 	if c.quick != nil && c.served && c.r == c.w {
-		if err := c.quick.serve(); err != nil || c.quick.asked {
+		err := c.quick.serve()
+		if err == nil {
+			err = c.awaken()
+		}
+		if err != nil || c.quick.asked {
 			return err
 		}
 	}
@@ -142,6 +148,19 @@ func (c *conn) next() error {
 	}
 	c.begin()
 	return nil
+}
+
+// awaken ends being idle. If the sweeper has woken the connection meanwhile,
+// the reads that follow would find their time over.
+func (c *conn) awaken() error {
+	c.idleMu.Lock()
+	c.enter(reading)
+	woken := c.recheck.Swap(false)
+	c.idleMu.Unlock()
+	if !woken {
+		return nil
+	}
+	return c.net.SetReadDeadline(time.Time{})
 }
 
 // begin makes an exchange of the request that was read.

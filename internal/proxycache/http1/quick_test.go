@@ -239,3 +239,45 @@ func TestQuickOverManyConnections(t *testing.T) {
 		t.Errorf("%d of %d requests were answered by Quick", n, clients*(rounds-1))
 	}
 }
+
+// A connection that the sweeper wanted looked at just when a request came is
+// not taken for one that is gone.
+func TestQuickRequestThatComesWithTheSweeper(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan struct{})
+	s := &Server{
+		Handler: func(ex *Exchange) {
+			gone := make(chan struct{})
+			ex.Watch(func() { close(gone) })
+			select {
+			case <-gone:
+				t.Error("the client is there")
+			case <-time.After(50 * time.Millisecond): // nothing happens
+			}
+			text(ex, "")
+		},
+		Quick: func(*Exchange) bool {
+			asked <- struct{}{}
+			<-answer
+			return false
+		},
+		IdleTimeout: time.Hour, HeaderTimeout: 40 * time.Millisecond,
+	}
+	c := start(t, s)
+	br := bufio.NewReader(c)
+	exchanges(t, c, br, get("/"), "")
+	exchanges(t, c, br, get("/"))
+	<-asked
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for woken := false; !woken; <-tick.C {
+		s.mu.Lock()
+		for one := range s.conns {
+			woken = one.recheck.Load()
+		}
+		s.mu.Unlock()
+	}
+	close(answer)
+	if _, got := response(t, br); got != "" {
+		t.Fatal(got)
+	}
+}

@@ -205,8 +205,12 @@ func (s *Server) check(c *conn) {
 		case waited > s.IdleTimeout:
 			c.wake()
 		case phase(state&7) == idle && waited > s.sweep && c.quick != nil:
-			c.recheck.Store(true)
-			c.wake()
+			c.idleMu.Lock()
+			if c.state.Load() == state {
+				c.recheck.Store(true)
+				c.wake()
+			}
+			c.idleMu.Unlock()
 		}
 	case reading:
 		if waited > s.HeaderTimeout {
