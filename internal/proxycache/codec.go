@@ -1,7 +1,6 @@
 package proxycache
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -17,42 +16,35 @@ import (
 //	"wp", version, kind, payload, xxhash64 of all before
 //
 // Numbers are unsigned varints, byte strings carry their length. Whatever
-// doesn't decode exactly is a miss.
+// doesn't decode exactly is a miss. A response's payload has its text as an
+// entry has it, so that what is read need not be made ready to be sent again.
 const (
-	codecVersion = 1
+	codecVersion = 2
 	kindEntry    = 1
 	kindMarker   = 2
-
-	flagGuarded = 1 << 0
-	flagShared  = 1 << 1
 )
 
 // stored is a value of the Redis tier.
 type stored struct {
-	key   string   // the full key, since the name in Redis is only its hash
+	text  text     // its key, since the name in Redis is only the hash of it, and its heads
 	names []string // of a marker: the fields that the response varies by
 
 	status   int
 	guarded  bool
 	shared   bool
+	declares bool  // the head names dependencies of its own
+	shown    shown // how the head as clients get it was made
 	epoch    coherence.Epoch
 	asof     coherence.LSN
 	arrived  time.Time // by the wall's clock
 	age      time.Duration
 	lifetime time.Duration
 	swr, sie time.Duration
-	head     []byte
 	body     []byte
 }
 
-// ownBody is the body for an entry, which has a head of its own. It leaves the
-// value that s was decoded from, unless nearly all of that is the body.
-func (s *stored) ownBody() []byte {
-	if len(s.key)+len(s.head)+64 < len(s.body)/8 {
-		return s.body
-	}
-	return bytes.Clone(s.body)
-}
+// key is what s is stored under.
+func (s *stored) key() string { return s.text.s[:s.text.key] }
 
 var errStored = errors.New("decode stored response: malformed")
 
@@ -64,31 +56,35 @@ func (s *stored) encode(dst []byte) []byte {
 		kind = kindMarker
 	}
 	dst = append(dst, 'w', 'p', codecVersion, kind)
-	dst = appendBytes(dst, s.key)
 	if kind == kindMarker {
+		dst = appendBytes(dst, s.key())
 		dst = binary.AppendUvarint(dst, uint64(len(s.names)))
 		for _, n := range s.names {
 			dst = appendBytes(dst, n)
 		}
 	} else {
 		var flags byte
-		if s.guarded {
-			flags |= flagGuarded
-		}
-		if s.shared {
-			flags |= flagShared
+		for bit, set := range s.flags() {
+			if *set {
+				flags |= 1 << bit
+			}
 		}
 		dst = append(dst, flags)
 		for _, n := range []uint64{
 			uint64(s.status), uint64(s.epoch), uint64(s.asof), uint64(s.arrived.UnixNano()),
-			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie),
+			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie), uint64(s.text.key), uint64(s.text.sent),
 		} {
 			dst = binary.AppendUvarint(dst, n)
 		}
-		dst = appendBytes(dst, s.head)
+		dst = appendBytes(dst, s.text.s)
 		dst = appendBytes(dst, s.body)
 	}
 	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[start:]))
+}
+
+// flags are what is a bit in the value, the lowest first.
+func (s *stored) flags() [6]*bool {
+	return [...]*bool{&s.guarded, &s.shared, &s.declares, &s.shown.revalidate, &s.shown.compress, &s.shown.vary}
 }
 
 func appendBytes[T string | []byte](dst []byte, b T) []byte {
@@ -105,9 +101,10 @@ func decodeStored(b []byte) (*stored, error) {
 		return nil, errStored
 	}
 	d := decoder{b: b[4:end]}
-	s := &stored{key: string(d.bytes())}
+	s := new(stored)
 	switch b[3] {
 	case kindMarker:
+		s.text = newText(string(d.bytes()))
 		n := d.number(maxFieldsVaried)
 		for range n {
 			s.names = append(s.names, string(d.bytes()))
@@ -128,6 +125,7 @@ func decodeStored(b []byte) (*stored, error) {
 const (
 	maxFieldsVaried = 64
 	maxTime         = 1<<63 - 1
+	maxText         = 1<<32 - 1
 	maxSpan         = uint64(rfc9111.MaxDelta) * uint64(time.Second)
 )
 
@@ -138,14 +136,19 @@ func (d *decoder) entry(s *stored) {
 	}
 	flags := d.b[0]
 	d.b = d.b[1:]
-	s.guarded, s.shared = flags&flagGuarded != 0, flags&flagShared != 0
+	for bit, set := range s.flags() {
+		*set = flags&(1<<bit) != 0
+	}
 	s.status = int(d.number(599))
 	s.epoch, s.asof = coherence.Epoch(d.number(1<<64-1)), coherence.LSN(d.number(1<<64-1))
 	s.arrived = time.Unix(0, int64(d.number(maxTime)))
 	s.age, s.lifetime = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
 	s.swr, s.sie = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
-	s.head, s.body = d.bytes(), d.bytes()
-	if s.status < 200 || flags&^(flagGuarded|flagShared) != 0 || len(s.head) < 15 || string(s.head[:9]) != "HTTP/1.1 " {
+	key, sent := d.number(maxText), d.number(maxText)
+	s.text.seal(d.bytes(), int(sent))
+	s.text.key = uint32(key)
+	s.body = d.bytes()
+	if s.status < 200 || flags >= 1<<len(s.flags()) || !s.text.sound() {
 		d.bad = true
 	}
 }

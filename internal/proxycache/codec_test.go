@@ -13,12 +13,13 @@ import (
 func samples() []*stored {
 	return []*stored{
 		{
-			key: "http://a/b?c", status: 200, guarded: true, shared: true, epoch: 1<<64 - 1, asof: 1<<63 + 5,
-			arrived: time.Unix(1700000000, 123), age: time.Second, lifetime: time.Hour, swr: 1, sie: 2,
-			head: []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"), body: []byte("hi"),
+			text:   text{"http://a/b?cHTTP/1.1 200 OK\r\nContent-Length: 2\r\nVary: Accept-Encoding\r\n\x17Pragma: no-cache\r\n", 12, 71},
+			status: 200, guarded: true, shared: true, declares: true, shown: shown{revalidate: true, compress: true, vary: true},
+			epoch: 1<<64 - 1, asof: 1<<63 + 5,
+			arrived: time.Unix(1700000000, 123), age: time.Second, lifetime: time.Hour, swr: 1, sie: 2, body: []byte("hi"),
 		},
-		{key: "k", status: 404, arrived: time.Unix(0, 0), head: []byte("HTTP/1.1 404 Not Found\r\n"), body: []byte{}},
-		{key: "k", names: []string{"accept-encoding", "accept-language"}},
+		{text: text{"kHTTP/1.1 404 Not Found\r\n", 1, 25}, status: 404, arrived: time.Unix(0, 0), body: []byte{}},
+		{text: newText("k"), names: []string{"accept-encoding", "accept-language"}},
 	}
 }
 
@@ -71,7 +72,7 @@ func FuzzDecodeStored(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was decoded doesn't encode: %v", err)
 		}
-		if again.key != s.key || !bytes.Equal(again.body, s.body) || again.asof != s.asof || again.lifetime != s.lifetime {
+		if again.text != s.text || !bytes.Equal(again.body, s.body) || again.asof != s.asof || again.lifetime != s.lifetime {
 			t.Fatalf("%+v became %+v", s, again)
 		}
 	})
