@@ -2,7 +2,6 @@ package proxycache
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -45,8 +44,6 @@ type stored struct {
 
 // key is what s is stored under.
 func (s *stored) key() string { return s.text.s[:s.text.key] }
-
-var errStored = errors.New("decode stored response: malformed")
 
 // encode appends the value's bytes to dst.
 func (s *stored) encode(dst []byte) []byte {
@@ -91,17 +88,17 @@ func appendBytes[T string | []byte](dst []byte, b T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
-// decodeStored reads a value. The result borrows b.
-func decodeStored(b []byte) (*stored, error) {
+// decode reads a value into s, which is empty and borrows b. It reports false
+// if b is none.
+func (s *stored) decode(b []byte) bool {
 	if len(b) < 12 || b[0] != 'w' || b[1] != 'p' || b[2] != codecVersion {
-		return nil, errStored
+		return false
 	}
 	end := len(b) - 8
 	if binary.LittleEndian.Uint64(b[end:]) != xxhash.Sum64(b[:end]) {
-		return nil, errStored
+		return false
 	}
 	d := decoder{b: b[4:end]}
-	s := new(stored)
 	switch b[3] {
 	case kindMarker:
 		s.text = newText(string(d.bytes()))
@@ -113,12 +110,9 @@ func decodeStored(b []byte) (*stored, error) {
 	case kindEntry:
 		d.entry(s)
 	default:
-		return nil, errStored
+		return false
 	}
-	if d.bad || len(d.b) > 0 {
-		return nil, errStored
-	}
-	return s, nil
+	return !d.bad && len(d.b) == 0
 }
 
 // Bounds of what is believed.

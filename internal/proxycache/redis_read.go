@@ -36,7 +36,8 @@ type redisRead struct {
 	wake  chan bool // true: lead the next batch; false: value and err are there
 
 	shared chan struct{} // closed when found is there; nil: nobody else waits
-	found  *stored
+	found  *stored       // nil: there is nothing
+	own    stored        // what found points at: one piece less
 }
 
 // join gives the read of key to the caller, who is the first and has to settle
@@ -155,13 +156,12 @@ func (t *redisTier) get(key string) (s *stored, first bool) {
 	if one.err != nil {
 		return nil, true
 	}
-	s, err := decodeStored(one.value)
-	if err != nil || s.key() != key {
+	if !one.own.decode(one.value) || one.own.key() != key {
 		t.count("get", "malformed")
 		return nil, true
 	}
-	one.found = s
-	return s, true
+	one.found = &one.own
+	return one.found, true
 }
 
 // fromRedis answers with what the Redis tier has for the request. It is used
