@@ -91,10 +91,12 @@ type trial struct {
 
 	latest atomic.Int64 // the listing that has changed last
 
+	spellings int // in how many ways plain clients ask for a listing, so that there are more responses; 0: in one
+
 	strictOps  history // of the writers and the strict clients
 	carriedOps history // of the carriers
 
-	responses, hits, strictHits, carriedHits, changes atomic.Int64
+	responses, hits, redisHits, strictHits, carriedHits, changes atomic.Int64
 	violations, failures, excused                     atomic.Int64
 }
 
@@ -176,8 +178,8 @@ func (tr *trial) stop() {
 func (tr *trial) judge(least float64) {
 	tr.t.Helper()
 	n := tr.responses.Load()
-	testbed.Measured(tr.t, "%d responses in %.0f s, %.1f %% hits, %d changes, %d violations, %d failed",
-		n, time.Since(tr.began).Seconds(), 100*float64(tr.hits.Load())/float64(n), tr.changes.Load(), tr.violations.Load(), tr.failures.Load())
+	testbed.Measured(tr.t, "%d responses in %.0f s, %.1f %% hits, %.1f %% from Redis, %d changes, %d violations, %d failed",
+		n, time.Since(tr.began).Seconds(), 100*float64(tr.hits.Load())/float64(n), 100*float64(tr.redisHits.Load())/float64(n), tr.changes.Load(), tr.violations.Load(), tr.failures.Load())
 	if float64(tr.hits.Load()) < least*float64(n) {
 		tr.t.Errorf("only %d of %d responses were hits; the test needs hits", tr.hits.Load(), n)
 	}
