@@ -73,7 +73,7 @@ func TestCommandLines(t *testing.T) {
 		{url, "seed -listings 100 -if-empty", 0, "nothing to do", ""},
 		{url, "seed -if-empty -reset", 2, "", "exclude each other"},
 		{url, "seed -listings 200 -reset", 0, "seeded 200 listings", ""},
-		{url, "run -listen 127.0.0.1:none", 1, "", "listen"},
+		{url, "run -listen 127.0.0.1:none", 1, "", "choose another address with -listen"},
 		{url, "run -redis http://127.0.0.1:1", 2, "", "-redis: the Redis URL has no scheme"},
 		{url, "run -redis redis://:secret@127.0.0.1:1 -max-lag 0s", 2, "", "-max-lag must be positive"},
 		{url, "run -redis redis://:secret@127.0.0.1:1 -slot NO", 1, "", "lower-case letters"},

@@ -91,18 +91,19 @@ func mistaken(c *config.Config, err error) error {
 	return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s; %s", pgerror.Line(err), mend(err)))
 }
 
-// mend is what to do about a refusal by the server itself.
+// mend is what to do about a server that refuses, or doesn't answer.
 func mend(err error) string {
 	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
-		switch answer.Code {
-		case "3D000":
-			return "correct the database's name in postgres.url, or create it"
-		case "28P01":
-			return "correct the password in postgres.url"
-		case "28000":
-			return "correct the user in postgres.url, or let it in by pg_hba.conf"
-		}
+	if !errors.As(err, &answer) {
+		return "correct postgres.url, or start PostgreSQL"
+	}
+	switch answer.Code {
+	case "3D000":
+		return "correct the database's name in postgres.url, or create it"
+	case "28P01":
+		return "correct the password in postgres.url"
+	case "28000":
+		return "correct the user in postgres.url, or let it in by pg_hba.conf"
 	}
 	return "correct postgres.url"
 }

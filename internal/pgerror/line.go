@@ -34,5 +34,6 @@ func why(failed *pgconn.ConnectError) string {
 	if errors.As(failed, &refused) {
 		return refused.Error()
 	}
-	return failed.Error()
+	tries := strings.Split(failed.Unwrap().Error(), "\n")
+	return tries[len(tries)-1]
 }
