@@ -189,11 +189,9 @@ func (t *attached[A, R]) find(ctx context.Context, key string, deps []coherence.
 	if err := json.Unmarshal(s.json, &value); err != nil {
 		return zero, malformed
 	}
-	var h coherence.Handle
-	if !need.sameEpoch(s.epoch) || !g.OpenStored(&h, nobody{}, append(deps, t.shown(value)...), s.epoch, s.asof) { // R3
+	if !need.sameEpoch(s.epoch) || !g.Current(append(deps, t.shown(value)...), s.epoch, s.asof) { // R3
 		return zero, outdated
 	}
-	g.Close(&h)
 	if !c.fresh(proven) { // Redis took its time
 		return zero, unproven
 	}

@@ -7,8 +7,7 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// nobody holds handles for the moment of a check or of a load: what is evicted
-// shows in the handle.
+// nobody holds the handle of a load: what is evicted shows in it.
 type nobody struct{}
 
 // Evicted implements coherence.Holder.
