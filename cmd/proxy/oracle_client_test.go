@@ -114,7 +114,7 @@ func (c *oracleClient) readListing() {
 	if !c.send("GET", path, "") {
 		return
 	}
-	_, got, _ := nextItem(c.rsp.Body())
+	_, got, _ := nextItem(c.rsp.Body(), c.versions)
 	switch c.kind {
 	case strictClient:
 		c.strictOps.add(c.id, registerInput{listing: id}, called, got)
@@ -138,7 +138,7 @@ func (c *oracleClient) readCity() {
 	body := c.rsp.Body()
 	var shown [oracleListings + 1]bool
 	for {
-		id, got, rest := nextItem(body)
+		id, got, rest := nextItem(body, c.versions)
 		if id == 0 {
 			break
 		}

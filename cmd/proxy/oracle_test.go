@@ -201,16 +201,17 @@ func oracleOver(t *testing.T, proxies int) {
 	}
 }
 
-// nextItem finds the next listing in a JSON body: its id and its version.
-func nextItem(body []byte) (id, version int, rest []byte) {
-	const title = `"title":"v`
-	at := bytes.Index(body, []byte(title))
+// nextItem finds the next version in a JSON body, and the id of its listing. field is the
+// member that versions stand in, the title or the agent's name; an agent has its listing's id.
+func nextItem(body []byte, field string) (id, version int, rest []byte) {
+	text := []byte(`"` + field + `":"v`)
+	at := bytes.Index(body, text)
 	if at < 0 {
 		return 0, 0, nil
 	}
 	from := bytes.LastIndex(body[:at], []byte(`"id":`))
 	id = leadingInt(body[from+len(`"id":`):])
-	return id, leadingInt(body[at+len(title):]), body[at+len(title):]
+	return id, leadingInt(body[at+len(text):]), body[at+len(text):]
 }
 
 func leadingInt(b []byte) (n int) {
