@@ -98,7 +98,7 @@ type trial struct {
 	carriedOps history // of the carriers
 
 	responses, hits, redisHits, strictHits, carriedHits, changes atomic.Int64
-	violations, failures, excused                     atomic.Int64
+	violations, failures, excused                                atomic.Int64
 }
 
 func newTrial(r *rig, all []*member, c crew) *trial {
