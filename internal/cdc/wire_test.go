@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -64,6 +65,24 @@ func newWirePrimary() *wirePrimary {
 		changed: make(chan struct{}), server: server{system: "7", timeline: 1}, flushed: 0x1000, visible: map[string]int{},
 		xid: 700, print: "a", conns: map[*wireConn]bool{},
 	}
+}
+
+// copy is another server with what m has on its disk, started as it is.
+func (m *wirePrimary) copy() *wirePrimary {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := newWirePrimary()
+	c.server, c.flushed, c.xid, c.print, c.latency = m.server, m.flushed, m.xid, m.print, m.latency
+	c.log, c.visible = slices.Clone(m.log), maps.Clone(m.visible)
+	for i := range c.log {
+		c.log[i].held = false
+		c.visible[c.log[i].city] = c.log[i].price
+	}
+	if m.slot != nil {
+		there := *m.slot
+		c.slot = &there
+	}
+	return c
 }
 
 // poke tells the streams that something has changed. REQUIRES: m.mu held.
