@@ -36,6 +36,8 @@ type follower struct {
 		mapping   *mapping
 		doubt     string   // why the next leader must start an epoch; empty: it need not
 		doubtedAt uint64   // the sequence by then
+		older     bool     // a server that was not the announced one ended before what was applied
+		olderAt   uint64   // the sequence by then
 		terms     []uint64 // nonces of those that were seen, the latest last
 
 		leading   bool // the stream is written here, not read
@@ -52,6 +54,8 @@ type follower struct {
 		cut       uint64    // the stream may be cut before this entry
 		members   []Member  // of the slot, as of late
 		left      time.Time // when a leader has said that the slot is about to be free
+		request   uint64    // for a look at the server; 0: none, or it has been answered
+		answered  bool
 	}
 }
 
@@ -202,6 +206,7 @@ func (f *follower) entry(s streamed) error {
 	if err != nil {
 		return err
 	}
+	f.hear(e)
 	follows = follows && e.prev == m.sum && (e.epoch == m.epoch || e.flags&begins != 0)
 	m.sum = checksum(s.blob)
 	f.keep(e, s)
@@ -218,8 +223,14 @@ func (f *follower) entry(s streamed) error {
 	if !follows || e.flags&begins != 0 {
 		f.enter(e)
 	}
-	if f.newTerm(e.nonce) || e.flags&takesOver != 0 && s.seq > m.doubtedAt {
-		m.doubt = "" // who took over has looked, and continues
+	if fresh := f.newTerm(e.nonce); fresh || e.flags&takesOver != 0 {
+		// Who took over has looked, and continues.
+		if fresh || s.seq > m.doubtedAt {
+			m.doubt = ""
+		}
+		if fresh || s.seq > m.olderAt {
+			m.older = false
+		}
 	}
 	if err := f.apply(e); err != nil {
 		return err
@@ -279,7 +290,7 @@ func (f *follower) enter(e *entry) {
 		m.watermark = e.from
 	}
 	if e.epoch != epoch {
-		m.doubt = ""
+		m.doubt, m.older = "", false
 	}
 	m.term++
 }

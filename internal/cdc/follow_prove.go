@@ -43,7 +43,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	if !ok {
 		return
 	}
-	side := newSide(&f.l.cfg, expect)
+	side := newSide(f.l, expect)
 	defer side.close()
 	f.l.flush.open()
 	wake := f.l.flush.waking()
@@ -60,9 +60,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 		case err == nil:
 			side.wait.reset()
 		case ctx.Err() == nil:
-			if errors.Is(err, errOtherServer) {
-				f.l.guard.Unprove()
-			}
+			f.misled(err)
 			f.l.trouble("freshness", err)
 			wait(ctx, side.wait.next())
 		}
@@ -132,6 +130,21 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 		return false, false, errSetBack(lsn, q.before)
 	}
 	return true, f.l.guard.Probe(lsn, q.asked), nil
+}
+
+// misled draws the consequences of err, with which the primary could not be
+// asked.
+func (f *follower) misled(err error) {
+	var doubted *doubt
+	switch {
+	case errors.Is(err, errOtherServer):
+		f.l.guard.Unprove()
+	case errors.As(err, &doubted):
+		// Another server than the announced one. It proves nothing here, and what it
+		// is worth is found out by whoever is about to lead on it.
+		f.l.guard.Unprove()
+		f.foundOlder()
+	}
 }
 
 // retire shuts f if it is still the one that wake belongs to: a session may

@@ -144,6 +144,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, errFenced)) {
 			pauses.reset()
 			pause = vacancyPause
+			l.follower.vacancy.close() // its connection may lead elsewhere
 		} else if errors.Is(err, errSlotInUse) {
 			pauses.reset()
 			pause, state = slotInUsePause, "waiting for the slot"

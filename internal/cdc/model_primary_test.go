@@ -275,3 +275,17 @@ func (l *modelLink) highest(ctx context.Context) (uint64, error) {
 func (l *modelLink) waiting(context.Context) (int, error)      { return 0, nil }
 func (l *modelLink) want(context.Context, time.Duration) error { return nil }
 func (l *modelLink) wanted(context.Context) (bool, error)      { return false, nil }
+
+func (l *modelLink) ask(ctx context.Context, id uint64) error {
+	if l.away() {
+		return errModelGone
+	}
+	return l.redis.ask(ctx, id)
+}
+
+func (l *modelLink) asked(ctx context.Context) ([]uint64, error) {
+	if l.away() {
+		return nil, errModelGone
+	}
+	return l.redis.asked(ctx)
+}

@@ -631,6 +631,7 @@ func (s *script) changeServer(what string) {
 			m.sever("")
 		case "start":
 			m.down = false
+			m.server.started++
 			for i := range m.log {
 				m.log[i].held = false
 				m.visible[m.log[i].city] = m.log[i].price
@@ -645,6 +646,7 @@ func (s *script) changeServer(what string) {
 			m.log = m.log[:len(m.log)-1]
 			m.visible[last.city] = last.old
 			m.flushed, m.reader = last.start, nil
+			m.server.started++
 			m.slot.confirmed = min(m.slot.confirmed, m.flushed)
 		case "hangup":
 			if m.reader != nil {
@@ -658,6 +660,7 @@ func (s *script) changeServer(what string) {
 			m.visible[last.city] = last.old
 			m.flushed, m.slot = last.start, nil
 			m.server.timeline++
+			m.server.started++
 		}
 	})
 }
@@ -699,4 +702,18 @@ func (l *scriptLink) wanted(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return l.p.s.redis.wanted(ctx)
+}
+
+func (l *scriptLink) ask(ctx context.Context, id uint64) error {
+	if err := l.travel(ctx); err != nil {
+		return err
+	}
+	return l.p.s.redis.ask(ctx, id)
+}
+
+func (l *scriptLink) asked(ctx context.Context) ([]uint64, error) {
+	if err := l.travel(ctx); err != nil {
+		return nil, err
+	}
+	return l.p.s.redis.asked(ctx)
 }

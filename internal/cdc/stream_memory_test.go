@@ -24,6 +24,8 @@ type memoryStream struct {
 	changed chan struct{}
 	readers int       // that wait
 	wish    time.Time // until when entries are wanted at once
+	asks    []uint64
+	asksTo  time.Time // when they are forgotten
 }
 
 func newMemoryStream() *memoryStream { return &memoryStream{changed: make(chan struct{})} }
@@ -45,6 +47,7 @@ func (m *memoryStream) empty() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop()
+	m.asks = nil
 }
 
 // trim is XTRIM MINID.
@@ -89,6 +92,31 @@ func (m *memoryStream) wanted(context.Context) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return time.Now().Before(m.wish), nil
+}
+
+func (m *memoryStream) ask(_ context.Context, id uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !time.Now().Before(m.asksTo) {
+		m.asks = nil
+	}
+	if !slices.Contains(m.asks, id) {
+		m.asks = append(m.asks, id)
+	}
+	m.asksTo = time.Now().Add(lookLife)
+	return nil
+}
+
+func (m *memoryStream) asked(context.Context) ([]uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !time.Now().Before(m.asksTo) {
+		m.asks = nil
+	}
+	n := min(len(m.asks), lookMost)
+	ids := slices.Clone(m.asks[:n])
+	m.asks = m.asks[n:]
+	return ids, nil
 }
 
 var errStreamID = errors.New("the ID must be greater than 0-0")

@@ -73,6 +73,7 @@ func (m *wirePrimary) copy() *wirePrimary {
 	defer m.mu.Unlock()
 	c := newWirePrimary()
 	c.server, c.flushed, c.xid, c.print, c.latency = m.server, m.flushed, m.xid, m.print, m.latency
+	c.server.started++
 	c.log, c.visible = slices.Clone(m.log), maps.Clone(m.visible)
 	for i := range c.log {
 		c.log[i].held = false
@@ -343,7 +344,7 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	case query == snapshotQuery:
 		return one(text, m.snapshot())
 	case query == serverQuery:
-		return &wireTable{[]uint32{text, boolean, number}, [][]any{{m.server.system, false, m.server.timeline}}}
+		return &wireTable{[]uint32{text, boolean, number, pgtype.Int8OID}, [][]any{{m.server.system, false, m.server.timeline, m.server.started}}}
 	case query == serverFactsQuery:
 		return &wireTable{
 			[]uint32{number, text, text, text, text, text, boolean, boolean, boolean, number, number, number, number, number, text, boolean},
@@ -425,6 +426,11 @@ func (c *wireConn) simple(query string) {
 		system, timeline, at := m.server.system, strconv.Itoa(int(m.server.timeline)), m.flushed.String()
 		m.mu.Unlock()
 		result(system, timeline, at, "d")
+	case query == "SELECT "+startQuery:
+		m.mu.Lock()
+		started := strconv.FormatInt(m.server.started, 10)
+		m.mu.Unlock()
+		result(started)
 	case word == "CREATE_REPLICATION_SLOT":
 		var at coherence.LSN
 		m.with(func() {
