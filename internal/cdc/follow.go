@@ -37,7 +37,6 @@ type follower struct {
 		doubt     string   // why the next leader must start an epoch; empty: it need not
 		doubtedAt uint64   // the sequence by then
 		older     bool     // a server that was not the announced one ended before what was applied
-		olderAt   uint64   // the sequence by then
 		terms     []uint64 // nonces of those that were seen, the latest last
 
 		leading   bool // the stream is written here, not read
@@ -223,14 +222,8 @@ func (f *follower) entry(s streamed) error {
 	if !follows || e.flags&begins != 0 {
 		f.enter(e)
 	}
-	if fresh := f.newTerm(e.nonce); fresh || e.flags&takesOver != 0 {
-		// Who took over has looked, and continues.
-		if fresh || s.seq > m.doubtedAt {
-			m.doubt = ""
-		}
-		if fresh || s.seq > m.olderAt {
-			m.older = false
-		}
+	if f.newTerm(e.nonce) || e.flags&takesOver != 0 && s.seq > m.doubtedAt {
+		m.doubt = "" // who took over has looked, and continues
 	}
 	if err := f.apply(e); err != nil {
 		return err

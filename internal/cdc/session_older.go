@@ -26,9 +26,8 @@ func (s *session) hearLeader(ctx context.Context, found standing) (setBack bool,
 	return true, ctx.Err()
 }
 
-// astray tells whether the server is another one than the history's, and no
-// restart of it by the looks of it. If a leader has said that the history
-// ends, it doesn't matter.
+// astray tells whether the server is another one than the history's, and
+// behind it. If a leader has said that the history ends, it doesn't matter.
 func (s *session) astray(found standing) bool {
 	l := s.l
 	h := &l.history
@@ -38,7 +37,7 @@ func (s *session) astray(found standing) bool {
 	if s.server.timeline != h.server.timeline {
 		return s.server.timeline < h.server.timeline
 	}
-	return found.position < found.applied || s.server.started < h.server.started || l.follower.hasFoundOlder()
+	return found.position < found.applied || l.follower.hasFoundOlder()
 }
 
 // hesitate is what comes before the question.
@@ -61,11 +60,12 @@ func (s *session) turnAway(found standing) error {
 }
 
 // foundOlder notes that a server which is not the announced one ends before
-// what has been applied.
+// what has been applied. It holds for the epoch: whatever position such a
+// server has later, nobody here continues the history on it unasked.
 func (f *follower) foundOlder() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mu.older, f.mu.olderAt = true, f.mu.seq
+	f.mu.older = true
 }
 
 func (f *follower) hasFoundOlder() bool {
