@@ -39,6 +39,7 @@ type modelProcess struct {
 	given       bool // the relay's writer has given up
 	asking      bool // who leads: may the session take the slot?
 	question    uint64
+	excused     bool // from asking
 	looking     *modelLook
 	provenBy    *modelPrimary // whose answer was taken last
 
@@ -191,6 +192,8 @@ func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 	f := p.l.follower
 	switch {
 	case !p.asking && !p.session.astray(found):
+		h := &p.l.history
+		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server
 		return false, true
 	case !p.asking:
 		p.session.hesitate()
