@@ -53,6 +53,7 @@ type follower struct {
 		cut       uint64    // the stream may be cut before this entry
 		members   []Member  // of the slot, as of late
 		left      time.Time // when a leader has said that the slot is about to be free
+		elsewhere string    // why the server that answers here doesn't count; empty: it does, or none has answered
 		request   uint64    // for a look at the server; 0: none, or it has been answered
 		answered  bool
 	}

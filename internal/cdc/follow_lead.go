@@ -163,7 +163,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 		l.enterEpoch(e.epoch, reason, at)
 		m.floor, m.watermark = at, at
 	}
-	m.doubt, m.older = "", false
+	m.doubt, m.older, m.elsewhere = "", false, ""
 	l.writer = w
 	return nil
 }

@@ -124,6 +124,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 	if f.mu.term != q.term || !f.mu.proving {
 		return false, false, nil
 	}
+	f.mu.elsewhere = ""
 	if lsn < q.before {
 		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
 		f.review()
@@ -135,6 +136,11 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 // misled draws the consequences of err, with which the primary could not be
 // asked.
 func (f *follower) misled(err error) {
+	if errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) {
+		f.mu.Lock()
+		f.mu.elsewhere = err.Error()
+		f.mu.Unlock()
+	}
 	var doubted *doubt
 	switch {
 	case errors.Is(err, errOtherServer):

@@ -149,6 +149,9 @@ func (l *Listener) Run(ctx context.Context) error {
 			pauses.reset()
 			pause, state = slotInUsePause, "waiting for the slot"
 		}
+		if errors.Is(err, errOlderCopy) {
+			state = "led to an older copy of the server"
+		}
 		l.setState(state, err)
 		if !said[err.Error()] {
 			said[err.Error()] = true

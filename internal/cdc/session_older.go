@@ -55,8 +55,12 @@ func (s *session) hesitate() {
 func (s *session) turnAway(found standing) error {
 	f := s.l.follower
 	f.vacancy.close() // its connection leads there as well
-	return fmt.Errorf("%w (this one was started at %s; its log ended at %s, and all up to %s has been applied)",
+	err := fmt.Errorf("%w (this one was started at %s; its log ended at %s, and all up to %s has been applied)",
 		errOlderCopy, s.server.since(), found.position, found.applied)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.mu.elsewhere = err.Error()
+	return err
 }
 
 // foundOlder notes that a server which is not the announced one ends before
