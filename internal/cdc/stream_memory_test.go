@@ -209,7 +209,7 @@ func TestMemoryStreamIsLikeRedis(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		real := redisStream{client, fmt.Sprintf("test-like-redis-%d-%d", time.Now().UnixNano(), runs)}
-		defer client.Del(ctx, real.key)
+		defer client.Del(ctx, real.key, real.looksKey())
 		memory := newMemoryStream()
 		number := rapid.Uint64Range(0, 12)
 		same := func(what string, a, b any, errA, errB error) {
@@ -243,6 +243,19 @@ func TestMemoryStreamIsLikeRedis(t *testing.T) {
 				y, errY := memory.upTo(ctx, seq)
 				same("upTo", x, y, errX, errY)
 			},
+			"ask": func(t *rapid.T) {
+				id := number.Draw(t, "id")
+				same("ask", nil, nil, real.ask(ctx, id), memory.ask(ctx, id))
+				ttl := client.TTL(ctx, real.looksKey()).Val()
+				same("for a while", ttl > 0 && ttl <= lookLife, true, nil, nil)
+			},
+			"asked": func(*rapid.T) {
+				x, errX := real.asked(ctx)
+				y, errY := memory.asked(ctx)
+				slices.Sort(x) // a set has no order
+				slices.Sort(y)
+				same("asked", x, y, errX, errY)
+			},
 			"trim": func(t *rapid.T) {
 				before := number.Draw(t, "before")
 				client.XTrimMinID(ctx, real.key, streamID(before))
@@ -252,7 +265,7 @@ func TestMemoryStreamIsLikeRedis(t *testing.T) {
 				if rapid.IntRange(0, 9).Draw(t, "really") > 0 {
 					t.Skip("rarely")
 				}
-				client.Del(ctx, real.key)
+				client.Del(ctx, real.key, real.looksKey())
 				memory.empty()
 			},
 			"": func(*rapid.T) {
