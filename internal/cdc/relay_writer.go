@@ -319,10 +319,11 @@ func (w *relayWriter) check(ctx context.Context) error {
 	if waiting, err := w.f.stream.waiting(ctx); err == nil {
 		w.pace.counted(waiting)
 	}
+	if err != nil {
+		return nil // the next entry will tell
+	}
 	w.listen(ctx)
 	switch {
-	case err != nil:
-		return nil // the next entry will tell
 	case newest.seq > w.at.seq:
 		return errFenced
 	case newest.seq < w.at.seq, newest.blob == nil, checksum(newest.blob) != w.at.sum:
