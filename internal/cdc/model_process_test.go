@@ -193,7 +193,7 @@ func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 	switch {
 	case !p.asking && !p.session.astray(found):
 		h := &p.l.history
-		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server
+		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server || h.server.timeline < p.session.server.timeline
 		return false, true
 	case !p.asking:
 		p.session.hesitate()
