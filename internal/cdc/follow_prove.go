@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -138,7 +139,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 func (f *follower) misled(err error) {
 	if errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) {
 		f.mu.Lock()
-		f.mu.elsewhere = err.Error()
+		f.mu.elsewhere = cmp.Or(f.mu.elsewhere, err.Error()) // who was turned away knows more
 		f.mu.Unlock()
 	}
 	var doubted *doubt

@@ -206,7 +206,7 @@ func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 		if p.w.looked[p.question] < p.w.asked[p.question] {
 			t.Fatalf("%s is answered from a look that began at %d, before it asked at %d", p.name, p.w.looked[p.question], p.w.asked[p.question])
 		}
-		p.end(p.session.turnAway(found))
+		p.end(p.session.turnAway())
 		return false, false
 	case p.w.now()-p.w.asked[p.question] >= coherence.Nanos(lookPatience), evenly(t, 32, "patience") == 0:
 		p.w.count["questions in vain"]++

@@ -21,7 +21,7 @@ func (s *session) hearLeader(ctx context.Context, found standing) (setBack bool,
 	l.setState("asking the process that leads whether the server was set back", nil)
 	s.hesitate()
 	if l.follower.ask(ctx) {
-		return false, s.turnAway(found)
+		return false, s.turnAway()
 	}
 	return true, ctx.Err()
 }
@@ -52,11 +52,10 @@ func (s *session) hesitate() {
 }
 
 // turnAway is the end of a session that somebody who leads has spoken against.
-func (s *session) turnAway(found standing) error {
+func (s *session) turnAway() error {
 	f := s.l.follower
 	f.vacancy.close() // its connection leads there as well
-	err := fmt.Errorf("%w (this one was started at %s; its log ended at %s, and all up to %s has been applied)",
-		errOlderCopy, s.server.since(), found.position, found.applied)
+	err := fmt.Errorf("%w (this one was started at %s)", errOlderCopy, s.server.since())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.elsewhere = err.Error()

@@ -85,10 +85,11 @@ func (s *side) verify(ctx context.Context, conn *pgx.Conn) error {
 	return endsAt(err, lsn, applied)
 }
 
-// endsAt is err, an errOtherStart, of a server whose log ends at lsn.
+// endsAt is err, an errOtherStart, of a server whose log ends at lsn. It names
+// no positions: a follower may get it again and again, and says it once.
 func endsAt(err error, lsn, applied coherence.LSN) error {
 	if lsn < applied {
-		return &doubt{"behind", fmt.Errorf("%w; %w", err, errSetBack(lsn, applied))}
+		return &doubt{"behind", fmt.Errorf("%w; its log ends before what has been applied, so it is an older copy or was set back", err)}
 	}
 	return err
 }
