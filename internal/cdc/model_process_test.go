@@ -182,6 +182,10 @@ func (p *modelProcess) lead(t *rapid.T) {
 		p.end(err)
 		return
 	}
+	if m != p.server() { // led back meanwhile
+		p.end(errModelEnded)
+		return
+	}
 	p.leading, p.asked = true, nil
 	p.w.took(p)
 }

@@ -539,7 +539,7 @@ func (w *modelWorld) epochBegan(p *modelProcess, reason string) {
 		w.born[epoch] = w.now()
 		w.strayed[epoch] = p.astray
 	}
-	if !p.astray && w.older != nil && p.guard.Applied() <= w.older.end {
+	if !w.strayed[epoch] && w.older != nil && p.guard.Applied() <= w.older.end {
 		w.forgetCopy() // it would not show any more that it is older
 	}
 	w.count["epochs"]++
