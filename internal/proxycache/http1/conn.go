@@ -1,12 +1,10 @@
 package http1
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -262,118 +260,6 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// readHead reads and parses the next head.
-func (c *conn) readHead() error {
-	var scan headScan
-	skipped := 0
-	for {
-		if c.r < c.w {
-			n, skip, refusal := scan.find(c.in[c.r:c.w])
-			if refusal != nil {
-				return refusal
-			}
-			if skip > 0 {
-				if skipped += skip; skipped > maxSkip {
-					return errRequestLine
-				}
-				c.r += skip
-				continue
-			}
-			if n > 0 {
-				if n > c.server.MaxHeader {
-					return errTooLarge
-				}
-				head := c.in[c.r : c.r+n]
-				if !c.served && c.server.HandOver != nil && string(head) == preface {
-					return errHandOver
-				}
-				c.r += n
-				if refusal := c.req.parse(head); refusal != nil {
-					return refusal
-				}
-				return nil
-			}
-			if refusal := c.tooLarge(&scan); refusal != nil {
-				return refusal
-			}
-			// What was held back for this request goes out before the wait for it.
-			if err := c.flush(); err != nil {
-				return err
-			}
-		}
-		if err := c.fill(); err != nil {
-			return err
-		}
-	}
-}
-
-// preface is what a client that knows that this server speaks HTTP/2 begins
-// with (RFC 9113 section 3.4), up to its empty line.
-const preface = "PRI * HTTP/2.0\r\n\r\n"
-
-var errHandOver = errors.New("the client speaks HTTP/2")
-
-// handOver gives the connection away, with what was read of it.
-func (c *conn) handOver() {
-	c.hijacked = true
-	_ = c.net.SetReadDeadline(time.Time{})
-	c.server.HandOver(&ahead{Conn: c.net, read: bytes.Clone(c.in[c.r:c.w])})
-}
-
-// ahead is a connection of which something has been read already.
-type ahead struct {
-	net.Conn
-	read []byte
-}
-
-func (a *ahead) Read(p []byte) (int, error) {
-	if len(a.read) > 0 {
-		n := copy(p, a.read)
-		a.read = a.read[n:]
-		return n, nil
-	}
-	return a.Conn.Read(p)
-}
-
-func (c *conn) tooLarge(scan *headScan) *Refusal {
-	switch {
-	case c.w-c.r <= c.server.MaxHeader:
-		return nil
-	case !scan.begun:
-		return errTargetLong
-	}
-	return errTooLarge
-}
-
-// fill reads more of a head.
-func (c *conn) fill() error {
-	if c.r > 0 {
-		copy(c.in, c.in[c.r:c.w])
-		c.w -= c.r
-		c.r = 0
-	}
-	if c.w == len(c.in) {
-		in := make([]byte, max(inputSize, min(2*len(c.in), c.server.MaxHeader+inputSize)))
-		copy(in, c.in[:c.w])
-		c.in = in
-	}
-	if c.w > 0 && phase(c.state.Load()&7) == active {
-		c.enter(reading)
-	}
-	n, err := c.net.Read(c.in[c.w:])
-	if n == 0 {
-		if c.w > c.r && errors.Is(err, os.ErrDeadlineExceeded) {
-			return errSlow
-		}
-		return err
-	}
-	if c.w == 0 {
-		c.enter(reading)
-	}
-	c.w += n
-	return nil
-}
-
 // refuse answers what isn't a request, if there is anybody to answer.
 func (c *conn) refuse(err error) {
 	if c.flush() != nil {
@@ -399,76 +285,4 @@ func (c *conn) linger() {
 		return
 	}
 	_, _ = io.CopyN(io.Discard, c.net, maxDrain)
-}
-
-// flush sends what was written.
-func (c *conn) flush() error {
-	if len(c.out) == 0 {
-		return nil
-	}
-	err := c.write(c.out)
-	c.out = c.out[:0]
-	return err
-}
-
-func (c *conn) write(p []byte) error {
-	if c.quick != nil && c.quick.fd >= 0 && len(p) <= writePiece {
-		if n, errno := writeNow(c.quick.fd, p); errno == 0 {
-			p = p[n:]
-		}
-	}
-	for len(p) > 0 {
-		piece := p[:min(len(p), writePiece)]
-		c.enter(writing)
-		_, err := c.net.Write(piece)
-		c.enter(active)
-		if err != nil {
-			return err
-		}
-		p = p[len(piece):]
-	}
-	return nil
-}
-
-// writev sends the output and then body, with one system call if it fits.
-func (c *conn) writev(tail []byte) error {
-	first := tail[:min(len(tail), writePiece)]
-	c.vec[0], c.vec[1] = c.out, first
-	c.bufs = c.vec[:]
-	c.enter(writing)
-	_, err := c.bufs.WriteTo(c.net)
-	c.enter(active)
-	c.bufs = nil
-	c.vec[0], c.vec[1] = nil, nil
-	c.out = c.out[:0]
-	if err != nil {
-		return err
-	}
-	return c.write(tail[len(first):])
-}
-
-// wake makes a blocked read return.
-func (c *conn) wake() { _ = c.net.SetReadDeadline(past) }
-
-var past = time.Unix(1, 0)
-
-// sendContinue tells a client that waits for it to send the body.
-func (c *conn) sendContinue() error {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	if !c.expecting {
-		return nil
-	}
-	if c.ex.started {
-		return errBodyClosed
-	}
-	c.expecting = false
-	_, err := c.net.Write([]byte("HTTP/1.1 100 Continue\r\n\r\n"))
-	return err
-}
-
-func (c *conn) awaitsContinue() bool {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	return c.expecting
 }
