@@ -119,4 +119,3 @@ func (c *conn) fill() error {
 	c.w += n
 	return nil
 }
-
