@@ -109,6 +109,27 @@ func (s *server) log(start coherence.LSN) []byte {
 	return all
 }
 
+// files tells to which table a file has ever belonged.
+type files map[File]uint32
+
+// learn notes which files belong to which tables, as conn sees it.
+func (s *server) learn(conn *pgx.Conn, of files) {
+	s.t.Helper()
+	rows, err := conn.Query(s.t.Context(), `SELECT coalesce(nullif(c.reltablespace, 0), d.dattablespace), pg_relation_filenode(c.oid), c.oid
+FROM pg_class c, pg_database d WHERE d.datname = current_database() AND c.relkind IN ('r', 't', 'm')`)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var f File
+	var oid uint32
+	if _, err := pgx.ForEachRow(rows, []any{&f.Space, &f.Node, &oid}, func() error {
+		of[f] = oid
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // scanAll scans data in pieces of random sizes.
 func scanAll(layout Layout, start coherence.LSN, data []byte, seed uint64, visit func(*Record) error) (*Scanner, error) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
