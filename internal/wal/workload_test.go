@@ -143,4 +143,3 @@ func (w *workload) in(s *session, statement string) {
 		w.t.Fatalf("%s: %v", statement, err)
 	}
 }
-
