@@ -214,7 +214,7 @@ func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence
 	if have != nil {
 		// Its WAL is gone. The slot is ours: database and plugin have been checked.
 		reason = "slot_lost"
-		l.log.Warn("the slot is lost: its WAL was removed; making it again", "slot", s.slot)
+		l.log.Warn("the slot is lost: "+have.whyLost()+"; making it again", "slot", s.slot)
 		if _, err := control.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.slot); err != nil {
 			return 0, "", fmt.Errorf("drop the lost slot %s: %w", s.slot, err)
 		}
