@@ -35,12 +35,12 @@ func TestSetupBreaksNoWrites(t *testing.T) {
 		{"a stored column that is published", 18, sql(`CREATE TABLE shop (id int PRIMARY KEY, city text, size int GENERATED ALWAYS AS (length(city)) STORED)`, `CREATE PUBLICATION theirs FOR ALL TABLES WITH (publish_generated_columns = stored)`), true, ""},
 		{"a virtual column", 18, sql(`CREATE TABLE shop (id int PRIMARY KEY, city text, size int GENERATED ALWAYS AS (length(city)))`), false, "it has a virtual generated column"},
 	} {
+		if !since(t, test.since) {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) {
 			url := testbed.Database(t)
 			c := newClient(t, url)
-			if c.major() < test.since {
-				return
-			}
 			c.exec(test.create...)
 			cfg := config(t, url, Watch{Table: "public.shop", Columns: []string{"city"}, Conditions: []string{"city"}})
 			done, err := Setup(t.Context(), cfg, false)
@@ -67,11 +67,11 @@ func TestSetupBreaksNoWrites(t *testing.T) {
 
 // TestKeylessTableThatFullWouldBreak has no replica identity that works.
 func TestKeylessTableThatFullWouldBreak(t *testing.T) {
-	url := testbed.Database(t)
-	c := newClient(t, url)
-	if c.major() < 15 {
+	if !since(t, 15) {
 		return
 	}
+	url := testbed.Database(t)
+	c := newClient(t, url)
 	c.exec(`CREATE TABLE shop (id int, city text)`, `CREATE PUBLICATION theirs FOR TABLE shop (id)`)
 	cfg := config(t, url, Watch{Table: "public.shop", Columns: []string{"city"}})
 	want := "table public.shop has no primary key that it could use: once it is published, UPDATE and DELETE on it fail; give it a primary key (with REPLICA IDENTITY FULL they would fail too, since publication theirs has a column list for it)"
@@ -85,11 +85,11 @@ func TestKeylessTableThatFullWouldBreak(t *testing.T) {
 
 // TestGeneratedColumnsInTheIdentity: a table whose writes fail already, or will.
 func TestGeneratedColumnsInTheIdentity(t *testing.T) {
-	url := testbed.Database(t)
-	c := newClient(t, url)
-	if c.major() < 18 {
+	if !since(t, 18) {
 		return
 	}
+	url := testbed.Database(t)
+	c := newClient(t, url)
 	c.exec(`CREATE TABLE shop (id int PRIMARY KEY, city text, size int GENERATED ALWAYS AS (length(city)) STORED)`, `ALTER TABLE shop REPLICA IDENTITY FULL`,
 		`CREATE TABLE keyed (id int, city text, k int GENERATED ALWAYS AS (id + 1) STORED PRIMARY KEY)`,
 		`CREATE TABLE computed (id int PRIMARY KEY, city text, size int GENERATED ALWAYS AS (length(city)))`, `ALTER TABLE computed REPLICA IDENTITY FULL`,

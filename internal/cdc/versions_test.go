@@ -13,6 +13,12 @@ import (
 // What only some versions of the server have. `make versions` runs these tests
 // with each; on an older one there is nothing to see.
 
+// since tells whether the servers of these tests are of a major version or a later one.
+func since(t *testing.T, major int) bool {
+	t.Helper()
+	return newClient(t, testbed.Server(t).URL("postgres")).major() >= major
+}
+
 // slotStatement is the statement by which setup makes a slot on this server.
 func (c *client) slotStatement(name string) string {
 	c.t.Helper()
@@ -35,11 +41,11 @@ func (c *client) moreOptions() string {
 // TestVirtualColumnCountsAsChanged: since PostgreSQL 18 a column is computed when
 // it is read, unless STORED is said.
 func TestVirtualColumnCountsAsChanged(t *testing.T) {
-	url := testbed.Database(t)
-	c := newClient(t, url)
-	if c.major() < 18 {
+	if !since(t, 18) {
 		return
 	}
+	url := testbed.Database(t)
+	c := newClient(t, url)
 	c.exec(`CREATE TABLE rooms (id int PRIMARY KEY, note text, city text, price int GENERATED ALWAYS AS (length(note)), size int GENERATED ALWAYS AS (length(note)) STORED)`)
 	r := listen(t, config(t, url, watchRooms()))
 	for _, columns := range []string{"stored", "none"} {
@@ -57,11 +63,11 @@ func TestVirtualColumnCountsAsChanged(t *testing.T) {
 // TestIdleSlotIsMadeAgain: PostgreSQL 18 can take a slot away that nobody reads,
 // whose log is still there.
 func TestIdleSlotIsMadeAgain(t *testing.T) {
-	p := testbed.NewPostgres(t, nil)
-	c := newClient(t, p.URL("postgres"))
-	if c.major() < 18 {
+	if !since(t, 18) {
 		return
 	}
+	p := testbed.NewPostgres(t, nil)
+	c := newClient(t, p.URL("postgres"))
 	if err := p.Set(t.Context(), "idle_replication_slot_timeout", "1s"); err != nil {
 		t.Fatal(err)
 	}
@@ -105,11 +111,11 @@ func standbyWithSlots(t *testing.T, p *testbed.Postgres) *testbed.Postgres {
 // TestFailoverKeepsTheSlot: since PostgreSQL 17 a standby can have a copy of the
 // slot, and the log from the failover on is kept for it.
 func TestFailoverKeepsTheSlot(t *testing.T) {
-	p := testbed.NewPostgres(t, nil)
-	c := newClient(t, p.URL("postgres"))
-	if c.major() < 17 {
+	if !since(t, 17) {
 		return
 	}
+	p := testbed.NewPostgres(t, nil)
+	c := newClient(t, p.URL("postgres"))
 	c.exec(rooms)
 	way := &switchboard{t: t, target: p.URL("postgres")}
 	r := listen(t, config(t, way.url(), watchRooms()))
@@ -146,11 +152,11 @@ func TestFailoverKeepsTheSlot(t *testing.T) {
 // TestReadAheadGoesBeyondAStandby: since PostgreSQL 17 the stream can be made to
 // wait for a standby. The physical log does not wait.
 func TestReadAheadGoesBeyondAStandby(t *testing.T) {
-	p := testbed.NewPostgres(t, nil)
-	c := newClient(t, p.URL("postgres"))
-	if c.major() < 17 {
+	if !since(t, 17) {
 		return
 	}
+	p := testbed.NewPostgres(t, nil)
+	c := newClient(t, p.URL("postgres"))
 	c.exec("SELECT pg_create_physical_replication_slot('away', true)")
 	r := listenAhead(t, p.URL("postgres"))
 	r.settledCatalogue()
@@ -170,4 +176,13 @@ func TestReadAheadGoesBeyondAStandby(t *testing.T) {
 	r.ahead(false)
 	r.expect(sql("INSERT INTO houses VALUES (3)"), "insert houses: id=3")
 	r.expectEpochs("start")
+}
+
+// TestStandbyIsRefused: what is visible there says nothing of the primary, although
+// since PostgreSQL 16 a standby can decode its log.
+func TestStandbyIsRefused(t *testing.T) {
+	s := testbed.NewStandby(t, testbed.Server(t))
+	if got := refused(t, config(t, s.URL("postgres"), watchRooms())); !slices.Equal(got, []string{"the server is a standby; use the URL of the primary"}) {
+		t.Errorf("refused %q", got)
+	}
 }
