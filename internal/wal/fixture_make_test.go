@@ -9,7 +9,7 @@ import (
 	"walpurge/internal/testbed"
 )
 
-// `make wal-fixtures` sets it for servers of each version.
+// `make wal-fixtures` sets it, with servers of each version.
 var keep = flag.Bool("keep", false, "put the log that TestALogWithEverythingInIt captures into testdata/logs")
 
 // before is what stands when a log begins to be captured.
