@@ -241,10 +241,26 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 // about as much, and holds up all that comes after it in the log.
 const pieceSize = 1 << 10
 
+// transactionTimeoutVersion is PostgreSQL 17.
+const transactionTimeoutVersion = 170000
+
+// settings are what the walsender is told once it is known which server it
+// belongs to.
+func (s *session) settings() (statements []string) {
+	if s.catalogue.decodingRoom > pieceSize {
+		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
+	}
+	if s.catalogue.Version >= transactionTimeoutVersion {
+		// The walsender is inside a transaction while it sends one of ours. On a slow network it would
+		// be ended each time at the same place.
+		statements = append(statements, "SET transaction_timeout = 0")
+	}
+	return statements
+}
+
 // start starts the stream.
 func (s *session) start(ctx context.Context, at coherence.LSN) error {
-	if s.catalogue.decodingRoom > pieceSize {
-		set := fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize)
+	for _, set := range s.settings() {
 		if _, err := s.replication.Exec(ctx, set).ReadAll(); err != nil {
 			return fmt.Errorf("%s: %w", set, err)
 		}

@@ -178,6 +178,41 @@ func TestReadAheadGoesBeyondAStandby(t *testing.T) {
 	r.expectEpochs("start")
 }
 
+// TestTransactionTimeoutSparesTheStream: since PostgreSQL 17 a server can bound how
+// long transactions take, and its walsender is in one while it sends.
+func TestTransactionTimeoutSparesTheStream(t *testing.T) {
+	if !since(t, 17) {
+		return
+	}
+	p := testbed.NewPostgres(t, nil)
+	if err := p.Set(t.Context(), "transaction_timeout", "300ms"); err != nil {
+		t.Fatal(err)
+	}
+	c := newClient(t, p.URL("postgres"))
+	c.exec("SET transaction_timeout = 0", rooms)
+	way := &switchboard{t: t, target: p.URL("postgres")}
+	r := listen(t, config(t, way.url(), watchRooms()))
+	way.freeze(true)
+	c.exec("INSERT INTO rooms SELECT g, repeat('x', 50000) FROM generate_series(1, 900) g")
+	const sender = "SELECT pid FROM pg_stat_replication"
+	pid := c.text(sender)
+	eventually(t, "the walsender waits inside a transaction, or was ended", func() bool {
+		return c.text("SELECT wait_event FROM pg_stat_activity WHERE pid = "+pid) == "WalSenderWriteData" || c.text(sender) != pid
+	})
+	later := newClient(t, p.URL("postgres"))
+	later.exec("BEGIN")
+	eventually(t, "a transaction that began later is ended", func() bool {
+		return c.text("SELECT count(*) FROM pg_stat_activity WHERE pid = "+strconv.Itoa(int(later.conn.PgConn().PID()))) == "0"
+	})
+	way.freeze(false)
+	r.exec("INSERT INTO rooms VALUES (-1)")
+	r.caughtUp()
+	if now := c.text(sender); now != pid {
+		t.Errorf("the walsender %s was ended; now there is %s", pid, now)
+	}
+	r.expectEpochs("start")
+}
+
 // TestStandbyIsRefused: what is visible there says nothing of the primary, although
 // since PostgreSQL 16 a standby can decode its log.
 func TestStandbyIsRefused(t *testing.T) {
