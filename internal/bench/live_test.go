@@ -6,47 +6,51 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 )
 
-func TestWhatAnEntryTakesIsTheSlopeBetweenCollections(t *testing.T) {
-	// The collector runs at each third scrape; an entry takes 300 bytes, all else 5,000,000.
-	var scrapes atomic.Int64
-	enough := make(chan struct{})
-	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		n := scrapes.Add(1)
-		if n == 8 {
-			close(enough)
+// What is in use is asked for when the collector has run: what isn't in use any more doesn't count.
+func TestWhatEntriesTakeIsWhatTheCollectorLeaves(t *testing.T) {
+	entries, garbage := 1000, 9_000_000
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/heap", func(_ http.ResponseWriter, r *http.Request) {
+		if r.FormValue("gc") == "1" {
+			garbage /= 3 // the first run lets some of it lie
+			garbage *= min(1, garbage/2_000_000)
 		}
-		_, _ = fmt.Fprintf(w, "# HELP x\n%s %d\n%s_more 1\n%s %g\n", liveMetric, 5_000_000+300*1000*(n/3*3), liveMetric, entriesMetric, float64(1000*n))
-	}))
+	})
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, "# HELP x\n%s %d\n%s_more 1\n%s %d\n", liveMetric, 5_000_000+300*entries+garbage, liveMetric, entriesMetric, entries)
+	})
+	proxy := httptest.NewServer(mux)
 	defer proxy.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	var l liveHeap
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		l.watch(ctx, strings.TrimPrefix(proxy.URL, "http://"))
-	}()
-	<-enough
-	cancel()
-	<-done
-	got, err := l.perEntry()
-	if err != nil || got != 300 {
+	admin := strings.TrimPrefix(proxy.URL, "http://")
+	before, err := hold(context.Background(), admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := before.since(before); err == nil {
+		t.Error("nothing was stored, and it takes something")
+	}
+	entries, garbage = 21_000, 9_000_000
+	after, err := hold(context.Background(), admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := after.since(before); err != nil || got != 300 {
 		t.Errorf("%v, %v", got, err)
 	}
-}
-
-func TestWhatAnEntryTakesIsNotGuessed(t *testing.T) {
-	for name, l := range map[string]*liveHeap{
-		"one collection": {pairs: []livePair{{1, 1}, {2, 2}}},
-		"no growth":      {pairs: []livePair{{1, 1}, {2, 2}, {3, 2}}},
-		"no answer":      {pairs: []livePair{{1, 1}, {2, 2}, {3, 3}}, err: context.DeadlineExceeded},
-	} {
-		if got, err := l.perEntry(); err == nil {
-			t.Errorf("%s: %v", name, got)
+	for _, broken := range []string{"/debug/pprof/heap", "/metrics"} {
+		some := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == broken {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			mux.ServeHTTP(w, r)
+		}))
+		if got, err := hold(context.Background(), strings.TrimPrefix(some.URL, "http://")); err == nil {
+			t.Errorf("without %s: %v", broken, got)
 		}
+		some.Close()
 	}
 }

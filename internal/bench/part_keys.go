@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -80,7 +79,7 @@ func measureKeys(ctx context.Context, st *stage) (*result, error) {
 		title: fmt.Sprintf("%s keys", thousands(float64(n))),
 		head:  []string{"", "throughput: all keys / 10 keys", "in use, an entry beyond its bytes", "resident, an entry beyond its bytes", "µs a request", "requests/s", "with 10 of the keys", "resident, an entry", "filled in s"},
 		notes: []string{fmt.Sprintf("One process holds all %s responses of %d B; loads over all of them and over 10 of them take turns, medians of %d. Resident is what the resident set has grown by, with what Go's collector lets lie until it runs: as much as is in use. "+
-			"In use is what the collector found. "+
+			"In use is what Go's collector finds when it is asked to run. "+
 			"An entry's bytes are those of its URL, and of its head and body as clients get them, without Age and the like.", thousands(float64(n)), keySize, rounds)},
 	}
 	for _, name := range []string{guarded, varnish} {
@@ -133,28 +132,29 @@ func (st *stage) crowd(ctx context.Context, name string, n, rounds int, span tim
 		if err != nil {
 			return err
 		}
-		began := time.Now()
-		watching, stop := context.WithCancel(ctx)
-		var heap liveHeap
-		var watcher sync.WaitGroup
+		var empty held
 		if name == guarded {
-			watcher.Go(func() { heap.watch(watching, s.Admin) })
-		}
-		err = fillPages(ctx, s, g, n, keySize)
-		stop()
-		watcher.Wait()
-		if err != nil {
-			return fmt.Errorf("%s: fill the cache: %w", name, err)
-		}
-		c.filled = time.Since(began)
-		if name == guarded {
-			if c.live, err = heap.perEntry(); err != nil {
+			if empty, err = hold(ctx, s.Admin); err != nil {
 				return err
 			}
 		}
+		began := time.Now()
+		if err := fillPages(ctx, s, g, n, keySize); err != nil {
+			return fmt.Errorf("%s: fill the cache: %w", name, err)
+		}
+		c.filled = time.Since(began)
 		after, err := groupResident(s.Handle.Pid)
 		if err != nil {
 			return err
+		}
+		if name == guarded {
+			full, err := hold(ctx, s.Admin)
+			if err != nil {
+				return err
+			}
+			if c.live, err = full.since(empty); err != nil {
+				return err
+			}
 		}
 		c.perEntry = float64(after-before) / float64(n-1000)
 		st.say("%s: %d entries in %.1f s, %.0f B each", name, n, c.filled.Seconds(), c.perEntry)

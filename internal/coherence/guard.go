@@ -146,9 +146,26 @@ func (g *Guard) OpenStored(h *Handle, owner Holder, deps []Dependency, epoch Epo
 	return true
 }
 
+// Current tells whether a response that was stored elsewhere with its epoch
+// and asof is usable now (R3), for one who serves it and doesn't keep it:
+// nothing is registered.
+func (g *Guard) Current(deps []Dependency, epoch Epoch, asof LSN) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.reaches(epoch, asof) {
+		return false
+	}
+	for i := range deps {
+		if !g.unfenced(&deps[i], asof) {
+			return false
+		}
+	}
+	return true
+}
+
 // usable is R3. REQUIRES: g.mu held, h linked.
 func (g *Guard) usable(h *Handle) bool {
-	if h.epoch != g.epoch || h.epoch == 0 || h.asof < g.floor {
+	if !g.reaches(h.epoch, h.asof) {
 		return false
 	}
 	nodes := h.nodes()
@@ -158,6 +175,12 @@ func (g *Guard) usable(h *Handle) bool {
 		}
 	}
 	return true
+}
+
+// reaches tells whether the fences say everything about what was read at asof
+// in epoch. REQUIRES: g.mu held.
+func (g *Guard) reaches(epoch Epoch, asof LSN) bool {
+	return epoch == g.epoch && epoch != 0 && asof >= g.floor
 }
 
 func (g *Guard) unfenced(d *Dependency, asof LSN) bool {

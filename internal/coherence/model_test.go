@@ -279,7 +279,10 @@ func (m *model) relearn(t *rapid.T) {
 	}
 	f := rapid.SampledFrom(m.stored).Draw(t, "stored")
 	again := &modelFill{id: f.id, city: f.city, from: f.from, to: f.to, seen: maps.Clone(f.seen), stored: true, asof: f.asof, epoch: f.epoch}
-	if m.g.OpenStored(&again.handle, again, m.deps(again), f.epoch, f.asof) {
+	current := m.g.Current(m.deps(again), f.epoch, f.asof)
+	if opened := m.g.OpenStored(&again.handle, again, m.deps(again), f.epoch, f.asof); opened != current {
+		t.Fatalf("served once %t, kept %t", current, opened)
+	} else if opened {
 		m.stored = append(m.stored, again)
 	}
 }

@@ -102,7 +102,12 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 	case "stored":
 		p := named()
 		p.handle = Handle{}
-		ok := s.guard(t).OpenStored(&p.handle, p, s.deps(t, d.Input), Epoch(num("epoch")), LSN(num("asof")))
+		deps := s.deps(t, d.Input)
+		current := s.guard(t).Current(deps, Epoch(num("epoch")), LSN(num("asof")))
+		ok := s.guard(t).OpenStored(&p.handle, p, deps, Epoch(num("epoch")), LSN(num("asof")))
+		if current != ok {
+			t.Errorf("%s: served once %t, kept %t", d.Pos, current, ok)
+		}
 		fmt.Fprintf(&s.log, "usable=%v\n", ok)
 	case "admit":
 		p := named()

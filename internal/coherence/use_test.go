@@ -33,6 +33,9 @@ func TestUseFencesBeforeTheFirstRequest(t *testing.T) {
 		}{{"1", "x", false}, {"2", "x", prepared}, {"1", "", false}, {"", "y", prepared}} {
 			operand := func(s string) Operand { return Operand{Present: s != "", Values: []string{s}} }
 			deps := g.Bind(template, []Operand{operand(c.b), operand(c.a)}, nil)
+			if got := g.Current(deps, 1, 150); got != c.want {
+				t.Errorf("prepared %t: a=%q b=%q is current: %t, want %t", prepared, c.a, c.b, got, c.want)
+			}
 			if got := g.OpenStored(&Handle{}, nobody{}, deps, 1, 150); got != c.want {
 				t.Errorf("prepared %t: a=%q b=%q is usable: %t, want %t", prepared, c.a, c.b, got, c.want)
 			}

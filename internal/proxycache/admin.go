@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"mime"
 	"net/http"
+	"net/http/pprof"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -29,7 +30,7 @@ func (p *Proxy) Admin() http.Handler {
 	mux.HandleFunc("GET /readyz", p.readyz)
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, p.status()) })
 	mux.HandleFunc("GET /explain", p.explain)
-	mux.HandleFunc("POST /purge", p.purge)
+	mux.HandleFunc("POST /purge", p.permitted(p.purge))
 	mux.HandleFunc("GET /{$}", serveFile("index.html"))
 	mux.HandleFunc("GET /dashboard/style.css", serveFile("style.css"))
 	mux.HandleFunc("GET /dashboard/script.js", serveFile("script.js"))
@@ -37,6 +38,9 @@ func (p *Proxy) Admin() http.Handler {
 	mux.HandleFunc("GET /dashboard/uplot.js", serveFile("uplot/uPlot.iife.min.js"))
 	mux.HandleFunc("GET /dashboard/uplot.css", serveFile("uplot/uPlot.min.css"))
 	mux.HandleFunc("GET /events", p.dashboard.serveEvents)
+	mux.HandleFunc("GET /debug/pprof/", p.permitted(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", p.permitted(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", p.permitted(pprof.Trace))
 	return mux
 }
 
@@ -146,13 +150,20 @@ func (p *Proxy) allowed(r *http.Request) bool {
 	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(p.opt.AdminToken)) == 1
 }
 
+// permitted is h for those who have the token.
+func (p *Proxy) permitted(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !p.allowed(r) {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			writeProblem(w, http.StatusUnauthorized, "Send the admin token: Authorization: Bearer TOKEN.")
+			return
+		}
+		h(w, r)
+	}
+}
+
 // purge takes {"groups": ["a", "b"]} or group=a&group=b.
 func (p *Proxy) purge(w http.ResponseWriter, r *http.Request) {
-	if !p.allowed(r) {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		writeProblem(w, http.StatusUnauthorized, "Send the admin token: Authorization: Bearer TOKEN.")
-		return
-	}
 	// A form can be sent by any page in the operator's browser.
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		writeProblem(w, http.StatusForbidden, "A purge can't be asked for by another site.")

@@ -112,6 +112,22 @@ func TestPurge(t *testing.T) {
 	}
 }
 
+func TestProfilesAreForWhoHasTheToken(t *testing.T) {
+	r := newRig(t, func(_ *rig, o *Options) { o.AdminToken = "secret" })
+	for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1", "/debug/pprof/trace?seconds=1"} {
+		if w := r.admin("GET", path, ""); w.Code != 401 || strings.Contains(w.Body.String(), "heap") {
+			t.Errorf("%s without the token: %d", path, w.Code)
+		}
+	}
+	w := r.admin("GET", "/debug/pprof/heap?gc=1", "", "Authorization: Bearer secret")
+	if w.Code != 200 || !strings.HasPrefix(w.Body.String(), "\x1f\x8b") {
+		t.Errorf("%d, %.60q", w.Code, w.Body)
+	}
+	if w := newRig(t, nil).admin("GET", "/debug/pprof/", ""); w.Code != 200 || !strings.Contains(w.Body.String(), "goroutine") {
+		t.Errorf("where no token is set: %d", w.Code)
+	}
+}
+
 func TestStatusAndPage(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
 		o.Status = func() map[string]any { return map[string]any{"slot": "<b>active</b>"} }

@@ -1,9 +1,7 @@
 package proxycache
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/cespare/xxhash/v2"
@@ -17,44 +15,35 @@ import (
 //	"wp", version, kind, payload, xxhash64 of all before
 //
 // Numbers are unsigned varints, byte strings carry their length. Whatever
-// doesn't decode exactly is a miss.
+// doesn't decode exactly is a miss. A response's payload has its text as an
+// entry has it, so that what is read need not be made ready to be sent again.
 const (
-	codecVersion = 1
+	codecVersion = 2
 	kindEntry    = 1
 	kindMarker   = 2
-
-	flagGuarded = 1 << 0
-	flagShared  = 1 << 1
 )
 
 // stored is a value of the Redis tier.
 type stored struct {
-	key   string   // the full key, since the name in Redis is only its hash
+	text  text     // its key, since the name in Redis is only the hash of it, and its heads
 	names []string // of a marker: the fields that the response varies by
 
 	status   int
 	guarded  bool
 	shared   bool
+	declares bool  // the head names dependencies of its own
+	shown    shown // how the head as clients get it was made
 	epoch    coherence.Epoch
 	asof     coherence.LSN
 	arrived  time.Time // by the wall's clock
 	age      time.Duration
 	lifetime time.Duration
 	swr, sie time.Duration
-	head     []byte
 	body     []byte
 }
 
-// ownBody is the body for an entry, which has a head of its own. It leaves the
-// value that s was decoded from, unless nearly all of that is the body.
-func (s *stored) ownBody() []byte {
-	if len(s.key)+len(s.head)+64 < len(s.body)/8 {
-		return s.body
-	}
-	return bytes.Clone(s.body)
-}
-
-var errStored = errors.New("decode stored response: malformed")
+// key is what s is stored under.
+func (s *stored) key() string { return s.text.s[:s.text.key] }
 
 // encode appends the value's bytes to dst.
 func (s *stored) encode(dst []byte) []byte {
@@ -64,50 +53,55 @@ func (s *stored) encode(dst []byte) []byte {
 		kind = kindMarker
 	}
 	dst = append(dst, 'w', 'p', codecVersion, kind)
-	dst = appendBytes(dst, s.key)
 	if kind == kindMarker {
+		dst = appendBytes(dst, s.key())
 		dst = binary.AppendUvarint(dst, uint64(len(s.names)))
 		for _, n := range s.names {
 			dst = appendBytes(dst, n)
 		}
 	} else {
 		var flags byte
-		if s.guarded {
-			flags |= flagGuarded
-		}
-		if s.shared {
-			flags |= flagShared
+		for bit, set := range s.flags() {
+			if *set {
+				flags |= 1 << bit
+			}
 		}
 		dst = append(dst, flags)
 		for _, n := range []uint64{
 			uint64(s.status), uint64(s.epoch), uint64(s.asof), uint64(s.arrived.UnixNano()),
-			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie),
+			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie), uint64(s.text.key), uint64(s.text.sent),
 		} {
 			dst = binary.AppendUvarint(dst, n)
 		}
-		dst = appendBytes(dst, s.head)
+		dst = appendBytes(dst, s.text.s)
 		dst = appendBytes(dst, s.body)
 	}
 	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[start:]))
+}
+
+// flags are what is a bit in the value, the lowest first.
+func (s *stored) flags() [6]*bool {
+	return [...]*bool{&s.guarded, &s.shared, &s.declares, &s.shown.revalidate, &s.shown.compress, &s.shown.vary}
 }
 
 func appendBytes[T string | []byte](dst []byte, b T) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
 }
 
-// decodeStored reads a value. The result borrows b.
-func decodeStored(b []byte) (*stored, error) {
+// decode reads a value into s, which is empty and borrows b. It reports false
+// if b is none.
+func (s *stored) decode(b []byte) bool {
 	if len(b) < 12 || b[0] != 'w' || b[1] != 'p' || b[2] != codecVersion {
-		return nil, errStored
+		return false
 	}
 	end := len(b) - 8
 	if binary.LittleEndian.Uint64(b[end:]) != xxhash.Sum64(b[:end]) {
-		return nil, errStored
+		return false
 	}
 	d := decoder{b: b[4:end]}
-	s := &stored{key: string(d.bytes())}
 	switch b[3] {
 	case kindMarker:
+		s.text = newText(string(d.bytes()))
 		n := d.number(maxFieldsVaried)
 		for range n {
 			s.names = append(s.names, string(d.bytes()))
@@ -116,18 +110,16 @@ func decodeStored(b []byte) (*stored, error) {
 	case kindEntry:
 		d.entry(s)
 	default:
-		return nil, errStored
+		return false
 	}
-	if d.bad || len(d.b) > 0 {
-		return nil, errStored
-	}
-	return s, nil
+	return !d.bad && len(d.b) == 0
 }
 
 // Bounds of what is believed.
 const (
 	maxFieldsVaried = 64
 	maxTime         = 1<<63 - 1
+	maxText         = 1<<32 - 1
 	maxSpan         = uint64(rfc9111.MaxDelta) * uint64(time.Second)
 )
 
@@ -138,14 +130,19 @@ func (d *decoder) entry(s *stored) {
 	}
 	flags := d.b[0]
 	d.b = d.b[1:]
-	s.guarded, s.shared = flags&flagGuarded != 0, flags&flagShared != 0
+	for bit, set := range s.flags() {
+		*set = flags&(1<<bit) != 0
+	}
 	s.status = int(d.number(599))
 	s.epoch, s.asof = coherence.Epoch(d.number(1<<64-1)), coherence.LSN(d.number(1<<64-1))
 	s.arrived = time.Unix(0, int64(d.number(maxTime)))
 	s.age, s.lifetime = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
 	s.swr, s.sie = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
-	s.head, s.body = d.bytes(), d.bytes()
-	if s.status < 200 || flags&^(flagGuarded|flagShared) != 0 || len(s.head) < 15 || string(s.head[:9]) != "HTTP/1.1 " {
+	key, sent := d.number(maxText), d.number(maxText)
+	s.text.seal(d.bytes(), int(sent))
+	s.text.key = uint32(key)
+	s.body = d.bytes()
+	if s.status < 200 || flags >= 1<<len(s.flags()) || !s.text.sound() {
 		d.bad = true
 	}
 }

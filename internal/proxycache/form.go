@@ -30,6 +30,29 @@ type coded struct {
 // minCoded is the smallest body that is worth a coding: less fits in a packet.
 const minCoded = 1 << 10
 
+// shown is how an entry's head as clients get it was made. With the same
+// settings it need not be made again.
+type shown struct {
+	revalidate bool // the client is to ask each time
+	compress   bool // codings were allowed
+	vary       bool // so the coding is negotiated
+}
+
+// shown is how e's head was made, with codings or without.
+func (e *entry) shown(compress bool) shown {
+	return shown{e.route.revalidate(), compress, e.coded != nil}
+}
+
+// adopt makes e ready to be sent if its text, which came from elsewhere, is as
+// finish would make it. REQUIRES: e isn't published.
+func (p *Proxy) adopt(e *entry, by shown) bool {
+	if by.revalidate != e.route.revalidate() || by.compress == p.opt.NoCompress {
+		return false
+	}
+	e.negotiated(by.vary)
+	return true
+}
+
 // finish makes e ready to be sent. REQUIRES: e isn't published.
 func (p *Proxy) finish(e *entry) {
 	head := e.head()
@@ -41,7 +64,12 @@ func (p *Proxy) finish(e *entry) {
 	if l != (look{}) {
 		e.setDressed(l.dress(head))
 	}
-	if l.vary {
+	e.negotiated(l.vary)
+}
+
+// negotiated makes room in e for its other codings, and for when a row changes.
+func (e *entry) negotiated(vary bool) {
+	if vary {
 		e.coded = new(coded)
 		e.coded.left.Store(e.codedRoom())
 	}
@@ -128,7 +156,7 @@ type look struct {
 // look decides how a response with that stored head and a body of that length,
 // -1 if that isn't known, shows itself.
 func (p *Proxy) look(rt *route, head []byte, length int64) look {
-	l := look{revalidate: rt != nil && rt.revalidate()}
+	l := look{revalidate: rt.revalidate()}
 	if !p.opt.NoCompress && (length < 0 || length >= minCoded) {
 		l.vary = codable(head)
 	}
@@ -137,7 +165,7 @@ func (p *Proxy) look(rt *route, head []byte, length int64) look {
 
 // revalidate tells whether clients may keep the route's responses only if they
 // ask each time: their own cache hears of no change.
-func (rt *route) revalidate() bool { return rt.guarded && !rt.ClientKeeps }
+func (rt *route) revalidate() bool { return rt != nil && rt.guarded && !rt.ClientKeeps }
 
 // dress changes a stored head to what clients get. The last bytes of that are
 // ours, and dropped are the fields that it lacks.

@@ -55,7 +55,7 @@ func (p *Proxy) serveHit(ex *http1.Exchange) bool {
 	now := p.opt.Now()
 	asked := p.positions.take(ex.Request)
 	if !p.fastHit(ex, now, asked) {
-		ex.Found = asked
+		ex.Found = p.positions.shared(asked)
 		return false
 	}
 	p.access(ex, now)
@@ -71,8 +71,10 @@ func (p *Proxy) access(ex *http1.Exchange, start coherence.Nanos) {
 // answer answers one request. It is a decision table: the first line that
 // fits counts.
 func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
-	asked, tried := ex.Found.(demand)
-	if !tried {
+	var asked demand
+	if found, tried := ex.Found.(*demand); tried {
+		asked = *found
+	} else {
 		asked = p.positions.take(ex.Request)
 		if p.fastHit(ex, now, asked) {
 			return
@@ -126,8 +128,12 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos) *exchange {
 		}
 	}
 	https, host := p.outside(ex)
-	key, target := appendKey(nil, https, ex.Request, host, x.route, x.path, x.query, x.hasQuery)
-	x.key, x.target = string(key), string(key[target.from:target.to])
+	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
+	key, target := appendKey((*scratch)[:0], https, ex.Request, host, x.route, x.path, x.query, x.hasQuery)
+	x.key = string(key)
+	x.target = x.key[target.from:target.to]
+	*scratch = key[:0]
+	p.scratch.Put(scratch)
 	x.wish = rfc9111.ParseWish(texts(ex.Request, http1.CacheControl), texts(ex.Request, http1.Pragma))
 	x.authorized = ex.Has(http1.Of(http1.Authorization))
 	return x

@@ -43,15 +43,10 @@ func (x *exchange) lookup() {
 			return
 		}
 		if asksRedis && e == nil && !x.p.flights.flying(key) {
-			answered, again := x.fromRedis()
-			if answered {
+			if x.fromRedis() {
 				return
 			}
 			asksRedis = false
-			if again {
-				attempt--
-				continue
-			}
 		}
 		f, leader := x.flight(key, e, waited, proven)
 		if f == nil { // stored since we looked: look again

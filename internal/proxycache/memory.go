@@ -18,6 +18,7 @@ type memory struct {
 	seed  maphash.Seed
 	guard *coherence.Guard
 	now   func() coherence.Nanos
+	door  *doorkeeper
 
 	groups groupIndex    // of entries without dependencies
 	rules  atomic.Uint64 // the last number of a rule of No-Vary-Search
@@ -32,7 +33,7 @@ type place uint64
 func (m *memory) place(key string) place { return place(maphash.String(m.seed, key)) }
 
 func newMemory(size int64, guard *coherence.Guard, now func() coherence.Nanos, log *slog.Logger) (*memory, error) {
-	m := &memory{seed: maphash.MakeSeed(), guard: guard, now: now}
+	m := &memory{seed: maphash.MakeSeed(), guard: guard, now: now, door: newDoorkeeper(size)}
 	var err error
 	m.cache, err = otter.New(&otter.Options[place, *entry]{
 		MaximumWeight:    uint64(size),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -36,6 +37,8 @@ type positions struct {
 	cookie string           // the name of the one that carries them beside the field; empty: none
 	life   time.Duration    // of the cookie
 	seal   *seal            // nil: they are not signed
+
+	last atomic.Pointer[demand] // that was shared
 }
 
 // demand is how new a response must be for the positions that its request
@@ -44,6 +47,17 @@ type demand struct {
 	epoch  coherence.Epoch // that lsn counts in
 	lsn    coherence.LSN   // the highest of this epoch; 0: none
 	strict bool            // there is one that can't be compared with what is applied
+}
+
+// shared is d where it can be handed on. Nearly all requests ask for the same.
+func (s *positions) shared(d demand) *demand {
+	if last := s.last.Load(); last != nil && *last == d {
+		return last
+	}
+	own := new(demand)
+	*own = d
+	s.last.Store(own)
+	return own
 }
 
 // take reads the positions that a request carries. The cookie ends here: it

@@ -28,6 +28,8 @@ type redisTier struct {
 	log       *slog.Logger
 	requests  *prometheus.CounterVec
 
+	compress bool // as shown has it
+
 	alone bool // each read is a command of its own: a cluster's nodes fail one by one
 	reads redisReads
 
@@ -63,7 +65,7 @@ type redisJob struct {
 func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 	t := &redisTier{
 		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
-		queue: make(chan redisJob, redisQueue),
+		queue: make(chan redisJob, redisQueue), compress: !o.NoCompress,
 	}
 	_, t.alone = o.Redis.(*redis.ClusterClient)
 	ctx, stop := context.WithCancel(context.Background())
@@ -119,16 +121,17 @@ func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 	e := &entry{
 		memory: p.memory, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
-		swr: leewayOf(s.swr), sie: leewayOf(s.sie), body: s.ownBody(),
+		swr: leewayOf(s.swr), sie: leewayOf(s.sie), text: s.text, body: s.body,
 	}
-	e.setKey(s.key)
-	e.setHead(s.head)
 	lifetime := s.lifetime
 	if ttl := rt.TTL; ttl != nil {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
 	e.fresh = e.received + coherence.Nanos(lifetime)
-	p.finish(e)
+	if !p.adopt(e, s.shown) {
+		e.setHead(e.head())
+		p.finish(e)
+	}
 	return e
 }
 
@@ -211,7 +214,7 @@ func (t *redisTier) send(batch []redisJob) {
 			if j := &batch[i]; j.remove {
 				pipe.Unlink(ctx, t.name(j.key))
 				sizes = append(sizes, 0)
-			} else if v := j.value(); v != nil {
+			} else if v := t.value(j); v != nil {
 				pipe.Set(ctx, t.name(j.key), v, j.ttl)
 				if j.entry == nil {
 					v = nil
@@ -241,18 +244,18 @@ func (t *redisTier) send(batch []redisJob) {
 }
 
 // value encodes what the job writes; nil if that is no longer worth it.
-func (j *redisJob) value() []byte {
+func (t *redisTier) value(j *redisJob) []byte {
 	if j.entry == nil {
-		return (&stored{key: j.key, names: j.names}).encode(nil)
+		return (&stored{text: newText(j.key), names: j.names}).encode(nil)
 	}
 	e := j.entry
 	if e.guarded && !e.handle.Live() {
 		return nil
 	}
 	s := stored{
-		key: e.key(), status: int(e.status), guarded: e.guarded, shared: e.shared,
+		text: e.text, status: int(e.status), guarded: e.guarded, shared: e.shared, declares: e.declares(), shown: e.shown(t.compress),
 		arrived: time.Now().Add(-time.Duration(e.memory.now() - e.received)), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
-		swr: time.Duration(e.swr.nanos()), sie: time.Duration(e.sie.nanos()), head: e.head(), body: e.body,
+		swr: time.Duration(e.swr.nanos()), sie: time.Duration(e.sie.nanos()), body: e.body,
 	}
 	if e.guarded {
 		s.epoch, s.asof = e.handle.Epoch(), e.handle.Asof()

@@ -13,10 +13,8 @@ import (
 
 // Reads of the Redis tier are gathered: those that come while a batch is on its
 // way go together in the next, as one pipeline. A read alone is sent at once.
-// Under load that takes most of what a command costs off each of them.
-//
-// Who reads a key holds a claim on it, so that others don't read it too: they
-// wait and look into the memory tier again.
+// Under load that takes most of what a command costs off each of them. Who
+// wants a key that somebody else is about to read waits for the same value.
 
 // maxReadBatches is how many batches of reads are on their way at a time.
 const maxReadBatches = 4
@@ -24,7 +22,7 @@ const maxReadBatches = 4
 // redisReads are the reads on their way and those that wait.
 type redisReads struct {
 	mu      sync.Mutex
-	claims  map[string]chan struct{} // closed when the key has been read
+	keys    map[string]*redisRead
 	waiting []*redisRead
 	led     bool // somebody is about to take waiting
 	flying  int  // batches
@@ -32,45 +30,58 @@ type redisReads struct {
 
 // redisRead is one key's way.
 type redisRead struct {
-	name  string
+	name  string // in Redis
 	value []byte
 	err   error
 	wake  chan bool // true: lead the next batch; false: value and err are there
+
+	shared chan struct{} // closed when found is there; nil: nobody else waits
+	found  *stored       // nil: there is nothing
+	own    stored        // what found points at: one piece less
 }
 
-// claim makes the caller the one who reads key, until it calls release.
-// Otherwise somebody else does, and wait is closed when it has.
-func (r *redisReads) claim(key string) (wait <-chan struct{}, mine bool) {
+// join gives the read of key to the caller, who is the first and has to settle
+// it, or waits until somebody else has done so.
+func (r *redisReads) join(key string) (one *redisRead, first bool) {
+	r.mu.Lock()
+	one = r.keys[key]
+	if one == nil {
+		one = &redisRead{wake: make(chan bool, 1)}
+		if r.keys == nil {
+			r.keys = make(map[string]*redisRead)
+		}
+		r.keys[key] = one
+		r.mu.Unlock()
+		return one, true
+	}
+	if one.shared == nil {
+		one.shared = make(chan struct{})
+	}
+	r.mu.Unlock()
+	<-one.shared
+	return one, false
+}
+
+// settle ends the read of key.
+func (r *redisReads) settle(key string, one *redisRead) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if other, ok := r.claims[key]; ok {
-		return other, false
+	delete(r.keys, key)
+	if one.shared != nil {
+		close(one.shared)
 	}
-	if r.claims == nil {
-		r.claims = make(map[string]chan struct{})
-	}
-	r.claims[key] = make(chan struct{})
-	return nil, true
 }
 
-func (r *redisReads) release(key string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	close(r.claims[key])
-	delete(r.claims, key)
-}
-
-// read reads the value under a name. It waits for two batches at most, and for
-// each as long as send takes.
-func (r *redisReads) read(name string, send func([]*redisRead)) ([]byte, error) {
-	own := &redisRead{name: name, wake: make(chan bool, 1)}
+// read has own's value read. It waits for two batches at most, and for each as
+// long as send takes.
+func (r *redisReads) read(own *redisRead, send func([]*redisRead)) {
 	r.mu.Lock()
 	r.waiting = append(r.waiting, own)
 	lead := !r.led && r.flying < maxReadBatches
 	r.led = r.led || lead
 	r.mu.Unlock()
 	if !lead && !<-own.wake {
-		return own.value, own.err
+		return
 	}
 	runtime.Gosched() // whoever is about to read comes along
 	r.mu.Lock()
@@ -91,7 +102,6 @@ func (r *redisReads) read(name string, send func([]*redisRead)) ([]byte, error) 
 			other.wake <- false
 		}
 	}
-	return own.value, own.err
 }
 
 // handOver has the first of those who wait lead the next batch, if there may
@@ -104,13 +114,14 @@ func (r *redisReads) handOver() {
 }
 
 // fetch reads a value.
-func (t *redisTier) fetch(name string) ([]byte, error) {
-	if t.alone {
-		ctx, cancel := context.WithTimeout(context.Background(), redisWait)
-		defer cancel()
-		return t.client.Get(ctx, name).Bytes()
+func (t *redisTier) fetch(one *redisRead) {
+	if !t.alone {
+		t.reads.read(one, t.fetchAll)
+		return
 	}
-	return t.reads.read(name, t.fetchAll)
+	ctx, cancel := context.WithTimeout(context.Background(), redisWait)
+	defer cancel()
+	one.value, one.err = t.client.Get(ctx, one.name).Bytes()
 }
 
 // fetchAll reads a batch.
@@ -128,85 +139,87 @@ func (t *redisTier) fetchAll(batch []*redisRead) {
 	}
 }
 
-// get reads and decodes a value; nil is a miss.
-func (t *redisTier) get(key string) *stored {
+// get reads and decodes a value, once for all who want it at the same time; nil
+// is a miss. first tells that the caller is the one for whom it was read.
+func (t *redisTier) get(key string) (s *stored, first bool) {
 	if !t.open("get") {
-		return nil
+		return nil, true
 	}
-	b, err := t.fetch(t.name(key))
-	t.note("get", err)
-	if err != nil {
-		return nil
+	one, first := t.reads.join(key)
+	if !first {
+		return one.found, false
 	}
-	s, err := decodeStored(b)
-	if err != nil || s.key != key {
+	defer t.reads.settle(key, one)
+	one.name = t.name(key)
+	t.fetch(one)
+	t.note("get", one.err)
+	if one.err != nil {
+		return nil, true
+	}
+	if !one.own.decode(one.value) || one.own.key() != key {
 		t.count("get", "malformed")
-		return nil
+		return nil, true
 	}
-	return s
+	one.found = &one.own
+	return one.found, true
 }
 
-// fromRedis answers with what the Redis tier has. again means that somebody
-// else has just looked there for the same.
-func (x *exchange) fromRedis() (answered, again bool) {
-	reads := &x.p.redis.reads
-	wait, mine := reads.claim(x.key)
-	if !mine {
-		<-wait
-		return false, true
-	}
-	e := func() *entry {
-		defer reads.release(x.key)
-		return x.readRedis()
-	}()
-	if e == nil {
-		return false, false
-	}
-	now := x.p.opt.Now()
-	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: "redis"}
-	x.p.sendEntry(x.Exchange, e, now, cs)
-	x.done(hit, cs.Detail)
-	return true, false
-}
-
-// readRedis finds the request's response in the Redis tier and puts it into
-// the memory tier. It is used only if the guard says so (R3).
-func (x *exchange) readRedis() *entry {
+// fromRedis answers with what the Redis tier has for the request. It is used
+// only if the guard says so (R3), and goes into the memory tier if that has
+// room for it or it comes again.
+func (x *exchange) fromRedis() bool {
 	p := x.p
-	s := p.redis.get(x.key)
+	s, first := p.redis.get(x.key)
 	if s != nil && s.names != nil {
-		s = p.redis.get(string(rfc9111.AppendVariant([]byte(x.key), s.names, x.Request)))
+		s, first = p.redis.get(string(rfc9111.AppendVariant([]byte(x.key), s.names, x.Request)))
 	}
 	if s == nil || s.names != nil || s.guarded != x.route.guarded {
-		return nil
+		return false
 	}
 	now := p.opt.Now()
 	e := s.entry(p, x.route, now)
 	if e.fresh <= now {
-		return nil
+		return false
 	}
-	if e.guarded {
-		proven := p.opt.Guard.Proven() // C1
-		deps, ok := x.storedDeps(e)
-		if !ok || !p.opt.Guard.OpenStored(&e.handle, e, deps, s.epoch, s.asof) {
-			p.redis.count("get", "stale")
-			return nil
-		}
-		if !e.usable(now, proven) {
-			p.opt.Guard.Close(&e.handle)
-			return nil
-		}
+	keep := p.memory.worth(e.key(), first)
+	if e.guarded && !x.vouched(e, s, now, keep) {
+		return false
 	}
-	p.store(x.key, e)
-	return e
+	if keep {
+		p.store(x.key, e)
+	}
+	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: "redis"}
+	p.sendEntry(x.Exchange, e, now, cs)
+	x.done(hit, cs.Detail)
+	return true
+}
+
+// vouched tells whether e, which s was, may be served. If it is to be kept its
+// handle is open then.
+func (x *exchange) vouched(e *entry, s *stored, now coherence.Nanos, keep bool) bool {
+	g := x.p.opt.Guard
+	proven := g.Proven() // C1
+	if proven == 0 || now-proven > coherence.Nanos(x.route.MaxLag) {
+		return false
+	}
+	deps, ok := x.storedDeps(e, s)
+	if ok && keep {
+		ok = g.OpenStored(&e.handle, e, deps, s.epoch, s.asof)
+	} else if ok {
+		ok = g.Current(deps, s.epoch, s.asof)
+	}
+	if !ok {
+		x.p.redis.count("get", "stale")
+	}
+	return ok
 }
 
 // storedDeps are the dependencies of a response from the Redis tier: those of
 // its route, and those that it declares itself.
-func (x *exchange) storedDeps(e *entry) (deps []coherence.Dependency, ok bool) {
+func (x *exchange) storedDeps(e *entry, s *stored) (deps []coherence.Dependency, ok bool) {
 	subject := x.subject()
 	deps = x.route.bind(x.p.opt.Guard, subject)
-	if !x.route.late && !x.route.Declared && e.field("Cache-Groups") == "" && e.field(dependsOnField) == "" {
+	if !x.route.late && !x.route.Declared && !s.declares {
 		return deps, true // the commonest case
 	}
 	h := e.header()

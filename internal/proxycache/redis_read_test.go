@@ -43,7 +43,15 @@ func TestReadsOfRedisAreGathered(t *testing.T) {
 		var wg sync.WaitGroup
 		read := func(name string) {
 			wg.Go(func() {
-				value, err := r.read(name, send)
+				one, first := r.join(name)
+				if !first {
+					t.Errorf("somebody else reads %s", name)
+					return
+				}
+				defer r.settle(name, one)
+				one.name = name
+				r.read(one, send)
+				value, err := one.value, one.err
 				if strings.HasSuffix(name, "7") && (err == nil || err.Error() != name) || !strings.HasSuffix(name, "7") && string(value) != name {
 					t.Errorf("%s got %q, %v", name, value, err)
 				}
@@ -110,5 +118,38 @@ func TestRedisIsReadOnceForManyClients(t *testing.T) {
 	wg.Wait()
 	if n := r.redisCount("get", "ok") - before; n != 1 || r.asked() != 1 {
 		t.Errorf("Redis was read %v times, the origin asked %d times", n, r.asked())
+	}
+}
+
+// A proof that ends while Redis takes its time is none.
+func TestProofIsReadAfterRedis(t *testing.T) {
+	r := newRig(t, withRedis(t, testbed.NewRedis(t).URL()))
+	r.say("old")
+	r.get("/api/listings/1")
+	r.written(1)
+	r.forget()
+	r.say("new")
+	if err := r.proxy.opt.Redis.Do(context.Background(), "client", "pause", 60, "all").Err(); err != nil {
+		t.Fatal(err)
+	}
+	got := make(chan string)
+	go func() {
+		resp, err := http.Get(r.url + "/api/listings/1")
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		defer func() { _ = resp.Body.Close() }()
+		got <- resp.Header.Get("Cache-Status")
+	}()
+	reads := &r.proxy.redis.reads
+	r.eventually("Redis is asked", func() bool {
+		reads.mu.Lock()
+		defer reads.mu.Unlock()
+		return reads.flying > 0
+	})
+	r.guard.Unprove()
+	if s := <-got; strings.HasPrefix(s, "walpurge; hit") {
+		t.Error(s)
 	}
 }

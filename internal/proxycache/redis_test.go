@@ -3,6 +3,9 @@ package proxycache
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -80,29 +83,125 @@ func TestEveryKeyInRedisExpires(t *testing.T) {
 }
 
 // What lies in Redis is used only if no fence is above its asof and its epoch
-// is the guard's (R3).
+// is the guard's (R3), whether it goes on into the memory tier or not.
 func TestRedisResponseOlderThanAChangeIsNotUsed(t *testing.T) {
 	for name, change := range map[string]func(*rig){
 		"settled change": func(r *rig) { r.commit(&row{"1", "Lagos", "1"}, &row{"1", "Lagos", "2"}) },
 		"new epoch":      func(r *rig) { r.guard.Reset(8, r.lsn); r.prove() },
+		"no proof":       func(r *rig) { r.guard.Unprove() },
 	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRig(t, withRedis(t, testbed.SharedRedis(t)))
-			r.say("old")
-			r.get("/api/listings/1")
-			r.get("/api/listings/2")
-			r.written(2)
-			r.forget()
-			change(r)
-			r.say("new")
-			r.want(r.get("/api/listings/1"), "new", "walpurge; fwd=uri-miss; fwd-status=200; stored")
-			if r.redisCount("get", "stale") != 1 {
-				t.Error("not counted")
+		for _, crowded := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, crowded %t", name, crowded), func(t *testing.T) {
+				r := newRig(t, withRedis(t, testbed.SharedRedis(t)))
+				r.say("old")
+				r.get("/api/listings/1")
+				r.get("/api/listings/2")
+				r.written(2)
+				r.forget()
+				r.crowd(crowded)
+				change(r)
+				r.say("new")
+				if name == "no proof" {
+					r.want(r.get("/api/listings/1"), "new", "walpurge; fwd=bypass")
+					return
+				}
+				r.want(r.get("/api/listings/1"), "new", "walpurge; fwd=uri-miss; fwd-status=200; stored")
+				if r.redisCount("get", "stale") != 1 {
+					t.Error("not counted")
+				}
+				if name == "settled change" {
+					r.want(r.get("/api/listings/2"), "old", "walpurge; hit")
+				}
+			})
+		}
+	}
+}
+
+// crowd has the memory tier taken for full, or for one with room, from now on.
+func (r *rig) crowd(full bool) {
+	r.proxy.memory.door.full.Store(full)
+	r.proxy.memory.door.looked.Store(1 << 62)
+}
+
+// A full memory tier takes what comes from Redis when it comes again.
+func TestFullMemoryTakesFromRedisWhatComesTwice(t *testing.T) {
+	r := newRig(t, withRedis(t, testbed.SharedRedis(t)))
+	r.say("one")
+	r.get("/api/listings/1")
+	r.written(1)
+	r.forget()
+	r.crowd(true)
+	for i, want := range []string{"redis", "redis", ""} {
+		got := r.get("/api/listings/1")
+		r.want(got, "one", "walpurge; hit")
+		if strings.HasSuffix(got.cacheStatus(), "; detail=redis") != (want == "redis") {
+			t.Errorf("request %d: %s", i+1, got.cacheStatus())
+		}
+		if open, held := r.guard.Handles(), r.proxy.memory.entries(); open != held || held != min(i, 1) {
+			t.Errorf("request %d: %d responses are held, %d handles are open", i+1, held, open)
+		}
+	}
+	if r.asked() != 1 {
+		t.Errorf("the origin was asked %d times", r.asked())
+	}
+	r.commit(&row{"1", "Lagos", "1"}, &row{"1", "Lagos", "2"})
+	r.say("two")
+	r.want(r.get("/api/listings/1"), "two", "walpurge; fwd=uri-miss")
+}
+
+// A response is stored with its head as the proxy that wrote it sends it. One
+// with other settings sends its own.
+func TestRedisResponseIsShownAsTheReaderShowsIt(t *testing.T) {
+	body := strings.Repeat("text that shrinks. ", 200)
+	kinds := map[string]func(*Options){
+		"as it comes": func(*Options) {},
+		"uncoded":     func(o *Options) { o.NoCompress = true },
+		"kept": func(o *Options) {
+			for i := range o.Routes {
+				o.Routes[i].ClientKeeps = true
 			}
-			if name == "settled change" {
-				r.want(r.get("/api/listings/2"), "old", "walpurge; hit")
-			}
-		})
+		},
+	}
+	for writer, written := range kinds {
+		for reader, read := range kinds {
+			t.Run(writer+" read "+reader, func(t *testing.T) {
+				redis := withRedis(t, testbed.SharedRedis(t))
+				namespace := ""
+				start := func(kind func(*Options)) *rig {
+					r := newRig(t, func(r *rig, o *Options) {
+						redis(r, o)
+						if namespace == "" {
+							namespace = o.Namespace
+						}
+						o.Namespace = namespace
+						kind(o)
+					})
+					r.say(body, "Content-Type: text/plain", "Cache-Control: max-age=60", "Expires: 0", "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT")
+					return r
+				}
+				w := start(written)
+				w.get("/api/listings/1", "Host: a.test")
+				w.written(1)
+				r := start(read)
+				for _, coding := range []string{"identity", "gzip"} {
+					r.forget()
+					fetched := r.get("/api/listings/1", "Host: a.test", "Accept-Encoding: "+coding)
+					r.get("/api/listings/1", "Host: b.test", "Accept-Encoding: "+coding)
+					own := r.get("/api/listings/1", "Host: b.test", "Accept-Encoding: "+coding)
+					if !strings.HasSuffix(fetched.cacheStatus(), "; detail=redis") {
+						t.Fatal(fetched.cacheStatus())
+					}
+					for _, h := range []http.Header{fetched.Header, own.Header} {
+						h.Del("Cache-Status")
+						h.Del("Age")
+						h.Del("Date") // each origin's own
+					}
+					if !maps.EqualFunc(fetched.Header, own.Header, slices.Equal) || fetched.body != own.body {
+						t.Errorf("%s: from Redis %v, its own %v", coding, fetched.Header, own.Header)
+					}
+				}
+			})
+		}
 	}
 }
 

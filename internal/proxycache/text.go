@@ -21,6 +21,9 @@ type text struct {
 	sent uint32 // where the head that clients get ends
 }
 
+// newText is a text with nothing but a key.
+func newText(key string) text { return text{key, uint32(len(key)), uint32(len(key))} }
+
 // raw is a part of the text. Nobody may write to it.
 func (t *text) raw(from, to uint32) []byte {
 	return unsafe.Slice(unsafe.StringData(t.s[from:to]), to-from)
@@ -58,6 +61,19 @@ func (e *entry) setDressed(sent []byte, ours int, dropped []byte) {
 // seal takes b, which nobody else has, for the text from the key on.
 func (t *text) seal(b []byte, sent int) {
 	t.s, t.sent = unsafe.String(unsafe.SliceData(b), len(b)), uint32(sent)
+}
+
+// sound tells whether t, which came from elsewhere, is what an entry's text is.
+func (t *text) sound() bool {
+	if t.key > t.sent || int(t.sent) > len(t.s) || t.sent-t.key < 15 || t.s[t.key:t.key+9] != "HTTP/1.1 " {
+		return false
+	}
+	rest := t.raw(t.sent, uint32(len(t.s)))
+	if len(rest) == 0 {
+		return true
+	}
+	ours, n := binary.Uvarint(rest)
+	return n > 0 && ours <= uint64(t.sent-t.key)
 }
 
 // sent is the head as clients get it.
@@ -116,6 +132,11 @@ func (e *entry) field(name string) string {
 		}
 	}
 	return ""
+}
+
+// declares tells whether e's head names dependencies of its own.
+func (e *entry) declares() bool {
+	return e.field("Cache-Groups") != "" || e.field(dependsOnField) != ""
 }
 
 // etag is the origin's ETag.

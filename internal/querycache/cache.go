@@ -165,11 +165,9 @@ func (t *attached[A, R]) find(ctx context.Context, key string, deps []coherence.
 	if r != hit {
 		return value, r
 	}
-	var h coherence.Handle
-	if !need.sameEpoch(s.epoch) || !g.OpenStored(&h, nobody{}, deps, s.epoch, s.asof) { // R3
+	if !need.sameEpoch(s.epoch) || !g.Current(deps, s.epoch, s.asof) { // R3
 		return value, outdated
 	}
-	g.Close(&h)
 	if !c.fresh(proven) { // Redis took its time
 		return value, unproven
 	}
@@ -244,8 +242,7 @@ func (c *Cache) note(op string, err error) {
 	}
 }
 
-// nobody holds handles for the moment of a check or of a load: what is evicted
-// shows in the handle.
+// nobody holds the handle of a load: what is evicted shows in it.
 type nobody struct{}
 
 // Evicted implements coherence.Holder.

@@ -11,7 +11,7 @@
 // A load opens a handle, which fixes asof before the database is asked (R2),
 // and is admitted afterwards. The result goes to Redis with epoch and asof.
 // Nobody removes it there: a commit that touches what it depends on raises a
-// fence above its asof, and from then on [coherence.Guard.OpenStored] refuses
+// fence above its asof, and from then on [coherence.Guard.Current] refuses
 // it (R3). Every reading goes through that, so a result that is written late,
 // or by a process that knows less, does no harm.
 //
