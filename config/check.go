@@ -122,6 +122,9 @@ func (d *decoder) check() {
 	if c.Listen == c.Admin && !anyPort(c.Listen) {
 		d.fail(c.Pos(d.later("listen", "admin")), "listen and admin are the same address; give each its own")
 	}
+	if c.asksItself() {
+		d.fail(c.Pos("origin"), "origin is the address that the proxy itself listens on, so it would ask itself for ever; name the service's, or change listen")
+	}
 	shapes := map[string]*Route{}
 	for i := range c.Routes {
 		r := &c.Routes[i]
@@ -172,6 +175,24 @@ func (d *decoder) later(a, b string) string {
 }
 
 // anyPort reports whether the system chooses the port.
+// asksItself tells whether the origin is the address that the proxy listens on, as far as the names tell.
+func (c *Config) asksItself() bool {
+	if c.Listen.Network == "unix" || c.OriginSocket != "" {
+		return c.OriginSocket != "" && c.OriginSocket == c.Listen.Address
+	}
+	host, port, err := net.SplitHostPort(c.Listen.Address)
+	if err != nil || c.Origin == nil || port == "0" {
+		return false
+	}
+	theirs := c.Origin.Port()
+	if theirs == "" {
+		theirs = map[string]string{"http": "80", "https": "443"}[c.Origin.Scheme]
+	}
+	here := func(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+	everywhere := host == "" || net.ParseIP(host).IsUnspecified()
+	return port == theirs && (host == c.Origin.Hostname() || here(c.Origin.Hostname()) && (everywhere || here(host)))
+}
+
 func anyPort(a Address) bool {
 	_, port, err := net.SplitHostPort(a.Address)
 	return a.Network == "tcp" && err == nil && port == "0"

@@ -4,10 +4,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"walpurge/internal/pgerror"
 )
 
 func main() {
@@ -15,7 +20,16 @@ func main() {
 	defer stop()
 	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "origin:", err)
+		fmt.Fprintln(os.Stderr, "origin:", sentence(err))
 	}
 	os.Exit(exitCode(err))
+}
+
+// sentence is an error for people, in one line.
+func sentence(err error) string {
+	var failed *pgconn.ConnectError
+	if errors.As(err, &failed) {
+		return "connect to PostgreSQL: " + pgerror.Line(err) + "; correct -database or DATABASE_URL, or start the server"
+	}
+	return err.Error()
 }

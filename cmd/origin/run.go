@@ -143,7 +143,7 @@ func serve(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", *listen)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w; choose another address with -listen, or stop what uses it", err)
 	}
 	log.Info("listening", "addr", listener.Addr().String())
 	group, ctx := errgroup.WithContext(ctx)

@@ -4,11 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"walpurge/config"
 	"walpurge/internal/cdc"
+	"walpurge/internal/pgerror"
+	"walpurge/internal/redisclient"
 )
 
 // lookTimeout bounds how long a command that only looks waits for a database.
@@ -16,12 +21,14 @@ const lookTimeout = 5 * time.Second
 
 // checked is what check finds.
 type checked struct {
-	File     string    `json:"file"`
-	OK       bool      `json:"ok"`
-	Database string    `json:"database"` // checked, unreachable, or none where nothing depends on one
-	Error    string    `json:"error,omitempty"`
-	Problems []problem `json:"problems,omitempty"`
-	Notes    []string  `json:"notes,omitempty"`
+	File       string    `json:"file"`
+	OK         bool      `json:"ok"`
+	Database   string    `json:"database"` // checked, unreachable, or none where nothing depends on one
+	Error      string    `json:"error,omitempty"`
+	Redis      string    `json:"redis"` // checked, unreachable, or none
+	RedisError string    `json:"redis_error,omitempty"`
+	Problems   []problem `json:"problems,omitempty"`
+	Notes      []string  `json:"notes,omitempty"`
 }
 
 // problem is one mistake in the configuration.
@@ -32,8 +39,8 @@ type problem struct {
 	Message string `json:"message"`
 }
 
-// check says what is wrong with the configuration, and with the database for
-// it. A database that doesn't answer is no mistake of the configuration.
+// check says what is wrong with the configuration, and with the database and
+// Redis for it. One that doesn't answer is no mistake of the configuration.
 func check(ctx context.Context, c *command) error {
 	found, err := c.check(ctx)
 	if c.json && found != nil {
@@ -59,12 +66,20 @@ func check(ctx context.Context, c *command) error {
 		fmt.Fprintf(c.stdout, "%s: %s: %s\n", c.file, colours.odd("note"), note)
 	}
 	ok := colours.good("ok")
-	if found.Database == "checked" {
+	switch database, tier := found.Database == "checked", found.Redis == "checked"; {
+	case database && tier:
+		ok += ", and so are the database and Redis"
+	case database:
 		ok += ", and so is the database"
+	case tier:
+		ok += ", and so is Redis"
 	}
 	fmt.Fprintf(c.stdout, "%s: %s\n", c.file, ok)
 	if found.Error != "" {
 		fmt.Fprintf(c.stderr, "tables and columns were not checked: %s\n", found.Error)
+	}
+	if found.RedisError != "" {
+		fmt.Fprintf(c.stderr, "Redis was not checked: %s\n", found.RedisError)
 	}
 	return nil
 }
@@ -72,7 +87,7 @@ func check(ctx context.Context, c *command) error {
 // check looks. The result is nil when the command line was the mistake.
 func (c *command) check(ctx context.Context) (*checked, error) {
 	err := c.load()
-	found := &checked{File: c.file, Database: "none"}
+	found := &checked{File: c.file, Database: "none", Redis: "none"}
 	var problems *config.Errors
 	switch {
 	case errors.As(err, &problems):
@@ -83,32 +98,79 @@ func (c *command) check(ctx context.Context) (*checked, error) {
 	if err := c.noArguments(); err != nil {
 		return nil, err
 	}
-	for _, note := range unkeyed(c.config) {
-		fmt.Fprintf(c.stdout, "%s: note: %s\n", c.file, note)
+	found.Notes = unkeyed(c.config)
+	if err := c.checkDatabase(ctx, found); err != nil {
+		return found, err
 	}
+	if err := c.checkRedis(ctx, found); err != nil {
+		return found, err
+	}
+	found.OK = true
+	return found, nil
+}
+
+// checkDatabase asks the database for what the configuration needs of it.
+func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	db := database(c.config, nil, nil)
 	if db == nil {
-		found.OK = true
-		return found, nil
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	catalogue, err := cdc.Inspect(ctx, *db)
-	switch {
-	case err == nil:
-	case unreachable(err):
-		found.OK, found.Database, found.Error = true, "unreachable", err.Error()
-		return found, nil
-	default:
-		found.Database = "checked"
-		return found, mistaken(c.config, err)
+	if err != nil && unreachable(err) {
+		found.Database, found.Error = "unreachable", pgerror.Line(err)
+		return nil
 	}
-	found.OK, found.Database = true, "checked"
+	found.Database = "checked"
+	if err != nil {
+		return mistaken(c.config, err)
+	}
 	for _, coarse := range catalogue.Coarse {
 		found.Notes = append(found.Notes, fmt.Sprintf("table %s: old rows don't say enough, so a change counts for any value of %s; %s",
 			coarse.Table, strings.Join(coarse.Columns, ", "), coarse.Mend))
 	}
-	return found, nil
+	return nil
+}
+
+// checkRedis asks Redis for a sign of life. One that doesn't answer is no mistake, one
+// that refuses is.
+func (c *command) checkRedis(ctx context.Context, found *checked) error {
+	if c.config.Redis == nil {
+		return nil
+	}
+	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // what counts is the error
+	client, err := redisclient.New(string(c.config.Redis.URL), redisclient.Limits{Wait: lookTimeout, Retries: 1})
+	if err != nil {
+		return config.NewErrors(c.config.Problem(c.config.Pos("redis.url"), "%v", err))
+	}
+	defer func() { _ = client.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	found.Redis = "checked"
+	err = client.Ping(ctx).Err()
+	switch {
+	case err == nil:
+	case redisRefuses(err):
+		return config.NewErrors(c.config.Problem(c.config.Pos("redis.url"), "Redis says: %v; correct redis.url", err))
+	default:
+		found.Redis, found.RedisError = "unreachable", err.Error()
+	}
+	return nil
+}
+
+// redisRefuses tells whether err is an answer that waiting doesn't change.
+func redisRefuses(err error) bool {
+	var answer redis.Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	for _, passing := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"} {
+		if strings.HasPrefix(answer.Error(), passing) {
+			return false
+		}
+	}
+	return true
 }
 
 // unkeyed says what of a request reaches the service on routes whose responses

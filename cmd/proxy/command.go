@@ -10,7 +10,10 @@ import (
 	"os"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"walpurge/config"
+	"walpurge/internal/pgerror"
 )
 
 // usageError is a mistake on the command line or in the configuration: exit
@@ -44,7 +47,12 @@ func report(err error, stderr io.Writer) int {
 		fmt.Fprintln(stderr, newPalette(stderr).bad("proxy:"), err)
 		return 2
 	}
-	fmt.Fprintln(stderr, newPalette(stderr).bad("proxy:"), err)
+	text := pgerror.Line(err)
+	var unconnected *pgconn.ConnectError
+	if errors.As(err, &unconnected) {
+		text += "; " + mend(err)
+	}
+	fmt.Fprintln(stderr, newPalette(stderr).bad("proxy:"), text)
 	return 1
 }
 

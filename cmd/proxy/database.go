@@ -12,6 +12,7 @@ import (
 	"walpurge/config"
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
+	"walpurge/internal/pgerror"
 )
 
 // database is the listener's configuration for c, or nil without PostgreSQL
@@ -87,7 +88,24 @@ func mistaken(c *config.Config, err error) error {
 	if errors.As(err, &problems) {
 		return err
 	}
-	return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%v; correct postgres.url", err))
+	return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s; %s", pgerror.Line(err), mend(err)))
+}
+
+// mend is what to do about a server that refuses, or doesn't answer.
+func mend(err error) string {
+	var answer *pgconn.PgError
+	if !errors.As(err, &answer) {
+		return "correct postgres.url, or start PostgreSQL"
+	}
+	switch answer.Code {
+	case "3D000":
+		return "correct the database's name in postgres.url, or create it"
+	case "28P01":
+		return "correct the password in postgres.url"
+	case "28000":
+		return "correct the user in postgres.url, or let it in by pg_hba.conf"
+	}
+	return "correct postgres.url"
 }
 
 // retryInspect is how often a database that doesn't answer is asked again.
@@ -106,9 +124,9 @@ func inspect(ctx context.Context, c *config.Config, db *cdc.Config, log *slog.Lo
 		case !unreachable(err):
 			return nil, mistaken(c, err)
 		}
-		if err.Error() != said {
-			said = err.Error()
-			log.Warn("waiting for PostgreSQL", "error", err)
+		if line := pgerror.Line(err); line != said {
+			said = line
+			log.Warn("waiting for PostgreSQL; where it isn't just starting, correct postgres.url", "error", line)
 		}
 		select {
 		case <-ctx.Done():

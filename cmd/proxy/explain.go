@@ -10,6 +10,7 @@ import (
 
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
+	"walpurge/internal/pgerror"
 	"walpurge/internal/proxycache"
 )
 
@@ -93,7 +94,7 @@ func (c *command) tables(ctx context.Context) (tables []coherence.Table, note st
 		}
 		tables = append(tables, t)
 	}
-	return tables, fmt.Sprintf("note: the database was not asked, so types were not checked: %v", err), nil
+	return tables, fmt.Sprintf("note: the database was not asked, so types were not checked: %s", pgerror.Line(err)), nil
 }
 
 func (c *command) printExplanation(e *proxycache.Explanation, target string) {

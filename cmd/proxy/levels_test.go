@@ -74,8 +74,14 @@ func (q *queryLevel) results(t testing.TB) map[string]float64 {
 
 // TestOracleQueryCache holds what the origin serves from its query cache, with
 // no proxy before it, against the oracle.
-func TestOracleQueryCache(t *testing.T) {
-	duration, least := 20*time.Second, int64(5000)
+func TestOracleQueryCache(t *testing.T) { oracleOfQueries(t, 20*time.Second, false) }
+
+// TestOracleAgentsInResults does so with changes of what results show by a join: the names of the
+// listings' agents.
+func TestOracleAgentsInResults(t *testing.T) { oracleOfQueries(t, 10*time.Second, true) }
+
+func oracleOfQueries(t *testing.T, duration time.Duration, agents bool) {
+	least := int64(5000)
 	if testing.Short() {
 		duration, least = 3*time.Second, 500
 	}
@@ -83,14 +89,20 @@ func TestOracleQueryCache(t *testing.T) {
 	r := newRig(t, rigOptions{redis: redisURL, queries: redisURL, away: true})
 	r.url = r.origin.URL
 	tr := newTrial(r, members(r), crew{plain: oracleReaders})
+	if agents {
+		tr.nameAgents()
+	}
 	tr.run(duration, least)
 	results := r.queries.results(t)
 	testbed.Measured(t, "queries by result: %v", results)
+	if results["outdated"] == 0 {
+		t.Errorf("the test needs results that have ended: %v", results)
+	}
 	tr.hits.Store(int64(results["hit"]))
 	tr.judge(0.2)
 }
 
-// TestOracleTwoLevels does so with two proxies before an origin with a query
+// TestOracleTwoLevels holds what is shown against it with two proxies before an origin with a query
 // cache, and readers of every kind. The origin hears of every change after the
 // proxies: what it would show on its own is older than what they have purged.
 func TestOracleTwoLevels(t *testing.T) {

@@ -165,7 +165,7 @@ func TestStrictReadsAreLinearizable(t *testing.T) {
 				if p.status != 200 {
 					return fmt.Errorf("status %d: %s", p.status, p.body)
 				}
-				_, version, _ := nextItem([]byte(p.body))
+				_, version, _ := nextItem([]byte(p.body), "title")
 				h.add(writers+n, in, called, version)
 				if p.hit() {
 					hits.Add(1)

@@ -107,10 +107,14 @@ func (c *oracleClient) readListing() {
 	}
 	mark, before := c.bound()
 	oldest, called := c.o.since(id, mark, before), c.strictOps.now()
-	if !c.send("GET", fmt.Sprint("/api/listings/", id), "") {
+	path := fmt.Sprint("/api/listings/", id)
+	if c.kind == plainClient && c.spellings > 0 {
+		path += fmt.Sprint("?spelling=", c.rnd.IntN(c.spellings))
+	}
+	if !c.send("GET", path, "") {
 		return
 	}
-	_, got, _ := nextItem(c.rsp.Body())
+	_, got, _ := nextItem(c.rsp.Body(), c.versions)
 	switch c.kind {
 	case strictClient:
 		c.strictOps.add(c.id, registerInput{listing: id}, called, got)
@@ -134,7 +138,7 @@ func (c *oracleClient) readCity() {
 	body := c.rsp.Body()
 	var shown [oracleListings + 1]bool
 	for {
-		id, got, rest := nextItem(body)
+		id, got, rest := nextItem(body, c.versions)
 		if id == 0 {
 			break
 		}
@@ -226,7 +230,7 @@ func (c *oracleClient) send(method, path, body string) bool {
 	switch code := c.rsp.StatusCode(); {
 	case err == nil && code == 200:
 		if bytes.HasPrefix(status, []byte("walpurge; hit")) {
-			c.noteHit()
+			c.noteHit(bytes.HasSuffix(status, []byte("; detail=redis")))
 		}
 		return true
 	case err != nil && c.p.dead.Load():
@@ -239,8 +243,11 @@ func (c *oracleClient) send(method, path, body string) bool {
 	return false
 }
 
-func (c *oracleClient) noteHit() {
+func (c *oracleClient) noteHit(redis bool) {
 	c.hits.Add(1)
+	if redis {
+		c.redisHits.Add(1)
+	}
 	switch {
 	case c.kind == strictClient:
 		c.strictHits.Add(1)

@@ -61,6 +61,7 @@ func TestRefusalsAreOneSentenceWithTheMend(t *testing.T) {
 		settings map[string]string // of a server of its own
 		sql      string
 		user     string
+		database string
 		config   string // after the postgres section
 		slot     string
 		want     []string // all in the message
@@ -81,7 +82,8 @@ func TestRefusalsAreOneSentenceWithTheMend(t *testing.T) {
 		{name: "physical slot", slot: "physical_one", sql: `select pg_create_physical_replication_slot('physical_one')`, config: "redis: { url: REDIS }\n" + route("listings"), want: []string{"physical_one", "physical"}},
 		{name: "row filter", sql: `create publication walpurge for table listings where (id > 0)`, config: route("listings"), want: []string{"publication", "filter"}, left: 1, since: 150000},
 		{name: "incomplete publication", sql: `create publication walpurge`, config: route("listings"), want: []string{"publication", "listings", "proxy setup"}, left: 1},
-		{name: "nobody there", config: route("listings"), user: "nobody at all", want: []string{"nobody at all"}},
+		{name: "nobody there", config: route("listings"), user: "nobody at all", want: []string{`: connect to PostgreSQL: the server at 127.0.0.1:`, `says: role "nobody at all" does not exist (SQLSTATE 28000); correct the user in postgres.url`}},
+		{name: "no such database", config: route("listings"), database: "nothing", want: []string{`says: database "nothing" does not exist (SQLSTATE 3D000); correct the database's name in postgres.url, or create it`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dbURL := ""
@@ -119,6 +121,9 @@ func TestRefusalsAreOneSentenceWithTheMend(t *testing.T) {
 			if c.user != "" {
 				proxyURL = withUser(t, dbURL, c.user)
 			}
+			if c.database != "" {
+				proxyURL = strings.Replace(dbURL, slotName(dbURL)[len("w_"):]+"?", c.database+"?", 1)
+			}
 			slot := c.slot
 			if slot == "" {
 				slot = slotName(dbURL)
@@ -130,9 +135,6 @@ func TestRefusalsAreOneSentenceWithTheMend(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, cmd := range []string{"run", "check"} {
-				if cmd == "check" && c.name == "nobody there" {
-					continue // check says that it could not look, and passes
-				}
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				var out, logs bytes.Buffer

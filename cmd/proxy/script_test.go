@@ -46,6 +46,7 @@ func TestCommandLine(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DATABASE_URL", testbed.Database(e.T().(testing.TB)))
+			e.Setenv("REDIS_URL", testbed.SharedRedis(e.T().(testing.TB)))
 			e.Setenv("WALPURGE_PROXY", "1")
 			e.Setenv("PROXY", exe)
 			return nil

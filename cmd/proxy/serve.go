@@ -46,6 +46,10 @@ func serve(ctx context.Context, c *command) error {
 	// The catalogue first: without the columns' types nothing can be compared,
 	// and a configuration that doesn't fit ends here, with nothing left behind.
 	if err := s.openDatabase(ctx); err != nil {
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			log.Info("stopped") // asked to, before there was a database
+			return nil
+		}
 		return err
 	}
 	if err := s.openProxy(); err != nil {

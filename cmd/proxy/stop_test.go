@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -123,5 +125,36 @@ func TestStopWithAnAdminRequestOpen(t *testing.T) {
 	}
 	if err := r.stop(); err != nil {
 		t.Errorf("stop: %v", err)
+	}
+}
+
+// TestStopWhileItWaitsForTheDatabase: a proxy that waits for its database ends as well as any other.
+func TestStopWhileItWaitsForTheDatabase(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "proxy.yaml")
+	text := "origin: http://127.0.0.1:1\npostgres: { url: \"postgres://127.0.0.1:1/x\" }\nroutes:\n  - { path: /x, depends_on: [listings] }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	logs, logged := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, []string{"run", "-config", file}, io.Discard, logged)
+		logged.CloseWithError(io.EOF)
+		ended <- err
+	}()
+	said := 0
+	for log := bufio.NewScanner(logs); log.Scan(); {
+		if strings.Contains(log.Text(), `msg="waiting for PostgreSQL`) {
+			said++
+			if !strings.Contains(log.Text(), `error="connect to PostgreSQL: dial tcp 127.0.0.1:1: connect: connection refused"`) {
+				t.Error(log.Text())
+			}
+			cancel()
+		}
+	}
+	if err := <-ended; err != nil || said != 1 {
+		t.Errorf("%v after %d lines", err, said)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -45,12 +44,12 @@ func (s *session) openLog(ctx context.Context, start coherence.LSN) (*physical, 
 func (p *physical) start(ctx context.Context, expect server, start coherence.LSN) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	found, err := pglogrepl.IdentifySystem(ctx, p.conn)
-	if err != nil {
-		return fmt.Errorf("identify the server: %w", err)
+	found, _, err := identifySender(ctx, p.conn)
+	if err == nil {
+		err = expect.expect(found)
 	}
-	if found.SystemID != expect.system || found.Timeline != expect.timeline {
-		return fmt.Errorf("%w: system %s on timeline %d is not %s on %d", errOtherServer, found.SystemID, found.Timeline, expect.system, expect.timeline)
+	if err != nil {
+		return err
 	}
 	p.conn.Frontend().SendQuery(&pgproto3.Query{String: fmt.Sprintf("START_REPLICATION PHYSICAL %s TIMELINE %d", start, expect.timeline)})
 	if err := p.conn.Frontend().Flush(); err != nil {

@@ -138,25 +138,3 @@ func explainReplication(err error) error {
 	}
 	return fmt.Errorf("%w; poolers such as PgBouncer and Supavisor don't carry replication: use a direct URL of the primary", err)
 }
-
-// server says which cluster answers, and in what role.
-type server struct {
-	system   string
-	timeline int32
-	recovery bool
-}
-
-const serverQuery = `SELECT (pg_control_system()).system_identifier::text, pg_is_in_recovery(),
- CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END`
-
-// errOtherServer says that two connections reach different servers.
-var errOtherServer = errors.New("the URL leads to different PostgreSQL servers; use one that leads to the primary only")
-
-// identify asks who answers on conn.
-func identify(ctx context.Context, conn *pgx.Conn) (server, error) {
-	var s server
-	if err := conn.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline); err != nil {
-		return s, fmt.Errorf("identify the server: %w", err)
-	}
-	return s, nil
-}

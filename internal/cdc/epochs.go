@@ -10,9 +10,9 @@ import (
 //
 //	start         the process has started
 //	temporary     a temporary slot ended with its connection
-//	system        another cluster answers
+//	system        another cluster answers, or the original of a copy that was followed
 //	timeline      the same cluster after a failover or a recovery to a point in time
-//	behind        the server's log ends before what has been applied: it was set back
+//	behind        the server's log ended before what has been applied: it was set back
 //	slot_missing  the slot had been dropped
 //	slot_lost     the server had removed WAL that the slot needed
 //	slot_ahead    the slot stands beyond what has been applied: somebody moved it or made it again
@@ -45,7 +45,9 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return "system"
 	case s.server.timeline != h.server.timeline:
 		return "timeline"
-	case found.position < found.applied:
+	case s.server.started < h.server.started:
+		return "system" // no restart: it was a copy that was followed
+	case found.position < found.applied || found.setBack:
 		return "behind"
 	case found.provided != "":
 		return found.provided

@@ -124,10 +124,10 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	if reason != "" && m.seq != p.read {
 		return errMoved // the reason may be that the plan is old
 	}
-	if now := l.reasonFrom(s, standing{p.position, l.guard.Applied(), at, p.provided}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
+	if now := l.reasonFrom(s, standing{p.position, l.guard.Applied(), at, p.provided, p.setBack}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
 		return errMoved
 	}
-	w := &relayWriter{f: f, wake: make(chan struct{}, 1), nonce: random(), announced: &announcement{
+	w := &relayWriter{f: f, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), nonce: random(), announced: &announcement{
 		server: s.server, origin: f.origin(), fingerprint: s.catalogue.fingerprint, tables: l.guard.Tables(),
 	}}
 	w.at = m.streamEnd
@@ -163,7 +163,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 		l.enterEpoch(e.epoch, reason, at)
 		m.floor, m.watermark = at, at
 	}
-	m.doubt = ""
+	m.doubt, m.older, m.elsewhere = "", false, ""
 	l.writer = w
 	return nil
 }

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -43,7 +44,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	if !ok {
 		return
 	}
-	side := newSide(&f.l.cfg, expect)
+	side := newSide(f.l, expect)
 	defer side.close()
 	f.l.flush.open()
 	wake := f.l.flush.waking()
@@ -60,9 +61,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 		case err == nil:
 			side.wait.reset()
 		case ctx.Err() == nil:
-			if errors.Is(err, errOtherServer) {
-				f.l.guard.Unprove()
-			}
+			f.misled(err)
 			f.l.trouble("freshness", err)
 			wait(ctx, side.wait.next())
 		}
@@ -126,12 +125,33 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 	if f.mu.term != q.term || !f.mu.proving {
 		return false, false, nil
 	}
+	f.mu.elsewhere = ""
 	if lsn < q.before {
 		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
 		f.review()
 		return false, false, errSetBack(lsn, q.before)
 	}
 	return true, f.l.guard.Probe(lsn, q.asked), nil
+}
+
+// misled draws the consequences of err, with which the primary could not be
+// asked.
+func (f *follower) misled(err error) {
+	if errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) {
+		f.mu.Lock()
+		f.mu.elsewhere = cmp.Or(f.mu.elsewhere, err.Error()) // who was turned away knows more
+		f.mu.Unlock()
+	}
+	var doubted *doubt
+	switch {
+	case errors.Is(err, errOtherServer):
+		f.l.guard.Unprove()
+	case errors.As(err, &doubted):
+		// Another server than the announced one. It proves nothing here, and what it
+		// is worth is found out by whoever is about to lead on it.
+		f.l.guard.Unprove()
+		f.foundOlder()
+	}
 }
 
 // retire shuts f if it is still the one that wake belongs to: a session may

@@ -9,12 +9,13 @@ const (
 
 // RelayStatus is where a process stands with the relay.
 type RelayStatus struct {
-	Sequence  uint64 `json:"sequence"`  // of the last entry read or written
-	Applied   string `json:"applied"`   // everything up to here is in the relay
-	Watermark string `json:"watermark"` // and visible, as the leader has said
-	Covered   bool   `json:"covered"`   // the leader watches everything that is watched here
-	Queued    int    `json:"queued"`    // bytes that wait for Redis, on the leader
-	Doubt     string `json:"doubt,omitempty"`
+	Sequence  uint64 `json:"sequence"`            // of the last entry read or written
+	Applied   string `json:"applied"`             // everything up to here is in the relay
+	Watermark string `json:"watermark"`           // and visible, as the leader has said
+	Covered   bool   `json:"covered"`             // the leader watches everything that is watched here
+	Queued    int    `json:"queued"`              // bytes that wait for Redis, on the leader
+	Doubt     string `json:"doubt,omitempty"`     // why the history has ended here, though nobody has begun another
+	Elsewhere string `json:"elsewhere,omitempty"` // why the server that answers here is not the one that the leader follows
 }
 
 // status is the role and where the relay stands.
@@ -22,7 +23,7 @@ func (f *follower) status() (string, *RelayStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := &f.mu
-	s := &RelayStatus{Sequence: m.seq, Applied: m.applied.String(), Watermark: m.watermark.String(), Doubt: m.doubt}
+	s := &RelayStatus{Sequence: m.seq, Applied: m.applied.String(), Watermark: m.watermark.String(), Doubt: m.doubt, Elsewhere: m.elsewhere}
 	s.Covered = m.leading || m.known && f.covered()
 	if w := f.l.writer; w != nil {
 		s.Queued = w.queued()

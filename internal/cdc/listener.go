@@ -144,9 +144,13 @@ func (l *Listener) Run(ctx context.Context) error {
 		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, errFenced)) {
 			pauses.reset()
 			pause = vacancyPause
+			l.follower.vacancy.close() // its connection may lead elsewhere
 		} else if errors.Is(err, errSlotInUse) {
 			pauses.reset()
 			pause, state = slotInUsePause, "waiting for the slot"
+		}
+		if errors.Is(err, errOlderCopy) {
+			state = "led to an older copy of the server"
 		}
 		l.setState(state, err)
 		if !said[err.Error()] {

@@ -74,10 +74,7 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 		return float64(s.RetainedBytes)
 	})
 	gauge("walpurge_leader", "1 while this process holds the replication slot.", func(s *Status) float64 {
-		if s.Connected {
-			return 1
-		}
-		return 0
+		return truth(s.Connected)
 	})
 	if l.follower != nil {
 		gauge("walpurge_relay_sequence", "Sequence number of the last entry of the relay that was read or written.", func(s *Status) float64 {
@@ -87,17 +84,17 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 			return float64(s.Relay.Queued)
 		})
 		gauge("walpurge_relay_covered", "1 if the leader watches every table that this process watches; without that it serves nothing from the cache.", func(s *Status) float64 {
-			if s.Relay.Covered {
-				return 1
-			}
-			return 0
+			return truth(s.Relay.Covered)
+		})
+		gauge("walpurge_relay_elsewhere", "1 while the server that answers this process is not the one that the leader follows; /status says why. It then serves nothing from the cache.", func(s *Status) float64 {
+			return truth(s.Relay.Elsewhere != "")
+		})
+		gauge("walpurge_relay_doubt", "1 while the history has ended for this process and nobody has begun another; /status says why. It then serves nothing from the cache.", func(s *Status) float64 {
+			return truth(s.Relay.Doubt != "")
 		})
 	}
 	gauge("walpurge_read_ahead", "1 while the stream from the slot is behind and the log is read ahead of it, by whole tables.", func(s *Status) float64 {
-		if s.ReadAhead {
-			return 1
-		}
-		return 0
+		return truth(s.ReadAhead)
 	})
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "walpurge_read_ahead_transactions_total", Help: "Transactions applied by whole tables, because the stream from the slot was behind.",
@@ -105,6 +102,14 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 	gauge("walpurge_pending_transactions", "Transactions that are applied and not known to be visible.", func(s *Status) float64 {
 		return float64(s.Pending)
 	})
+}
+
+// truth is 1 or 0.
+func truth(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // Applied implements Observer.

@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -71,7 +72,7 @@ var errModelGone = errors.New("the connection is gone")
 
 func newModelPrimary(now func() coherence.Nanos) *modelPrimary {
 	// Ids start just below 2^32 so that runs cross the wrap.
-	return &modelPrimary{now: now, server: server{system: "1", timeline: 1}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
+	return &modelPrimary{now: now, server: server{system: "1", timeline: 1, started: int64(now())}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
 }
 
 // commit flushes a commit that nobody can see yet.
@@ -162,6 +163,7 @@ func (m *modelPrimary) acknowledge(at coherence.LSN) {
 // visible, connections break, and the slot may stand where it stood before.
 func (m *modelPrimary) restart(slotBack bool) {
 	m.incarnation++
+	m.server.started = int64(m.now())
 	if m.slot.holder != nil {
 		m.hangUp(m.slot.holder)
 	}
@@ -171,6 +173,22 @@ func (m *modelPrimary) restart(slotBack bool) {
 	if slotBack {
 		m.slot.confirmed = m.slot.before
 	}
+}
+
+// copy is another server, which has what m has now and runs beside it. Nobody
+// writes to it.
+func (m *modelPrimary) copy() *modelPrimary {
+	c := *m
+	c.log = nil
+	for _, o := range m.log {
+		there := *o
+		c.log = append(c.log, &there)
+	}
+	c.undone, c.cities = nil, maps.Clone(m.cities)
+	c.slot.holder = nil
+	c.incarnation = -int(m.now())
+	c.server.started = int64(m.now())
+	return &c
 }
 
 // setBack ends the log before the last n commits.
@@ -275,3 +293,17 @@ func (l *modelLink) highest(ctx context.Context) (uint64, error) {
 func (l *modelLink) waiting(context.Context) (int, error)      { return 0, nil }
 func (l *modelLink) want(context.Context, time.Duration) error { return nil }
 func (l *modelLink) wanted(context.Context) (bool, error)      { return false, nil }
+
+func (l *modelLink) ask(ctx context.Context, id uint64) error {
+	if l.away() {
+		return errModelGone
+	}
+	return l.redis.ask(ctx, id)
+}
+
+func (l *modelLink) asked(ctx context.Context) ([]uint64, error) {
+	if l.away() {
+		return nil, errModelGone
+	}
+	return l.redis.asked(ctx)
+}

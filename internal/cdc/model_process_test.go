@@ -26,6 +26,7 @@ type modelProcess struct {
 	paused     bool // SIGSTOP
 	redisCut   bool
 	primaryCut bool
+	astray     bool // new connections lead to the older copy
 
 	session     *session // nil: it follows
 	plan        plan
@@ -34,7 +35,13 @@ type modelProcess struct {
 	horizon     uint32 // the first transaction id that the plan doesn't wait for
 	incarnation int    // of the server that the session has connected to
 	wire        *modelWire
+	wireOf      *modelPrimary
 	given       bool // the relay's writer has given up
+	asking      bool // who leads: may the session take the slot?
+	question    uint64
+	excused     bool // from asking
+	looking     *modelLook
+	provenBy    *modelPrimary // whose answer was taken last
 
 	asked  *modelQuestion
 	taken  *coherence.Snapshot
@@ -46,6 +53,22 @@ type modelQuestion struct {
 	question
 	lsn         coherence.LSN
 	incarnation int
+	of          *modelPrimary
+}
+
+// modelLook is a look at the server that others have asked for.
+type modelLook struct {
+	modelQuestion
+	server server
+	asked  []uint64
+}
+
+// server is where new connections lead.
+func (p *modelProcess) server() *modelPrimary {
+	if p.astray {
+		return p.w.older
+	}
+	return p.w.primary
 }
 
 var errModelEnded = errors.New("receive: the connection has ended")
@@ -82,7 +105,7 @@ func (p *modelProcess) follows() bool { return !p.leading }
 
 // connect is the beginning of a session.
 func (p *modelProcess) connect(t *rapid.T) {
-	m := p.w.primary
+	m := p.server()
 	if p.session != nil || p.primaryCut {
 		t.Skip("connected, or cut off")
 	}
@@ -93,7 +116,7 @@ func (p *modelProcess) connect(t *rapid.T) {
 
 // decide is what comes next, up to the plan.
 func (p *modelProcess) decide(t *rapid.T) {
-	m := p.w.primary
+	m := p.server()
 	if p.session == nil || p.planned {
 		t.Skip("nothing to plan")
 	}
@@ -107,6 +130,10 @@ func (p *modelProcess) decide(t *rapid.T) {
 	}
 	found := p.plan.standing
 	found.position = m.end
+	var heard bool
+	if found.setBack, heard = p.hear(t, found); !heard {
+		return
+	}
 	switch {
 	case m.slot.lost:
 		found.provided = "slot_lost"
@@ -125,7 +152,7 @@ func (p *modelProcess) decide(t *rapid.T) {
 
 // lead is the rest of it: the horizon has passed, the stream starts.
 func (p *modelProcess) lead(t *rapid.T) {
-	m := p.w.primary
+	m := p.server()
 	if p.session == nil || !p.planned || p.leading {
 		t.Skip("nothing planned")
 	}
@@ -149,14 +176,86 @@ func (p *modelProcess) lead(t *rapid.T) {
 		p.end(fmt.Errorf("the slot has gone or moved"))
 		return
 	}
-	p.wire = &modelWire{sent: max(at, m.slot.confirmed)}
+	p.wire, p.wireOf = &modelWire{sent: max(at, m.slot.confirmed)}, m
 	m.slot.holder = p.wire
 	if err := p.session.begin(p.readonly, p.plan, at); err != nil {
 		p.end(err)
 		return
 	}
+	if m != p.server() { // led back meanwhile
+		p.end(errModelEnded)
+		return
+	}
 	p.leading, p.asked = true, nil
 	p.w.took(p)
+}
+
+// hear asks who leads whether the session may go on, if it has to. It tells
+// whether it is known.
+func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
+	f := p.l.follower
+	switch {
+	case !p.asking && !p.session.astray(found):
+		h := &p.l.history
+		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server || h.server.timeline < p.session.server.timeline
+		return false, true
+	case !p.asking:
+		p.session.hesitate()
+		p.w.asked[f.request()] = p.w.now()
+		p.asking = true
+		p.question = f.mu.request
+		p.w.count["questions"]++
+	case f.mu.answered:
+		p.w.count["answers"]++
+		if p.w.looked[p.question] < p.w.asked[p.question] {
+			t.Fatalf("%s is answered from a look that began at %d, before it asked at %d", p.name, p.w.looked[p.question], p.w.asked[p.question])
+		}
+		p.end(p.session.turnAway())
+		return false, false
+	case p.w.now()-p.w.asked[p.question] >= coherence.Nanos(lookPatience), evenly(t, 32, "patience") == 0:
+		p.w.count["questions in vain"]++
+		return true, true
+	}
+	_ = p.link.ask(p.readonly, f.mu.request)
+	return false, false
+}
+
+// lookAnew begins a look at the server that others have asked for.
+func (p *modelProcess) lookAnew(t *rapid.T) {
+	if !p.leading || p.primaryCut || p.looking != nil {
+		t.Skip("it doesn't lead, or looks already")
+	}
+	ids := p.l.writer.requests()
+	if len(ids) == 0 {
+		t.Skip("nobody asks")
+	}
+	m := p.server()
+	q := question{before: p.guard.Applied(), asked: p.w.now()}
+	for _, id := range ids {
+		p.w.looked[id] = q.asked
+	}
+	p.looking = &modelLook{modelQuestion{q, m.end, m.incarnation, m}, m.server, ids}
+}
+
+// tell tells what came of it.
+func (p *modelProcess) tell(t *rapid.T) {
+	q := p.looking
+	if q == nil {
+		t.Skip("it doesn't look")
+	}
+	p.looking = nil
+	err := p.session.server.expect(q.server)
+	if errors.Is(err, errOtherStart) {
+		err = endsAt(err, q.lsn, q.before)
+	}
+	if err == nil && q.incarnation == q.of.incarnation {
+		if _, err = p.session.answered(q.question, q.lsn); err == nil {
+			p.l.writer.answer(q.asked)
+		}
+	}
+	if err != nil {
+		p.end(err)
+	}
 }
 
 // end ends a session, as Listener.session and Listener.Run do.
@@ -166,9 +265,9 @@ func (p *modelProcess) end(err error) {
 	}
 	p.l.endTerm()
 	if p.wire != nil {
-		p.w.primary.hangUp(p.wire)
+		p.wireOf.hangUp(p.wire)
 	}
-	p.session, p.leading, p.wire, p.taken, p.asked, p.given = nil, false, nil, nil, nil, false
+	p.session, p.leading, p.wire, p.taken, p.asked, p.given, p.asking, p.looking = nil, false, nil, nil, nil, false, false, nil
 	p.l.ended(err)
 	p.l.follower.begin(p.readonly)
 }
@@ -186,7 +285,7 @@ func (p *modelProcess) deliver(t *rapid.T) {
 		if p.primaryCut {
 			t.Skip("cut off")
 		}
-		p.w.primary.send(p.wire, evenly(t, 4, "keepalive") == 1)
+		p.wireOf.send(p.wire, evenly(t, 4, "keepalive") == 1)
 	}
 	f := p.wire.queue[0]
 	p.wire.queue = p.wire.queue[1:]
@@ -203,7 +302,7 @@ func (p *modelProcess) acknowledge(t *rapid.T) {
 	if !p.leading || p.wire.closed || p.primaryCut {
 		t.Skip("nobody to tell")
 	}
-	p.w.primary.acknowledge(p.l.acknowledge())
+	p.wireOf.acknowledge(p.l.acknowledge())
 }
 
 // write is one attempt of the relay's writer.
@@ -282,7 +381,7 @@ func (p *modelProcess) read(t *rapid.T) {
 
 // ask asks the primary for its flush position.
 func (p *modelProcess) ask(t *rapid.T) {
-	m, f := p.w.primary, p.l.follower
+	m, f := p.server(), p.l.follower
 	if p.asked != nil || p.primaryCut {
 		t.Skip("asked already, or cut off")
 	}
@@ -295,14 +394,18 @@ func (p *modelProcess) ask(t *rapid.T) {
 	} else {
 		expect = f.mu.announced.server
 	}
-	if expect != m.server { // side.verify
-		p.guard.Unprove()
+	if err := expect.expect(m.server); err != nil { // side.verify
+		if errors.Is(err, errOtherStart) {
+			err = endsAt(err, m.end, p.guard.Applied())
+		}
 		if p.leading {
-			p.end(errOtherServer)
+			p.end(err)
+		} else {
+			f.misled(err)
 		}
 		return
 	}
-	p.asked = &modelQuestion{question{f.mu.term, p.guard.Applied(), p.w.now()}, m.end, m.incarnation}
+	p.asked = &modelQuestion{question{f.mu.term, p.guard.Applied(), p.w.now()}, m.end, m.incarnation, m}
 }
 
 // answer takes the answer.
@@ -312,20 +415,23 @@ func (p *modelProcess) answer(t *rapid.T) {
 		t.Skip("nothing asked")
 	}
 	p.asked = nil
-	switch {
-	case q.incarnation != p.w.primary.incarnation:
-	case p.leading:
+	if q.incarnation != q.of.incarnation {
+		return
+	}
+	if p.leading {
 		if _, err := p.session.answered(q.question, q.lsn); err != nil {
 			p.end(err)
+			return
 		}
-	default:
-		_, _, _ = p.l.follower.answered(q.question, q.lsn)
+	} else if goes, _, _ := p.l.follower.answered(q.question, q.lsn); !goes {
+		return
 	}
+	p.w.believes(p, q.of)
 }
 
 // snapshot asks for one; settle uses it, perhaps much later.
 func (p *modelProcess) snapshot(t *rapid.T) {
-	if !p.leading || p.primaryCut || p.incarnation != p.w.primary.incarnation {
+	if !p.leading || p.primaryCut || p.incarnation != p.server().incarnation {
 		t.Skip("it doesn't lead")
 	}
 	p.taken = p.w.primary.snapshot()

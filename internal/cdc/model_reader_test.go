@@ -193,8 +193,8 @@ func (p *modelProcess) serveStrict(t *rapid.T) {
 
 // token gives a client the position of its write, as the answer to it does.
 func (p *modelProcess) token(t *rapid.T) {
-	f, m := p.l.follower, p.w.primary
-	if p.primaryCut || !p.leading && !(f.mu.proving && f.mu.announced.server == m.server) || p.leading && p.session.server != m.server {
+	f, m := p.l.follower, p.server()
+	if p.primaryCut || p.astray || p.w.strayed[p.guard.Epoch()] || !p.leading && !(f.mu.proving && f.mu.announced.server == m.server) || p.leading && p.session.server != m.server {
 		t.Skip("nobody to ask")
 	}
 	p.w.tokens = append(p.w.tokens, modelToken{p.guard.Epoch(), m.end, p.w.now()})
@@ -234,7 +234,7 @@ func (p *modelProcess) join(t *rapid.T) {
 	}
 	p.w.count["joins"]++
 	for _, c := range p.w.primary.log {
-		if c.end <= p.guard.Watermark() && page.shows(c) && !page.seen[c] && !p.behind() {
+		if c.end <= p.guard.Watermark() && page.shows(c) && !page.seen[c] && !p.behind() && !p.w.strayed[p.guard.Epoch()] {
 			t.Fatalf("%s: a flight that was read before the settled commit %d–%d may be joined", p.name, c.start, c.end)
 		}
 	}

@@ -24,9 +24,9 @@ import (
 // steps here, so a process may stand still between any two of them.
 //
 // A commit is flushed, sent and shown in steps of their own. Faults are
-// steps too: a process that is killed, stopped and continued, or cut off; Redis
-// emptied, set back, cut, or away; a slot dropped, made anew or lost; a server that
-// crashes, is set back or replaced by a standby.
+// steps too: a process that is killed, stopped and continued, cut off, or led to an
+// older copy of the server; Redis emptied, set back, cut, or away; a slot dropped, made anew or
+// lost; a server that crashes, is set back or replaced by a standby.
 //
 // After every step: what is served is provable (G1, G2), what has a token or is
 // strict has all that had returned (G3, G4), no watermark covers what can't be
@@ -34,8 +34,8 @@ import (
 // without a reason. At the end all is mended, and every process must agree and
 // be proven fresh.
 func TestNothingStaleUnderAnyFault(t *testing.T) {
-	const wanted = 100_000
-	total := map[string]int{}
+	const wanted = 130_000
+	total := map[string]int{"questions": 0, "answers": 0, "questions in vain": 0, "led astray": 0, "led back": 0, "terms on a copy": 0}
 	setFlag(t, "rapid.steps", "300")
 	setFlag(t, "rapid.checks", "50")
 	setFlag(t, "rapid.shrinktime", "10m") // of virtual time
@@ -87,6 +87,8 @@ func setFlag(t *testing.T, name, value string) {
 type modelWorld struct {
 	began     time.Time
 	primary   *modelPrimary
+	older     *modelPrimary            // a copy of it that runs as well; nil: there is none
+	strayed   map[coherence.Epoch]bool // led on a copy, because nobody led on the primary
 	redis     *modelRedis
 	processes []*modelProcess
 	tokens    []modelToken
@@ -95,6 +97,9 @@ type modelWorld struct {
 	count     map[string]int
 	t         *rapid.T // of the step
 	calm      bool     // no faults in this run but of processes
+	copied    bool     // nor others than that processes are led to a copy of the server, which is often
+
+	asked, looked map[uint64]coherence.Nanos // when a question was put, and when the look for it began
 }
 
 func (w *modelWorld) now() coherence.Nanos { return coherence.Nanos(time.Since(w.began)) + 1 }
@@ -102,11 +107,14 @@ func (w *modelWorld) now() coherence.Nanos { return coherence.Nanos(time.Since(w
 func newModelWorld(t *rapid.T) *modelWorld {
 	w := &modelWorld{
 		began: time.Now(), faults: map[string]bool{}, born: map[coherence.Epoch]coherence.Nanos{}, count: map[string]int{},
-		redis: &modelRedis{memoryStream: newMemoryStream(), tier: map[modelQuery]modelStored{}},
+		strayed: map[coherence.Epoch]bool{},
+		redis:   &modelRedis{memoryStream: newMemoryStream(), tier: map[modelQuery]modelStored{}},
 	}
 	w.primary = newModelPrimary(w.now)
 	w.t = t
+	w.asked, w.looked = map[uint64]coherence.Nanos{}, map[uint64]coherence.Nanos{}
 	w.calm = rapid.Bool().Draw(t, "calm")
+	w.copied = !w.calm && rapid.Bool().Draw(t, "copied")
 	for _, name := range []string{"A", "B", "C"} {
 		w.processes = append(w.processes, w.start(name, rapid.IntRange(0, 3).Draw(t, "foresee") > 0))
 	}
@@ -123,7 +131,7 @@ type modelStep struct {
 // steps are those of the world and of each process, as often as they weigh.
 func (w *modelWorld) steps() []modelStep {
 	steps := []modelStep{
-		{"commit", 2, w.commit}, {"show", 3, w.show}, {"pass", 2, w.pass}, {"process", 1, w.processFault}, {"fault", 1, w.fault},
+		{"commit", 2, w.commit}, {"show", 3, w.show}, {"pass", 2, w.pass}, {"process", 1, w.processFault}, {"fault", 1, w.fault}, {"converse", 5, w.converse}, {"lead elsewhere", 6, w.leadElsewhere},
 	}
 	for i := range w.processes {
 		for _, s := range []struct {
@@ -139,6 +147,8 @@ func (w *modelWorld) steps() []modelStep {
 			{"acknowledge", 1, (*modelProcess).acknowledge},
 			{"give up", 1, (*modelProcess).giveUp},
 			{"look", 1, (*modelProcess).look},
+			{"look anew", 2, (*modelProcess).lookAnew},
+			{"tell", 2, (*modelProcess).tell},
 			{"read", 6, (*modelProcess).read},
 			{"ask", 5, (*modelProcess).ask},
 			{"answer", 6, (*modelProcess).answer},
@@ -271,7 +281,7 @@ func (w *modelWorld) processFault(t *rapid.T) {
 	switch evenly(t, 12, "fault") {
 	case 0: // kill -9; another one takes its place
 		if p.wire != nil {
-			w.primary.hangUp(p.wire)
+			p.wireOf.hangUp(p.wire)
 		}
 		i := slices.Index(w.processes, p)
 		w.processes[i] = w.start(p.name, rapid.Bool().Draw(t, "foresee"))
@@ -286,21 +296,21 @@ func (w *modelWorld) processFault(t *rapid.T) {
 		p.paused = true
 		if p.wire != nil && !p.wire.closed {
 			for range rapid.IntRange(0, 3).Draw(t, "buffered") {
-				w.primary.send(p.wire, false)
+				p.wireOf.send(p.wire, false)
 			}
 			if rapid.Bool().Draw(t, "given up") {
-				w.primary.hangUp(p.wire)
+				p.wireOf.hangUp(p.wire)
 				w.count["zombies"]++
 			}
 		}
 	case 4:
 		p.primaryCut = true
 		if p.wire != nil {
-			w.primary.hangUp(p.wire)
+			p.wireOf.hangUp(p.wire)
 		}
 	case 5: // the server ends the stream
 		if p.wire != nil {
-			w.primary.hangUp(p.wire)
+			p.wireOf.hangUp(p.wire)
 		}
 	default:
 		p.paused, p.primaryCut = false, false
@@ -310,10 +320,10 @@ func (w *modelWorld) processFault(t *rapid.T) {
 // fault is a fault that may end the history.
 func (w *modelWorld) fault(t *rapid.T) {
 	m, r := w.primary, w.redis
-	if w.calm {
+	if w.calm || w.copied {
 		t.Skip("none in this run")
 	}
-	switch evenly(t, 14, "fault") {
+	switch evenly(t, 18, "fault") {
 	case 0:
 		r.empty()
 		clear(r.tier)
@@ -357,12 +367,17 @@ func (w *modelWorld) fault(t *rapid.T) {
 		m.restart(rapid.Bool().Draw(t, "slot back"))
 		w.count["restarts"]++
 	case 11: // a standby is promoted, perhaps without the last commits and without the slot
+		w.forgetCopy()
 		m.setBack(rapid.IntRange(0, 2).Draw(t, "missing"), true)
 		m.server.timeline++
 		m.slot.exists = m.slot.exists && rapid.Bool().Draw(t, "failover slot")
 		w.happened("timeline", "slot_missing", "slot_ahead")
 	case 12: // a storage snapshot is restored
 		w.restore(t)
+	case 13, 14, 15:
+		w.leadAstray(t)
+	case 16:
+		w.leadBack(w.processes[evenly(t, len(w.processes), "process")])
 	default:
 		r.down = false
 		for _, p := range w.processes {
@@ -386,10 +401,100 @@ func (w *modelWorld) restore(t *rapid.T) {
 			t.Skip("somebody has not applied what would go")
 		}
 	}
+	w.forgetCopy()
 	m.setBack(n, false)
 	m.backTo, m.backAt = m.end, w.now()
 	w.redis.saved = nil
 	w.happened("behind")
+}
+
+// leadAstray leads a process to an older copy of the server. That it is older
+// must show in its position at first.
+func (w *modelWorld) leadAstray(t *rapid.T) {
+	if w.older == nil {
+		if len(w.primary.hidden()) > 0 {
+			t.Skip("something is hidden, which a copy would show")
+		}
+		w.older = w.primary.copy()
+		return
+	}
+	p := w.processes[evenly(t, len(w.processes), "process")]
+	if p.astray || p.guard.Applied() <= w.older.end || w.strayed[p.guard.Epoch()] {
+		t.Skip("led there already, or it would not show")
+	}
+	p.astray = true
+	w.happened("behind", "system", "slot_ahead", "slot_missing")
+	w.count["led astray"]++
+	if p.wire != nil && rapid.Bool().Draw(t, "at once") {
+		p.wireOf.hangUp(p.wire)
+	}
+}
+
+// leadElsewhere is what happens often in some runs.
+func (w *modelWorld) leadElsewhere(t *rapid.T) {
+	p := w.processes[evenly(t, len(w.processes), "process")]
+	switch {
+	case !w.copied:
+		t.Skip("not in this run")
+	case !p.astray:
+		w.leadAstray(t)
+	case evenly(t, 16, "back") > 0:
+		t.Skip("it stays there for a while")
+	default:
+		w.leadBack(p)
+	}
+}
+
+// converse goes on with what somebody asks and somebody who leads answers. Each
+// part of it may be left out, and then has its turn some other time.
+func (w *modelWorld) converse(t *rapid.T) {
+	i := slices.IndexFunc(w.processes, func(p *modelProcess) bool { return p.asking && !p.paused })
+	if i < 0 {
+		t.Skip("nobody asks")
+	}
+	p, steps := w.processes[i], []func(*rapid.T){}
+	for _, o := range w.processes {
+		if o.leading && !o.paused {
+			steps = append(steps, o.look, o.lookAnew, o.tell, o.write, o.write)
+		}
+	}
+	for _, s := range append(steps, p.read, p.read, p.decide) {
+		if evenly(t, 8, "left out") > 0 {
+			w.try(t, s)
+			w.check(t)
+		}
+	}
+}
+
+func (w *modelWorld) leadBack(p *modelProcess) {
+	if p.astray {
+		p.astray = false
+		w.count["led back"]++
+	}
+}
+
+// forgetCopy ends the copy, for it is not to be newer than the server.
+func (w *modelWorld) forgetCopy() {
+	if w.older == nil {
+		return
+	}
+	for _, p := range w.processes {
+		w.leadBack(p)
+	}
+	w.older.incarnation--
+	if h := w.older.slot.holder; h != nil {
+		w.older.hangUp(h)
+	}
+	w.older = nil
+}
+
+// believes notes that p has taken an answer of m's as a proof. That of a copy counts
+// where a copy is followed, and nowhere else.
+func (w *modelWorld) believes(p *modelProcess, m *modelPrimary) {
+	p.provenBy = m
+	if m != w.primary && !w.strayed[p.guard.Epoch()] {
+		w.t.Fatalf("%s believes a copy of the server", p.name)
+	}
 }
 
 // unnoticed is the lowest position beyond where the server was set back to that somebody
@@ -432,6 +537,10 @@ func (w *modelWorld) epochBegan(p *modelProcess, reason string) {
 	_, known := w.born[epoch]
 	if !known {
 		w.born[epoch] = w.now()
+		w.strayed[epoch] = p.astray
+	}
+	if !w.strayed[epoch] && w.older != nil && p.guard.Applied() <= w.older.end {
+		w.forgetCopy() // it would not show any more that it is older
 	}
 	w.count["epochs"]++
 	switch {
@@ -448,11 +557,26 @@ func (w *modelWorld) epochBegan(p *modelProcess, reason string) {
 }
 
 // took notes that p leads now.
-func (w *modelWorld) took(*modelProcess) { w.count["terms"]++ }
+func (w *modelWorld) took(p *modelProcess) {
+	w.count["terms"]++
+	switch {
+	case !p.astray:
+		w.strayed[p.guard.Epoch()] = false
+	case !w.strayed[p.guard.Epoch()]:
+		w.t.Fatalf("%s continues the history on a copy of the server", p.name)
+	case !p.plan.setBack && !p.excused:
+		w.t.Fatalf("%s leads on a copy of the server and has asked nobody", p.name)
+	default:
+		w.count["terms on a copy"]++
+	}
+}
 
 // serve checks that page may be served by p, which has proven freshness as of
 // proven (G1, G2).
 func (w *modelWorld) serve(t *rapid.T, p *modelProcess, page *modelPage, proven coherence.Nanos) {
+	if p.provenBy != w.primary {
+		return // it serves what is right by a copy
+	}
 	for _, c := range w.primary.log {
 		if c.flushed <= proven && page.shows(c) && !page.seen[c] {
 			t.Fatalf("%s serves a page (asof %d, read by %s) without the commit %d–%d, flushed at %d and proven at %d", p.name, page.handle.Asof(), page.from, c.start, c.end, c.flushed, proven)
@@ -468,6 +592,9 @@ func (w *modelWorld) serve(t *rapid.T, p *modelProcess, page *modelPage, proven 
 // returned checks that page has every commit that had returned at an instant
 // (G3, G4).
 func (w *modelWorld) returned(t *rapid.T, p *modelProcess, page *modelPage, at coherence.Nanos, who string) {
+	if p.provenBy != w.primary {
+		return
+	}
 	for _, c := range w.primary.log {
 		if c.shown != 0 && c.shown <= at && page.shows(c) && !page.seen[c] {
 			t.Fatalf("%s: %s gets a page (asof %d) without the commit %d–%d, which had returned", p.name, who, page.handle.Asof(), c.start, c.end)
@@ -483,7 +610,7 @@ func (w *modelWorld) check(t *rapid.T) {
 		if g.Watermark() > g.Applied() {
 			t.Fatalf("%s: W %d above the applied position %d", p.name, g.Watermark(), g.Applied())
 		}
-		if p.behind() || g.Epoch() == 0 {
+		if p.behind() || g.Epoch() == 0 || w.strayed[g.Epoch()] {
 			continue
 		}
 		proven := p.proof()
@@ -514,6 +641,7 @@ func (w *modelWorld) check(t *rapid.T) {
 // mend ends all faults and lets everybody work. All must agree in the end.
 func (w *modelWorld) mend(t *rapid.T) {
 	w.redis.down = false
+	w.forgetCopy()
 	for _, p := range w.processes {
 		p.paused, p.primaryCut, p.redisCut = false, false, false
 	}
@@ -530,7 +658,7 @@ func (w *modelWorld) mend(t *rapid.T) {
 				w.try(t, p.deliver)
 				w.check(t)
 			}
-			for _, s := range []func(*rapid.T){p.connect, p.decide, p.lead, p.deliver, p.snapshot, p.settle, p.write, p.acknowledge, p.look, p.read, p.read, p.ask, p.answer} {
+			for _, s := range []func(*rapid.T){p.connect, p.decide, p.lead, p.deliver, p.snapshot, p.settle, p.write, p.acknowledge, p.look, p.lookAnew, p.tell, p.read, p.read, p.ask, p.answer} {
 				w.try(t, s)
 				w.check(t)
 			}

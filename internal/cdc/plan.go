@@ -12,6 +12,7 @@ type standing struct {
 	applied  coherence.LSN // what had been applied before that was asked
 	slot     coherence.LSN // at which the slot stands
 	provided string        // why the slot alone means a new epoch; empty: it doesn't
+	setBack  bool          // it has been seen behind what was applied, and nobody leads on another
 }
 
 // plan is what a session is about to do with the history before it.

@@ -52,7 +52,7 @@ FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolnam
 
 func (ins *inspection) readServer(ctx context.Context) error {
 	s := &ins.server
-	err := ins.tx.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline)
+	err := ins.tx.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline, &s.started)
 	if err != nil {
 		return err
 	}

@@ -92,7 +92,7 @@ func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
 
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
-	side := newSide(&s.l.cfg, s.server)
+	side := newSide(s.l, s.server)
 	defer side.close()
 	tick := time.NewTicker(probeInterval(s.l.maxLag()))
 	defer tick.Stop()

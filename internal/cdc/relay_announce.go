@@ -21,6 +21,7 @@ type announcement struct {
 func (a *announcement) append(b []byte) []byte {
 	b = appendString(b, a.server.system)
 	b = binary.AppendUvarint(b, uint64(uint32(a.server.timeline)))
+	b = binary.AppendVarint(b, a.server.started)
 	b = appendString(b, a.origin)
 	b = appendString(b, a.fingerprint)
 	b = binary.AppendUvarint(b, uint64(len(a.tables)))
@@ -40,6 +41,7 @@ func readAnnouncement(c *cursor) *announcement {
 	a := &announcement{}
 	a.server.system = string(c.counted())
 	a.server.timeline = int32(uint32(c.uvarint()))
+	a.server.started = c.varint()
 	a.origin, a.fingerprint = string(c.counted()), string(c.counted())
 	for range c.uvarint() {
 		if c.short {

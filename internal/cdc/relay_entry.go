@@ -20,12 +20,13 @@ const (
 	takesOver                        // the first of a leader's term
 	leaves                           // the last of a term: the slot is about to be free
 	doubts                           // whoever leads next must start an epoch
+	answers                          // the leader has looked at the server anew, and goes on
 	knownFlags
 )
 
 // relayVersion is of the encoding. An entry of another version is not
 // understood, and what is not understood is a gap.
-const relayVersion = 2
+const relayVersion = 3
 
 // entry is one entry of the relay.
 //
@@ -43,6 +44,7 @@ type entry struct {
 
 	announced *announcement // of a keyframe
 	reason    string        // of begins and doubts
+	answered  []uint64      // of answers: who had asked before it looked
 
 	count        int    // of transactions
 	transactions []byte // by appendTransaction, one after the other
@@ -62,6 +64,12 @@ func (e *entry) encode() []byte {
 	}
 	if e.flags&(begins|doubts) != 0 {
 		b = appendString(b, e.reason)
+	}
+	if e.flags&answers != 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.answered)))
+		for _, id := range e.answered {
+			b = binary.BigEndian.AppendUint64(b, id)
+		}
 	}
 	b = binary.AppendUvarint(b, uint64(e.count))
 	return append(b, e.transactions...)
@@ -83,6 +91,14 @@ func decodeEntry(b []byte) (*entry, error) {
 	if e.flags&(begins|doubts) != 0 {
 		e.reason = string(c.counted())
 	}
+	if e.flags&answers != 0 {
+		for range c.uvarint() {
+			if c.short {
+				break
+			}
+			e.answered = append(e.answered, c.uint64())
+		}
+	}
 	n := c.uvarint()
 	e.transactions = c.rest
 	switch {
@@ -101,6 +117,16 @@ func appendString[T string | []byte](b []byte, s T) []byte {
 
 func (c *cursor) uvarint() uint64 {
 	v, n := binary.Uvarint(c.rest)
+	if n <= 0 {
+		c.short, c.rest = true, nil
+		return 0
+	}
+	c.rest = c.rest[n:]
+	return v
+}
+
+func (c *cursor) varint() int64 {
+	v, n := binary.Varint(c.rest)
 	if n <= 0 {
 		c.short, c.rest = true, nil
 		return 0
@@ -215,11 +241,10 @@ func appendChange(b []byte, tx *coherence.Transaction, c *coherence.Change) []by
 // readTransaction reads one transaction into tx, whose tables are m's own.
 func readTransaction(c *cursor, m *mapping, tx *coherence.Transaction) error {
 	xid, start, end := c.uvarint(), c.lsn(), c.lsn()
-	at, n := binary.Varint(c.rest)
-	if n <= 0 || c.short || xid > math.MaxUint32 || end <= start {
+	at := c.varint()
+	if c.short || xid > math.MaxUint32 || end <= start {
 		return fmt.Errorf("decode a transaction of the relay: %w", errShort)
 	}
-	c.rest = c.rest[n:]
 	tx.Begin(uint32(xid), start, time.UnixMicro(at))
 	groups := c.uvarint()
 	if groups == 0 {

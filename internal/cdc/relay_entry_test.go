@@ -75,8 +75,9 @@ func show(tx *coherence.Transaction) string {
 func TestTransactionsSurviveTheRelay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var sent []string
-		e := &entry{flags: keyframe | begins, epoch: 7, prev: 8, nonce: 9, from: 10, applied: 1 << 63, watermark: 12, reason: "because"}
-		e.announced = &announcement{server: server{system: "71", timeline: -3}, origin: "s p", fingerprint: "f", tables: codecTables}
+		e := &entry{flags: keyframe | begins | answers, epoch: 7, prev: 8, nonce: 9, from: 10, applied: 1 << 63, watermark: 12, reason: "because"}
+		e.announced = &announcement{server: server{system: "71", timeline: -3, started: rapid.Int64().Draw(t, "started")}, origin: "s p", fingerprint: "f", tables: codecTables}
+		e.answered = rapid.SliceOfN(rapid.Uint64(), 1, lookMost).Draw(t, "answered")
 		for range rapid.IntRange(0, 3).Draw(t, "transactions") {
 			tx := drawTransaction(t)
 			e.transactions = appendTransaction(e.transactions, tx)
@@ -194,6 +195,7 @@ func FuzzDecodeEntry(f *testing.F) {
 	e.announced = &announcement{server: server{system: "1"}, tables: codecTables}
 	f.Add(e.encode())
 	f.Add((&entry{epoch: 1}).encode())
+	f.Add((&entry{flags: answers, epoch: 1, answered: []uint64{2, 3}}).encode())
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		e, err := decodeEntry(b)

@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,66 +105,4 @@ func TestTwoClustersWithOneStream(t *testing.T) {
 	if page.handle.Live() {
 		t.Error("the page outlived a change")
 	}
-}
-
-// TestServerSetBackUnderAFollower: a follower whose primary turns out to be an
-// older copy of itself notices that the log ends before what it has applied.
-// It proves nothing any more and says why, though everything that the copy has
-// flushed is long applied. With the copy gone it serves again, at the latest
-// when somebody takes over, who has looked.
-func TestServerSetBackUnderAFollower(t *testing.T) {
-	p, older := testbed.NewPostgres(t, nil), testbed.NewPostgres(t, nil)
-	f := newFleet(t, p.URL("postgres"), testbed.SharedRedis(t))
-	if _, err := Setup(t.Context(), f.cfg, false); err != nil {
-		t.Fatal(err)
-	}
-	for _, server := range []*testbed.Postgres{p, older} {
-		if err := server.Stop("fast"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	conf := filepath.Join(older.Dir(), "postgresql.conf") // with its own port
-	settings, err := os.ReadFile(conf)
-	if err != nil {
-		t.Fatal(err)
-	}
-	copyFiles(t, p.Dir(), older.Dir())
-	if err := os.WriteFile(conf, settings, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, server := range []*testbed.Postgres{p, older} {
-		if err := server.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	f.client = newClient(t, p.URL("postgres"))
-	own := func(c *Config) { c.Relay.Client = relayClient(t, testbed.SharedRedis(t)) }
-	leader := f.join(own)
-	f.ready(leader)
-	f.role(leader, roleLeader)
-	board := &switchboard{t: t, target: p.URL("postgres")}
-	through := board.url()
-	var log logbook
-	follower := f.join(own, func(c *Config) { c.URL, c.Logger = through, log.logger() })
-	f.ready(follower)
-	for range 20 { // more than a server writes by itself at its start
-		f.exec("INSERT INTO listings SELECT g, repeat('x', 200), 1 FROM generate_series(1, 1000) g", "DELETE FROM listings")
-	}
-	f.agree(leader, follower)
-	page, epoch := follower.cache("Abuja"), follower.guard.Epoch().String()
-
-	board.lead(older.URL("postgres"))
-	const why = "it was set back"
-	eventually(t, "the follower notices", func() bool { return log.count(why) > 0 })
-	eventually(t, "a new epoch on it", func() bool { return slices.Contains(follower.epochs(), "behind") })
-	if page.handle.Live() {
-		t.Error("the page outlived the state that it was made from")
-	}
-	board.lead(p.URL("postgres"))
-	if err := leader.stop(); err != nil {
-		t.Fatal(err)
-	}
-	f.newEpoch(follower, epoch, follower)
-	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 1, NULL)")
-	f.agree(follower)
 }

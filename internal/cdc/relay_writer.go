@@ -18,6 +18,7 @@ type relayWriter struct {
 	announced *announcement
 	nonce     uint64
 	wake      chan struct{} // of capacity 1
+	asked     chan struct{} // of capacity 1: there are requests
 	trouble   string        // logged last
 
 	// Of the goroutine that writes.
@@ -42,6 +43,9 @@ type relayWriter struct {
 		sent    coherence.LSN // the stream's applied position, as confirmed by Redis
 		last    coherence.LSN // end of the last transaction taken
 		given   bool          // up: Redis took nothing for too long; the epoch is over for the others
+
+		requests []uint64 // for a look at the server
+		answers  []uint64 // to requests from before the last look
 	}
 }
 
@@ -208,7 +212,8 @@ func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
 			return 0, errGivenUp
 		}
 		mark := min(w.f.l.guard.Watermark(), b.applied)
-		if b.count == 0 {
+		told := w.answers()
+		if b.count == 0 && len(told) == 0 {
 			since := time.Since(w.sentAt)
 			switch moved := b.applied > w.at.applied || mark > w.at.watermark; {
 			case moved && since < markPause && !w.demanded(ctx):
@@ -222,6 +227,9 @@ func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
 		}
 		e := &entry{applied: max(b.applied, w.at.applied), count: b.count, transactions: b.transactions}
 		e.watermark = min(max(mark, w.at.watermark), e.applied)
+		if len(told) > 0 {
+			e.flags, e.answered = answers, told
+		}
 		if err := w.insist(ctx, e); err != nil {
 			return 0, err
 		}
@@ -311,9 +319,11 @@ func (w *relayWriter) check(ctx context.Context) error {
 	if waiting, err := w.f.stream.waiting(ctx); err == nil {
 		w.pace.counted(waiting)
 	}
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil // the next entry will tell
+	}
+	w.listen(ctx)
+	switch {
 	case newest.seq > w.at.seq:
 		return errFenced
 	case newest.seq < w.at.seq, newest.blob == nil, checksum(newest.blob) != w.at.sum:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"runtime"
 	"slices"
 	"strconv"
@@ -38,6 +39,8 @@ import (
 //	postgres kill|start          immediate
 //	postgres hangup               the server gives up who streams
 //	postgres promote | back      one commit less; back: on the same timeline
+//	postgres copy | twin         another server starts from a copy of it; twin: and somebody reads the slot there
+//	lead A older | back          A's connections lead to that copy, or back
 //	slot drop | again | lost
 //	latency 20ms                 of every answer of the server and of Redis
 //	wait 300ms
@@ -72,6 +75,7 @@ const (
 
 type script struct {
 	pg        *wirePrimary
+	older     *wirePrimary // a copy of pg; nil: there is none
 	redis     *scriptRedis
 	processes []*scriptProcess
 	fills     map[string]*scriptPage
@@ -107,6 +111,7 @@ type scriptProcess struct {
 	cancel   context.CancelFunc
 	ended    chan struct{}
 	dead     bool
+	astray   bool          // led to the older copy
 	cutPG    chan struct{} // nil: it isn't; closed when it is mended
 	cutRedis chan struct{}
 	pages    map[string]*scriptPage
@@ -136,7 +141,9 @@ func (s *script) end() {
 		p.heal()
 		p.cancel()
 	}
-	s.pg.with(func() { s.pg.down = true; s.pg.sever("") })
+	for _, pg := range s.servers() {
+		pg.with(func() { pg.down = true; pg.sever("") })
+	}
 	for _, p := range s.processes {
 		<-p.ended
 	}
@@ -222,7 +229,7 @@ func (s *script) start(t *testing.T, name string) {
 	cfg := Config{
 		URL: "postgres://u@127.0.0.1/d?sslmode=disable", Slot: "s", Publication: "p", BulkRows: 100, MaxLag: scriptMaxLag, Now: s.now,
 		Watches: []Watch{{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city"}}},
-		Dial:    s.pg.dial(name, func() <-chan struct{} { s.mu.Lock(); defer s.mu.Unlock(); return p.cutPG }),
+		Dial:    p.dial,
 		Chance:  func(time.Duration) time.Duration { return 0 },
 		Relay:   &Relay{},
 	}
@@ -248,6 +255,26 @@ func (s *script) start(t *testing.T, name string) {
 			s.say("%s ends: %v", name, err)
 		}
 	}()
+}
+
+// dial leads to the server, or astray.
+func (p *scriptProcess) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	p.s.mu.Lock()
+	pg := p.s.pg
+	if p.astray {
+		pg = p.s.older
+	}
+	p.s.mu.Unlock()
+	cut := func() <-chan struct{} { p.s.mu.Lock(); defer p.s.mu.Unlock(); return p.cutPG }
+	return pg.dial(p.name, cut)(ctx, network, address)
+}
+
+// servers are all that there are.
+func (s *script) servers() []*wirePrimary {
+	if s.older == nil {
+		return []*wirePrimary{s.pg}
+	}
+	return []*wirePrimary{s.pg, s.older}
 }
 
 func (p *scriptProcess) heal() {
@@ -518,6 +545,14 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 		s.mu.Unlock()
 	case "heal":
 		s.process(t, words[0]).heal()
+	case "lead":
+		p := s.process(t, words[0])
+		s.mu.Lock()
+		p.astray = words[1] == "older"
+		s.mu.Unlock()
+		for _, pg := range s.servers() {
+			pg.with(func() { pg.sever(p.name) })
+		}
 	case "redis":
 		s.changeRedis(words[0])
 	case "postgres":
@@ -581,6 +616,13 @@ func (s *script) changeRedis(what string) {
 }
 
 func (s *script) changeServer(what string) {
+	if what == "copy" || what == "twin" {
+		s.older = s.pg.copy()
+		if what == "twin" {
+			s.older.reader = &wireConn{}
+		}
+		return
+	}
 	s.pg.with(func() {
 		m := s.pg
 		switch what {
@@ -589,6 +631,7 @@ func (s *script) changeServer(what string) {
 			m.sever("")
 		case "start":
 			m.down = false
+			m.server.started++
 			for i := range m.log {
 				m.log[i].held = false
 				m.visible[m.log[i].city] = m.log[i].price
@@ -603,6 +646,7 @@ func (s *script) changeServer(what string) {
 			m.log = m.log[:len(m.log)-1]
 			m.visible[last.city] = last.old
 			m.flushed, m.reader = last.start, nil
+			m.server.started++
 			m.slot.confirmed = min(m.slot.confirmed, m.flushed)
 		case "hangup":
 			if m.reader != nil {
@@ -616,6 +660,7 @@ func (s *script) changeServer(what string) {
 			m.visible[last.city] = last.old
 			m.flushed, m.slot = last.start, nil
 			m.server.timeline++
+			m.server.started++
 		}
 	})
 }
@@ -657,4 +702,18 @@ func (l *scriptLink) wanted(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	return l.p.s.redis.wanted(ctx)
+}
+
+func (l *scriptLink) ask(ctx context.Context, id uint64) error {
+	if err := l.travel(ctx); err != nil {
+		return err
+	}
+	return l.p.s.redis.ask(ctx, id)
+}
+
+func (l *scriptLink) asked(ctx context.Context) ([]uint64, error) {
+	if err := l.travel(ctx); err != nil {
+		return nil, err
+	}
+	return l.p.s.redis.asked(ctx)
 }

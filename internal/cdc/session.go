@@ -77,6 +77,7 @@ func (l *Listener) session(ctx context.Context) error {
 		return group.Wait()
 	}
 	group.Go(func() error { return l.writer.run(gctx) })
+	group.Go(func() error { return s.lookWhenAsked(gctx) })
 	err = group.Wait()
 	l.writer.leave(ctx, err)
 	return err
@@ -101,6 +102,9 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	found := s.arrive(ctx)
 	var err error
 	if found.position, err = s.identify(ctx, control); err != nil {
+		return err
+	}
+	if found.setBack, err = s.hearLeader(ctx, found); err != nil {
 		return err
 	}
 	if found.slot, found.provided, err = s.provide(ctx, control); err != nil {
@@ -146,16 +150,18 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 	if err != nil {
 		return 0, err
 	}
-	same, err := pglogrepl.IdentifySystem(ctx, s.replication)
+	same, position, err := identifySender(ctx, s.replication)
 	if err != nil {
-		return 0, fmt.Errorf("identify the server: %w", err)
+		return 0, err
 	}
-	if found.system != same.SystemID || !found.recovery && found.timeline != same.Timeline {
-		return 0, fmt.Errorf("%w: system %s on timeline %d for queries, %s on %d for replication",
-			errOtherServer, found.system, found.timeline, same.SystemID, same.Timeline)
+	if found.recovery {
+		same.recovery, same.timeline = true, found.timeline // a standby is refused, and told why, later
+	}
+	if err := found.expect(same); err != nil {
+		return 0, err
 	}
 	s.server = found
-	return coherence.LSN(same.XLogPos), nil
+	return position, nil
 }
 
 // inspect reads the catalogue and makes the publication if it is missing. It

@@ -8,20 +8,22 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"walpurge/internal/coherence"
 )
 
 // side is an ordinary connection beside the replication connection, for one
 // goroutine. It connects when it is needed, and makes sure each time that it
 // has reached the server that the log comes from.
 type side struct {
-	cfg    *Config
+	l      *Listener
 	expect server
 	conn   *pgx.Conn
 	wait   backoff
 }
 
-func newSide(cfg *Config, expect server) *side {
-	return &side{cfg: cfg, expect: expect, wait: backoff{chance: cfg.Chance}}
+func newSide(l *Listener, expect server) *side {
+	return &side{l: l, expect: expect, wait: backoff{chance: l.cfg.Chance}}
 }
 
 // open returns the connection.
@@ -30,7 +32,7 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 		return s.conn, nil
 	}
 	s.conn = nil
-	conn, err := s.cfg.connect(ctx)
+	conn, err := s.l.cfg.connect(ctx)
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "57P03" { // cannot_connect_now
 		return nil, fmt.Errorf("%w: %w", errShuttingDown, err)
@@ -55,22 +57,41 @@ var errShuttingDown = errors.New("the server is shutting down or starting")
 // that connection.
 func endsSession(err error) bool {
 	var doubted *doubt
-	return errors.Is(err, errOtherServer) || errors.Is(err, errShuttingDown) || errors.As(err, &doubted)
+	return errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) || errors.Is(err, errShuttingDown) || errors.As(err, &doubted)
 }
 
-// verify asks who answers: behind one name there may be several servers.
+// verify asks who answers: behind one name there may be several servers. One
+// that was started at another time, and whose log ends before what has been
+// applied, is an older copy, or the server has been set back: that is a doubt.
 func (s *side) verify(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
+	applied := s.l.guard.Applied()
 	found, err := identify(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if found != s.expect {
-		return fmt.Errorf("%w: system %s on timeline %d is not %s on %d", errOtherServer,
-			found.system, found.timeline, s.expect.system, s.expect.timeline)
+	if err = s.expect.expect(found); !errors.Is(err, errOtherStart) {
+		return err
 	}
-	return nil
+	var text string
+	if conn.QueryRow(ctx, flushQuery).Scan(&text) != nil {
+		return err
+	}
+	lsn, failed := coherence.ParseLSN(text)
+	if failed != nil {
+		return err
+	}
+	return endsAt(err, lsn, applied)
+}
+
+// endsAt is err, an errOtherStart, of a server whose log ends at lsn. It names
+// no positions: a follower may get it again and again, and says it once.
+func endsAt(err error, lsn, applied coherence.LSN) error {
+	if lsn < applied {
+		return &doubt{"behind", fmt.Errorf("%w; its log ends before what has been applied, so it is an older copy or was set back", err)}
+	}
+	return err
 }
 
 // text runs a query without arguments for one text value, prepared the first

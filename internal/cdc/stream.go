@@ -49,6 +49,10 @@ type streamServer interface {
 	// whether it has been said.
 	want(ctx context.Context, life time.Duration) error
 	wanted(ctx context.Context) (bool, error)
+	// ask asks, for a while and under a number, for a look at the server; asked
+	// takes what has been asked.
+	ask(ctx context.Context, id uint64) error
+	asked(ctx context.Context) ([]uint64, error)
 }
 
 // addition is an entry to be added, and what goes with it.

@@ -24,6 +24,8 @@ type memoryStream struct {
 	changed chan struct{}
 	readers int       // that wait
 	wish    time.Time // until when entries are wanted at once
+	asks    []uint64
+	asksTo  time.Time // when they are forgotten
 }
 
 func newMemoryStream() *memoryStream { return &memoryStream{changed: make(chan struct{})} }
@@ -45,6 +47,7 @@ func (m *memoryStream) empty() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.drop()
+	m.asks = nil
 }
 
 // trim is XTRIM MINID.
@@ -89,6 +92,31 @@ func (m *memoryStream) wanted(context.Context) (bool, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return time.Now().Before(m.wish), nil
+}
+
+func (m *memoryStream) ask(_ context.Context, id uint64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !time.Now().Before(m.asksTo) {
+		m.asks = nil
+	}
+	if !slices.Contains(m.asks, id) {
+		m.asks = append(m.asks, id)
+	}
+	m.asksTo = time.Now().Add(lookLife)
+	return nil
+}
+
+func (m *memoryStream) asked(context.Context) ([]uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !time.Now().Before(m.asksTo) {
+		m.asks = nil
+	}
+	n := min(len(m.asks), lookMost)
+	ids := slices.Clone(m.asks[:n])
+	m.asks = m.asks[n:]
+	return ids, nil
 }
 
 var errStreamID = errors.New("the ID must be greater than 0-0")
@@ -181,7 +209,7 @@ func TestMemoryStreamIsLikeRedis(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		runs++
 		real := redisStream{client, fmt.Sprintf("test-like-redis-%d-%d", time.Now().UnixNano(), runs)}
-		defer client.Del(ctx, real.key)
+		defer client.Del(ctx, real.key, real.looksKey())
 		memory := newMemoryStream()
 		number := rapid.Uint64Range(0, 12)
 		same := func(what string, a, b any, errA, errB error) {
@@ -215,6 +243,19 @@ func TestMemoryStreamIsLikeRedis(t *testing.T) {
 				y, errY := memory.upTo(ctx, seq)
 				same("upTo", x, y, errX, errY)
 			},
+			"ask": func(t *rapid.T) {
+				id := number.Draw(t, "id")
+				same("ask", nil, nil, real.ask(ctx, id), memory.ask(ctx, id))
+				ttl := client.TTL(ctx, real.looksKey()).Val()
+				same("for a while", ttl > 0 && ttl <= lookLife, true, nil, nil)
+			},
+			"asked": func(*rapid.T) {
+				x, errX := real.asked(ctx)
+				y, errY := memory.asked(ctx)
+				slices.Sort(x) // a set has no order
+				slices.Sort(y)
+				same("asked", x, y, errX, errY)
+			},
 			"trim": func(t *rapid.T) {
 				before := number.Draw(t, "before")
 				client.XTrimMinID(ctx, real.key, streamID(before))
@@ -224,7 +265,7 @@ func TestMemoryStreamIsLikeRedis(t *testing.T) {
 				if rapid.IntRange(0, 9).Draw(t, "really") > 0 {
 					t.Skip("rarely")
 				}
-				client.Del(ctx, real.key)
+				client.Del(ctx, real.key, real.looksKey())
 				memory.empty()
 			},
 			"": func(*rapid.T) {

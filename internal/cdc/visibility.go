@@ -58,7 +58,7 @@ func (v *visibility) settled(remaining int, report func(time.Duration)) {
 // asks on a connection of its own, never in the receive loop, which goes on
 // meanwhile.
 func (s *session) watchVisibility(ctx context.Context) error {
-	side := newSide(&s.l.cfg, s.server)
+	side := newSide(s.l, s.server)
 	defer side.close()
 	// Connect before the first commit, and look after what an earlier session
 	// left pending.

@@ -17,7 +17,7 @@ const watchInterval = time.Second
 // watch looks after what the stream doesn't show: the catalogue, the slot,
 // and whether the server has begun to wait for us.
 func (s *session) watch(ctx context.Context) error {
-	side := newSide(&s.l.cfg, s.server)
+	side := newSide(s.l, s.server)
 	defer side.close()
 	tick := time.NewTicker(watchInterval)
 	defer tick.Stop()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strconv"
@@ -64,6 +65,25 @@ func newWirePrimary() *wirePrimary {
 		changed: make(chan struct{}), server: server{system: "7", timeline: 1}, flushed: 0x1000, visible: map[string]int{},
 		xid: 700, print: "a", conns: map[*wireConn]bool{},
 	}
+}
+
+// copy is another server with what m has on its disk, started as it is.
+func (m *wirePrimary) copy() *wirePrimary {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := newWirePrimary()
+	c.server, c.flushed, c.xid, c.print, c.latency = m.server, m.flushed, m.xid, m.print, m.latency
+	c.server.started++
+	c.log, c.visible = slices.Clone(m.log), maps.Clone(m.visible)
+	for i := range c.log {
+		c.log[i].held = false
+		c.visible[c.log[i].city] = c.log[i].price
+	}
+	if m.slot != nil {
+		there := *m.slot
+		c.slot = &there
+	}
+	return c
 }
 
 // poke tells the streams that something has changed. REQUIRES: m.mu held.
@@ -324,7 +344,7 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	case query == snapshotQuery:
 		return one(text, m.snapshot())
 	case query == serverQuery:
-		return &wireTable{[]uint32{text, boolean, number}, [][]any{{m.server.system, false, m.server.timeline}}}
+		return &wireTable{[]uint32{text, boolean, number, pgtype.Int8OID}, [][]any{{m.server.system, false, m.server.timeline, m.server.started}}}
 	case query == serverFactsQuery:
 		return &wireTable{
 			[]uint32{number, text, text, text, text, text, boolean, boolean, boolean, number, number, number, number, number, text, boolean},
@@ -406,6 +426,11 @@ func (c *wireConn) simple(query string) {
 		system, timeline, at := m.server.system, strconv.Itoa(int(m.server.timeline)), m.flushed.String()
 		m.mu.Unlock()
 		result(system, timeline, at, "d")
+	case query == "SELECT "+startQuery:
+		m.mu.Lock()
+		started := strconv.FormatInt(m.server.started, 10)
+		m.mu.Unlock()
+		result(started)
 	case word == "CREATE_REPLICATION_SLOT":
 		var at coherence.LSN
 		m.with(func() {

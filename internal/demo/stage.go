@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/testbed"
@@ -101,13 +100,8 @@ func (s *stage) startServers(ctx context.Context) error {
 
 // fill makes the database, its schema and its rows.
 func (s *stage) fill(ctx context.Context) error {
-	conn, err := pgx.Connect(ctx, s.postgres.URL("postgres"))
-	if err != nil {
-		return fmt.Errorf("create the database: %w", err)
-	}
-	_, err = conn.Exec(ctx, "CREATE DATABASE "+database)
-	if err := errors.Join(err, conn.Close(ctx)); err != nil {
-		return fmt.Errorf("create the database: %w", err)
+	if _, err := s.postgres.CreateDatabase(ctx, database); err != nil {
+		return err
 	}
 	origin := s.program("origin")
 	if err := runChild(ctx, s.path("migrate.log"), origin, "migrate", "-database", s.endpoints.Postgres); err != nil {

@@ -15,13 +15,22 @@ import (
 // The JSON needs no such field: a cache reads the same ids in the body.
 const dependsOn = "Depends-On"
 
-// agentsShown are the agents that a page names, each once.
+// agentsShown are the agents that a page or a query's result names, each once.
 type agentsShown []int64
 
 func (s *agentsShown) add(id int64) {
 	if !slices.Contains(*s, id) { // a page has a hundred at most
 		*s = append(*s, id)
 	}
+}
+
+// ids are the agents' as text.
+func (s agentsShown) ids() []string {
+	ids := make([]string, len(s))
+	for i, id := range s {
+		ids[i] = strconv.FormatInt(id, 10)
+	}
+	return ids
 }
 
 // declare sets the field. A page that shows no agent has none: an empty list
@@ -31,9 +40,9 @@ func (s agentsShown) declare(h http.Header) {
 		return
 	}
 	slices.Sort(s)
-	members := make([]string, len(s))
-	for i, id := range s {
-		members[i] = "agents;id=" + strconv.FormatInt(id, 10)
+	members := s.ids()
+	for i := range members {
+		members[i] = "agents;id=" + members[i]
 	}
 	h.Set(dependsOn, strings.Join(members, ", "))
 }

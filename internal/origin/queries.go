@@ -88,8 +88,8 @@ func (s *Store) listQuery() querycache.Query[Filter, Page] {
 					}},
 				},
 			},
-			{Table: agentsTable, Columns: []string{"id", "name"}},
 		},
+		Shows: []querycache.Rows[Page]{shownAgents(Page.agents, "name")},
 	}
 }
 
@@ -101,8 +101,8 @@ func (s *Store) listingQuery() querycache.Query[int64, Listing] {
 			{Table: listingsTable, Where: []querycache.Where[int64]{
 				{Column: "id", Is: func(id int64) coherence.Operand { return querycache.Is(strconv.FormatInt(id, 10)) }},
 			}},
-			{Table: agentsTable, Columns: []string{"id", "name", "phone", "email"}},
 		},
+		Shows: []querycache.Rows[Listing]{shownAgents(Listing.agents, "name", "phone", "email")},
 	}
 }
 
@@ -118,10 +118,19 @@ func (s *Store) countsQuery() querycache.Query[struct{}, []CityCount] {
 func (s *Store) frontQuery() querycache.Query[struct{}, Front] {
 	return querycache.Query[struct{}, Front]{
 		Name: "front", Key: func(struct{}) string { return strconv.Itoa(homeItems) }, Load: s.front,
-		Depends: []querycache.Source[struct{}]{
-			{Table: listingsTable, Columns: itemColumns()},
-			{Table: agentsTable, Columns: []string{"id", "name"}},
+		Depends: []querycache.Source[struct{}]{{Table: listingsTable, Columns: itemColumns()}},
+		Shows: []querycache.Rows[Front]{
+			shownAgents(func(f Front) agentsShown { return f.Page.agents() }, "name"),
 		},
+	}
+}
+
+// shownAgents are the agents that a result shows, with those columns. A listing names its
+// agent in agent_id, so the listings tell which agents there are to show.
+func shownAgents[R any](agents func(R) agentsShown, columns ...string) querycache.Rows[R] {
+	return querycache.Rows[R]{
+		Table: agentsTable, Columns: columns, By: "id",
+		Values: func(result R) []string { return agents(result).ids() },
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cespare/xxhash/v2"
+
+	"walpurge/internal/coherence"
 )
 
 func samples() []*stored {
@@ -79,4 +81,44 @@ func FuzzDecodeStored(f *testing.F) {
 
 func withChecksum(payload []byte) []byte {
 	return binary.LittleEndian.AppendUint64(bytes.Clone(payload), xxhash.Sum64(payload))
+}
+
+// storedSample is a value as the Redis tier gives it, and what it was made by.
+func storedSample(t testing.TB) (p *Proxy, rt *route, value []byte) {
+	r := newRig(t, nil)
+	p = r.proxy
+	rt = p.plain
+	e := &entry{memory: p.memory, route: rt, status: 200, fresh: coherence.Nanos(time.Hour), body: bytes.Repeat([]byte("body "), 400)}
+	e.setKey("http://shop.example/api/listings/1")
+	e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n"))
+	p.finish(e)
+	tier := &redisTier{compress: true}
+	return p, rt, tier.value(&redisJob{key: e.key(), entry: e})
+}
+
+// What a value is made of is taken from it: the entry and the room for its
+// other codings are all that is made.
+func TestReadingAStoredValueCopiesNothing(t *testing.T) {
+	p, rt, value := storedSample(t)
+	var s stored
+	if n := testing.AllocsPerRun(100, func() {
+		s = stored{}
+		if !s.decode(value) || s.entry(p, rt, 1).coded == nil {
+			t.Fatal("not as it was stored")
+		}
+	}); n != 2 && !raceEnabled {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
+// BenchmarkStored is what reading a value from Redis costs beside the way.
+func BenchmarkStored(b *testing.B) {
+	p, rt, value := storedSample(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		var s stored
+		if !s.decode(value) || s.entry(p, rt, 1) == nil {
+			b.Fatal("not as it was stored")
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"bytes"
 	"cmp"
 	"math/rand/v2"
 	"slices"
@@ -49,7 +50,7 @@ type topKeys struct {
 
 // topSlot is one URL. Its true count lies between count-over and count.
 type topSlot struct {
-	url               string
+	url               []byte // its own: a key is a part of what an entry holds
 	count, hits, over uint64
 }
 
@@ -106,7 +107,7 @@ func (t *topKeys) slot(key string) *topSlot {
 		}
 	}
 	least := m.slots[at].count // 0 of a free one
-	m.hashes[at], m.slots[at] = hash, topSlot{url: key, count: least, over: least}
+	m.hashes[at], m.slots[at] = hash, topSlot{url: append(m.slots[at].url[:0], key...), count: least, over: least}
 	return &m.slots[at]
 }
 
@@ -140,17 +141,17 @@ type topKey struct {
 // all their predecessors' are left out.
 func (t *topKeys) list(n int) []topKey {
 	t.mu.Lock()
+	defer t.mu.Unlock() // who counts meanwhile doesn't wait
 	total := t.mu.total
 	slots := slices.Clone(t.mu.slots[:t.mu.used])
-	t.mu.Unlock()
 	slots = slices.DeleteFunc(slots, func(s topSlot) bool { return s.count <= s.over })
 	slices.SortFunc(slots, func(a, b topSlot) int {
-		return cmp.Or(cmp.Compare(b.count-b.over, a.count-a.over), cmp.Compare(a.url, b.url))
+		return cmp.Or(cmp.Compare(b.count-b.over, a.count-a.over), bytes.Compare(a.url, b.url))
 	})
 	top := make([]topKey, 0, min(n, len(slots)))
 	for _, s := range slots[:min(n, len(slots))] {
 		sure := float64(s.count - s.over)
-		top = append(top, topKey{URL: s.url, Share: sure / float64(max(total, 1)), Hits: min(1, float64(s.hits)/sure)})
+		top = append(top, topKey{URL: string(s.url), Share: sure / float64(max(total, 1)), Hits: min(1, float64(s.hits)/sure)})
 	}
 	return top
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"walpurge/internal/coherence"
 )
@@ -100,5 +101,16 @@ func TestTopKeysAreBounded(t *testing.T) {
 	}
 	if n := len(top.list(1000)); n > topSlots {
 		t.Errorf("%d URLs", n)
+	}
+}
+
+// A key is a part of what the entry holds, which may be large and gone soon.
+func TestTopKeysHoldNoResponse(t *testing.T) {
+	var top topKeys
+	e := &entry{}
+	e.setKey("http://a.test/b")
+	top.note(e.key(), true, 1)
+	if got := top.mu.slots[0].url; string(got) != e.key() || unsafe.SliceData(got) == unsafe.StringData(e.text.s) {
+		t.Errorf("%q lies in the entry's text", got)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"reflect"
-	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -80,12 +79,18 @@ func Attach[A, R any](c *Cache, q Query[A, R]) (func(context.Context, A) (R, err
 	t := &attached[A, R]{Query: q, cache: c, shape: shapeOf(reflect.TypeFor[R]())}
 	t.flights.byKey = make(map[string]*flight[R])
 	for i := range q.Depends {
-		template, err := q.Depends[i].template(c.o.Guard)
+		s, err := prepare(c.o.Guard, q.Depends[i])
 		if err != nil {
 			return nil, err
 		}
-		c.o.Guard.Use(&template)
-		t.templates = append(t.templates, template)
+		t.depends = append(t.depends, s)
+	}
+	for i := range q.Shows {
+		s, err := prepare(c.o.Guard, q.Shows[i].source())
+		if err != nil {
+			return nil, err
+		}
+		t.shows = append(t.shows, s)
 	}
 	for _, r := range results {
 		c.requests.WithLabelValues(q.Name, string(r))
@@ -96,10 +101,11 @@ func Attach[A, R any](c *Cache, q Query[A, R]) (func(context.Context, A) (R, err
 // attached is a query with its cache.
 type attached[A, R any] struct {
 	Query[A, R]
-	cache     *Cache
-	shape     string
-	templates []coherence.Template
-	flights   flights[R]
+	cache   *Cache
+	shape   string
+	depends []bound[A]      // of Query.Depends
+	shows   []bound[string] // of Query.Shows
+	flights flights[R]
 }
 
 // get answers from the cache, from somebody's load or with one of its own.
@@ -120,7 +126,7 @@ func (t *attached[A, R]) get(ctx context.Context, arg A) (R, error) {
 	if !leader {
 		select {
 		case <-f.done:
-			if f.err == nil {
+			if f.err == nil && !f.overtaken {
 				t.cache.count(t.Name, collapsed)
 				return f.value, nil
 			}
@@ -134,15 +140,29 @@ func (t *attached[A, R]) get(ctx context.Context, arg A) (R, error) {
 	defer t.cache.o.Guard.Close(&f.handle)
 	f.value, f.err = load()
 	if f.err == nil {
+		t.learn(f)
 		t.keep(ctx, f, key)
 	}
 	return f.value, f.err
 }
 
+// dependencies are those that the argument tells.
 func (t *attached[A, R]) dependencies(arg A) []coherence.Dependency {
 	var deps []coherence.Dependency
-	for i := range t.templates {
-		deps = append(deps, t.Depends[i].bind(t.cache.o.Guard, &t.templates[i], arg)...)
+	for i := range t.depends {
+		deps = append(deps, t.depends[i].bind(t.cache.o.Guard, arg)...)
+	}
+	return deps
+}
+
+// shown are the dependencies that a result tells. Each value is bound by itself:
+// of many at once the guard makes no condition.
+func (t *attached[A, R]) shown(value R) []coherence.Dependency {
+	var deps []coherence.Dependency
+	for i := range t.shows {
+		for _, v := range t.Shows[i].Values(value) {
+			deps = append(deps, t.shows[i].bind(t.cache.o.Guard, v)...)
+		}
 	}
 	return deps
 }
@@ -165,15 +185,15 @@ func (t *attached[A, R]) find(ctx context.Context, key string, deps []coherence.
 	if r != hit {
 		return value, r
 	}
-	if !need.sameEpoch(s.epoch) || !g.Current(deps, s.epoch, s.asof) { // R3
-		return value, outdated
+	var zero R
+	if err := json.Unmarshal(s.json, &value); err != nil {
+		return zero, malformed
+	}
+	if !need.sameEpoch(s.epoch) || !g.Current(append(deps, t.shown(value)...), s.epoch, s.asof) { // R3
+		return zero, outdated
 	}
 	if !c.fresh(proven) { // Redis took its time
-		return value, unproven
-	}
-	if err := json.Unmarshal(s.json, &value); err != nil {
-		var zero R
-		return zero, malformed
+		return zero, unproven
 	}
 	return value, hit
 }
@@ -240,53 +260,4 @@ func (c *Cache) note(op string, err error) {
 	if c.gate.Note(err) {
 		c.o.Logger.Warn("Redis left alone for a while", "op", op, "error", err)
 	}
-}
-
-// nobody holds the handle of a load: what is evicted shows in it.
-type nobody struct{}
-
-// Evicted implements coherence.Holder.
-func (nobody) Evicted(coherence.Cause) {}
-
-// flight is a load on its way, and those who wait for it.
-type flight[R any] struct {
-	key    string
-	handle coherence.Handle
-	done   chan struct{}
-	value  R // these two once done is closed
-	err    error
-}
-
-// errAbandoned stands until a load returns, which one that panics doesn't.
-var errAbandoned = errors.New("load abandoned")
-
-// flights are the loads that may be joined.
-type flights[R any] struct {
-	mu    sync.Mutex
-	byKey map[string]*flight[R]
-}
-
-// join finds a load that a reader who arrives now and needs this much may share
-// (R7), or opens one, which takes its place. asof is fixed here, before the
-// database is asked (R2).
-func (t *flights[R]) join(g *coherence.Guard, key string, need needs, deps []coherence.Dependency) (f *flight[R], leader bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if f = t.byKey[key]; f != nil && g.Joinable(&f.handle) && need.sameEpoch(f.handle.Epoch()) && (!need.said || f.handle.Asof() >= need.position.LSN) {
-		return f, false
-	}
-	f = &flight[R]{key: key, done: make(chan struct{}), err: errAbandoned}
-	g.Open(&f.handle, nobody{}, deps)
-	t.byKey[key] = f
-	return f, true
-}
-
-// end tells who waits.
-func (t *flights[R]) end(f *flight[R]) {
-	t.mu.Lock()
-	if t.byKey[f.key] == f {
-		delete(t.byKey, f.key)
-	}
-	t.mu.Unlock()
-	close(f.done)
 }

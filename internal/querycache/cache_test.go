@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -42,9 +43,10 @@ func newRig(t testing.TB, redisURL string, change func(*Options)) *rig {
 	r := &rig{t: t, lsn: 1000, xid: 700, answer: []string{"old"}}
 	r.now.Store(1)
 	var err error
-	r.guard, err = coherence.New(coherence.Config{FenceBits: 12, Tables: []coherence.Table{{
-		Name: "public.homes", Columns: []coherence.Column{{Name: "city", Kind: coherence.Text}, {Name: "price", Kind: coherence.Numeric}},
-	}}})
+	r.guard, err = coherence.New(coherence.Config{FenceBits: 12, Tables: []coherence.Table{
+		{Name: "public.homes", Columns: []coherence.Column{{Name: "city", Kind: coherence.Text}, {Name: "price", Kind: coherence.Numeric}}},
+		{Name: "public.owners", Columns: []coherence.Column{{Name: "id", Kind: coherence.Integer}, {Name: "name", Kind: coherence.Text}}},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,12 +87,19 @@ func newRig(t testing.TB, redisURL string, change func(*Options)) *rig {
 
 func (r *rig) prove() { r.guard.Probe(r.lsn, coherence.Nanos(r.now.Load())) }
 
-// commit changes a home in city; settle makes it visible.
-func (r *rig) commit(city string) {
+// commit changes a home in city, and rename an owner; settle makes it visible.
+func (r *rig) commit(city string) { r.insert(0, city, "1") }
+func (r *rig) rename(id int)      { r.insert(1, strconv.Itoa(id), "x") }
+
+func (r *rig) insert(table coherence.TableID, row ...string) {
 	tx := coherence.NewTransaction(r.guard.Tables(), 100)
 	r.xid++
 	tx.Begin(r.xid, r.lsn+10, time.Now())
-	tx.Append(0, coherence.Insert, nil, []coherence.Value{{State: coherence.Known, Text: []byte(city)}, {State: coherence.Known, Text: []byte("1")}}, 0)
+	var values []coherence.Value
+	for _, text := range row {
+		values = append(values, coherence.Value{State: coherence.Known, Text: []byte(text)})
+	}
+	tx.Append(table, coherence.Insert, nil, values, 0)
 	r.lsn += 100
 	tx.Commit(r.lsn)
 	r.guard.Apply(tx)
@@ -272,42 +281,4 @@ func TestFailuresAreNotKept(t *testing.T) {
 		t.Errorf("%d handles are left open by a panic", n)
 	}
 	r.want(t.Context(), "old", hit)
-}
-
-// Those who ask while a load is on its way share it, unless it may have read
-// what is older than they need (R7).
-func TestWhoMaySharesALoad(t *testing.T) {
-	r := newRig(t, testbed.SharedRedis(t), nil)
-	key := "homes\x00slice string \x00Lagos"
-	f := &flights[[]string]{byKey: map[string]*flight[[]string]{}}
-	deps := r.guard.Bind(&coherence.Template{Equal: []coherence.Equal{{Column: 0}}}, []coherence.Operand{Is("Lagos")}, nil)
-	join := func(need needs) bool {
-		_, leader := f.join(r.guard, key, need, deps)
-		return !leader
-	}
-	at := func(lsn coherence.LSN) needs {
-		return needs{said: true, position: coherence.Position{Epoch: epoch, LSN: lsn}}
-	}
-	if join(needs{}) {
-		t.Error("the first joins")
-	}
-	if !join(needs{}) || !join(at(r.lsn)) {
-		t.Error("an equal doesn't join")
-	}
-	r.guard.Advance(r.lsn + 1)
-	if join(at(r.lsn + 1)) {
-		t.Error("who needs more joins")
-	}
-	r.lsn++
-	r.commit("Lagos")
-	if join(needs{}) {
-		t.Error("who comes after a change joins")
-	}
-	r.settle()
-	if join(needs{}) {
-		t.Error("who comes after the change is settled joins what began before")
-	}
-	if !join(needs{}) || join(needs{said: true, position: coherence.Position{Epoch: epoch + 1}}) {
-		t.Error("who needs another epoch joins")
-	}
 }

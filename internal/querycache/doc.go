@@ -19,6 +19,12 @@
 // position are read first, then the fences are asked. A commit that the first
 // two cover was fenced before they rose.
 //
+// What a query joins may be known from its result alone: which agents a list of
+// listings shows. Such rows ([Query].Shows) are asked for like the rest, with the
+// values that stand in the result, stored or just loaded. They were not in the
+// index while the load was on its way, so their fences decide, and who has joined
+// a load whose rows have changed meanwhile loads for itself (R7).
+//
 // # Under a proxy
 //
 // A proxy says with each request how new the answer has to be: [coherence.NeedsField]. A

@@ -14,8 +14,23 @@ import (
 type Query[A, R any] struct {
 	Name    string         // in keys and metrics
 	Key     func(A) string // two arguments that load different results have different keys
-	Depends []Source[A]    // all that the result is computed from
+	Depends []Source[A]    // all that the result is computed from, but for Shows
+	Shows   []Rows[R]      // rows of which only the result tells that it shows them
 	Load    func(context.Context, A) (R, error)
+}
+
+// Rows are those that a result shows of a table that its query joins by a column. Which
+// ones they are has to follow from what the query depends on besides.
+type Rows[R any] struct {
+	Table   string
+	Columns []string         // see Source
+	By      string           // the column of the join
+	Values  func(R) []string // its values in the rows that are shown, each once
+}
+
+// source is what each of the values is bound to.
+func (r *Rows[R]) source() Source[string] {
+	return Source[string]{Table: r.Table, Columns: r.Columns, Where: []Where[string]{{r.By, Is}}}
 }
 
 // Source is a table that a query reads, narrowed by conditions that every row
@@ -79,18 +94,26 @@ func Tables(queries ...interface{ tables() []Table }) []Table {
 
 func (q Query[A, R]) tables() []Table {
 	var all []Table
-	for _, s := range q.Depends {
-		t := Table{Name: s.Table, Columns: slices.Clone(s.Columns)}
-		for _, w := range s.Where {
-			t.Compare = append(t.Compare, w.Column)
-		}
-		for _, b := range s.Between {
-			t.Compare = append(t.Compare, b.Column)
-		}
-		t.Columns = append(t.Columns, t.Compare...)
-		all = append(all, t)
+	for i := range q.Depends {
+		all = append(all, q.Depends[i].watched())
+	}
+	for i := range q.Shows {
+		s := q.Shows[i].source()
+		all = append(all, s.watched())
 	}
 	return all
+}
+
+func (s *Source[A]) watched() Table {
+	t := Table{Name: s.Table, Columns: slices.Clone(s.Columns)}
+	for _, w := range s.Where {
+		t.Compare = append(t.Compare, w.Column)
+	}
+	for _, b := range s.Between {
+		t.Compare = append(t.Compare, b.Column)
+	}
+	t.Columns = append(t.Columns, t.Compare...)
+	return t
 }
 
 // template is the source in the guard's terms.
@@ -133,8 +156,24 @@ func (s *Source[A]) template(g *coherence.Guard) (coherence.Template, error) {
 	return t, nil
 }
 
+// bound is a source with its template.
+type bound[A any] struct {
+	Source[A]
+	template coherence.Template
+}
+
+// prepare makes the guard fence for a source from now on.
+func prepare[A any](g *coherence.Guard, s Source[A]) (bound[A], error) {
+	t, err := s.template(g)
+	if err != nil {
+		return bound[A]{}, err
+	}
+	g.Use(&t)
+	return bound[A]{s, t}, nil
+}
+
 // bind gives the source the values of one argument.
-func (s *Source[A]) bind(g *coherence.Guard, t *coherence.Template, arg A) []coherence.Dependency {
+func (s *bound[A]) bind(g *coherence.Guard, arg A) []coherence.Dependency {
 	equal := make([]coherence.Operand, len(s.Where))
 	for i := range s.Where {
 		equal[i] = s.Where[i].Is(arg)
@@ -143,5 +182,5 @@ func (s *Source[A]) bind(g *coherence.Guard, t *coherence.Template, arg A) []coh
 	for i := range s.Between {
 		bounds[i] = s.Between[i].Bounds(arg)
 	}
-	return g.Bind(t, equal, bounds)
+	return g.Bind(&s.template, equal, bounds)
 }

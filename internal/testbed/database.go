@@ -20,20 +20,29 @@ func Database(t testing.TB) string {
 	name := fmt.Sprintf("test%d", shared.made)
 	shared.Unlock()
 
-	if err := execute(server.URL("postgres"), "CREATE DATABASE "+name); err != nil {
-		t.Fatalf("create a database: %v", err)
+	url, err := server.CreateDatabase(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := server.dropDatabase(name); err != nil {
 			t.Errorf("drop the database %s: %v", name, err)
 		}
 	})
-	return server.URL(name)
+	return url
+}
+
+// CreateDatabase makes an empty database and returns its URL. name goes into the statement as it is.
+func (p *Postgres) CreateDatabase(ctx context.Context, name string) (url string, err error) {
+	if err := execute(ctx, p.URL("postgres"), "CREATE DATABASE "+name); err != nil {
+		return "", fmt.Errorf("create the database %s: %w", name, err)
+	}
+	return p.URL(name), nil
 }
 
 // execute runs one statement in a session of its own, for at most half a minute.
-func execute(url, statement string) (err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+func execute(ctx context.Context, url, statement string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	conn, err := pgx.Connect(ctx, url)
 	if err != nil {
@@ -91,7 +100,7 @@ func (p *Postgres) rollBackPrepared(ctx context.Context, conn *pgx.Conn, databas
 		return err
 	}
 	for _, name := range names {
-		if err := execute(p.URL(database), "ROLLBACK PREPARED "+quote(name)); err != nil {
+		if err := execute(ctx, p.URL(database), "ROLLBACK PREPARED "+quote(name)); err != nil {
 			return err
 		}
 	}

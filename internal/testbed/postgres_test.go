@@ -46,9 +46,9 @@ func TestSettingsGoOverTheDefaults(t *testing.T) {
 func TestCommittedRowsOutliveEveryStop(t *testing.T) {
 	p := NewPostgres(t, nil)
 	url, port := p.URL("postgres"), p.Port()
-	must(t, execute(url, "CREATE TABLE kept (mode text)"))
+	must(t, execute(t.Context(), url, "CREATE TABLE kept (mode text)"))
 	for i, mode := range []string{"smart", "fast", "immediate"} {
-		must(t, execute(url, "INSERT INTO kept VALUES ('"+mode+"')"))
+		must(t, execute(t.Context(), url, "INSERT INTO kept VALUES ('"+mode+"')"))
 		pid := p.Pid()
 		must(t, p.Stop(mode))
 		if p.Pid() != 0 || alive(pid) {
@@ -115,12 +115,12 @@ func TestSetReachesTheNextSession(t *testing.T) {
 func TestSetHoldsTheVeryNextCommit(t *testing.T) {
 	p := NewPostgres(t, nil)
 	url := p.URL("postgres")
-	must(t, execute(url, "CREATE TABLE held (n int)"))
+	must(t, execute(t.Context(), url, "CREATE TABLE held (n int)"))
 	observer := connect(t, url)
 	for range 10 {
 		must(t, p.Set(t.Context(), "synchronous_standby_names", "nobody"))
 		returned := make(chan error, 1)
-		go func() { returned <- execute(url, "INSERT INTO held VALUES (1)") }()
+		go func() { returned <- execute(t.Context(), url, "INSERT INTO held VALUES (1)") }()
 		eventually(t, "the commit waits for a standby", func() bool {
 			select {
 			case err := <-returned:
@@ -238,13 +238,13 @@ func TestDatabasesAreApartAndDropped(t *testing.T) {
 	var held []interface{ Close(context.Context) error } // open until the database is gone
 	t.Run("use", func(t *testing.T) {
 		one, two := Database(t), Database(t)
-		must(t, execute(one, "CREATE TABLE here (n int)"))
+		must(t, execute(t.Context(), one, "CREATE TABLE here (n int)"))
 		if got := query(t, two, "SELECT count(*)::text FROM pg_tables WHERE schemaname = 'public'"); got != "0" {
 			t.Errorf("a new database has %s tables", got)
 		}
 		name = query(t, one, "SELECT current_database()")
 		// All that keeps a database from being dropped.
-		must(t, execute(one, "SELECT pg_create_logical_replication_slot('kept_"+name+"', 'pgoutput')"))
+		must(t, execute(t.Context(), one, "SELECT pg_create_logical_replication_slot('kept_"+name+"', 'pgoutput')"))
 		walsender, err := pgconn.Connect(t.Context(), one+"&replication=database")
 		must(t, err)
 		held = append(held, walsender)

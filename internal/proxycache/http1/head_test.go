@@ -4,42 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"net/http"
-	"strings"
 	"testing"
 )
-
-func TestHeadIsFoundInPieces(t *testing.T) {
-	const head = "\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nrest"
-	var scan headScan
-	from := 0
-	for to := 1; to <= len(head); to++ {
-		n, skip, err := scan.find([]byte(head[from:to]))
-		if err != nil {
-			t.Fatal(err)
-		}
-		from += skip
-		if n > 0 {
-			if got := head[from : from+n]; got != head[2:len(head)-4] {
-				t.Fatalf("%q", got)
-			}
-			return
-		}
-	}
-	t.Fatal("not found")
-}
-
-func TestKnownFieldsAreKnownInAnyCase(t *testing.T) {
-	for id := Host; id <= XForwardedProto; id++ {
-		for _, name := range []string{id.String(), strings.ToUpper(id.String())} {
-			if got := identify([]byte(name)); got != id {
-				t.Errorf("%s is %d, want %d", name, got, id)
-			}
-		}
-		if got := identify([]byte(strings.Repeat("z", len(id.String())))); got != Other {
-			t.Errorf("%d for a name of %d bytes", got, len(id.String()))
-		}
-	}
-}
 
 func TestRequestOutlivesItsBuffer(t *testing.T) {
 	b := []byte("GET /path?q HTTP/1.1\r\nHost: shop\r\nX-A: b\r\n\r\n")

@@ -18,6 +18,62 @@ type directives struct {
 	maxAge, sMaxAge, minFresh, maxStale, staleWhileRevalidate, staleIfError delta
 }
 
+// directive is the name of one.
+type directive uint8
+
+const (
+	unknown directive = iota
+	noStore
+	noCache
+	private
+	public
+	mustRevalidate
+	proxyRevalidate
+	mustUnderstand
+	onlyIfCached
+	maxAge
+	sMaxAge
+	minFresh
+	maxStale
+	staleWhileRevalidate
+	staleIfError
+)
+
+// directiveOf reads a name, in which case doesn't count.
+func directiveOf(name string) directive {
+	switch strings.ToLower(name) {
+	case "no-store":
+		return noStore
+	case "no-cache":
+		return noCache
+	case "private":
+		return private
+	case "public":
+		return public
+	case "must-revalidate":
+		return mustRevalidate
+	case "proxy-revalidate":
+		return proxyRevalidate
+	case "must-understand":
+		return mustUnderstand
+	case "only-if-cached":
+		return onlyIfCached
+	case "max-age":
+		return maxAge
+	case "s-maxage":
+		return sMaxAge
+	case "min-fresh":
+		return minFresh
+	case "max-stale":
+		return maxStale
+	case "stale-while-revalidate":
+		return staleWhileRevalidate
+	case "stale-if-error":
+		return staleIfError
+	}
+	return unknown
+}
+
 // delta is a number of seconds (RFC 9111 section 1.2.2). The zero value is
 // absent.
 type delta struct {
@@ -54,50 +110,61 @@ func parseDirectives(values ...string) directives {
 		for v != "" {
 			var name, arg string
 			name, arg, v = nextDirective(v)
-			d.add(name, arg)
+			d.add(directiveOf(name), arg)
 		}
 	}
 	return d
 }
 
-func (d *directives) add(name, arg string) {
-	switch strings.ToLower(name) {
-	case "no-store":
+func (d *directives) add(n directive, arg string) {
+	switch n {
+	case noStore:
 		d.noStore = true
-	case "no-cache":
+	case noCache:
 		d.noCache = !d.withhold(arg) || d.noCache
-	case "private":
+	case private:
 		d.private = !d.withhold(arg) || d.private
-	case "public":
+	case public:
 		d.public = true
-	case "must-revalidate":
+	case mustRevalidate:
 		d.mustRevalidate = true
-	case "proxy-revalidate":
+	case proxyRevalidate:
 		d.proxyRevalidate = true
-	case "must-understand":
+	case mustUnderstand:
 		d.mustUnderstand = true
-	case "only-if-cached":
+	case onlyIfCached:
 		d.onlyIfCached = true
-	case "max-age":
-		d.maxAge.set(arg)
-	case "s-maxage":
-		d.sMaxAge.set(arg)
-	case "min-fresh":
+	case minFresh:
 		var n delta // of several the one that asks for most
 		if n.set(arg); n.seconds >= d.minFresh.seconds {
 			d.minFresh = n
 		}
-	case "max-stale":
+	case maxStale:
 		if arg == "" && !d.maxStale.given {
 			d.maxStale = delta{MaxDelta, true}
 		} else if arg != "" {
 			d.maxStale.set(arg)
 		}
-	case "stale-while-revalidate":
-		d.staleWhileRevalidate.set(arg)
-	case "stale-if-error":
-		d.staleIfError.set(arg)
+	default:
+		if lifetime := d.lifetime(n); lifetime != nil {
+			lifetime.set(arg)
+		}
 	}
+}
+
+// lifetime is where a response's directive n keeps its seconds; nil: it has none.
+func (d *directives) lifetime(n directive) *delta {
+	switch n {
+	case maxAge:
+		return &d.maxAge
+	case sMaxAge:
+		return &d.sMaxAge
+	case staleWhileRevalidate:
+		return &d.staleWhileRevalidate
+	case staleIfError:
+		return &d.staleIfError
+	}
+	return nil
 }
 
 // needed are the fields without which a stored response can't be used.

@@ -2,6 +2,8 @@ package rfc9111
 
 import (
 	"bytes"
+	"cmp"
+	"strings"
 
 	"walpurge/internal/proxycache/http1"
 )
@@ -11,15 +13,28 @@ import (
 // that all clients with the same set can share a response.
 type Codings uint8
 
-const (
-	gzip Codings = 1 << iota
-	brotli
-	zstd
-)
+// only is the set of one coding, Identity's is empty: it needs no saying.
+func only(c int) Codings { return 1 << c >> 1 }
 
-// codingSets are the sets as Accept-Encoding spells them. A client that takes
-// none of them has sent the field to say so.
-var codingSets = [...]string{"identity", "gzip", "br", "gzip, br", "zstd", "gzip, zstd", "br, zstd", "gzip, br, zstd"}
+const allCodings Codings = 1<<(CodingCount-1) - 1
+
+// codingSets are the sets as Accept-Encoding spells them.
+var codingSets = spellCodings()
+
+// spellCodings spells every set. A client that takes none has sent the field to
+// say so. The order is part of the keys of stored variants.
+func spellCodings() (sets [allCodings + 1]string) {
+	for set := range sets {
+		var names []string
+		for _, c := range [...]int{InGzip, InBrotli, InZstd} {
+			if Codings(set)&only(c) != 0 {
+				names = append(names, CodingNames[c])
+			}
+		}
+		sets[set] = cmp.Or(strings.Join(names, ", "), CodingNames[Identity])
+	}
+	return sets
+}
 
 // String is the set as Accept-Encoding spells it.
 func (c Codings) String() string { return codingSets[c] }
@@ -35,40 +50,23 @@ func AcceptEncoding(req *http1.Request) Codings {
 		}
 		for item := range bytes.SplitSeq(req.Fields[i].Value, []byte{','}) {
 			name, params, _ := bytes.Cut(item, []byte{';'})
-			c := coding(bytes.TrimSpace(name))
-			switch {
-			case c == 0:
-				continue
-			case c == anyCoding:
+			name = bytes.TrimSpace(name)
+			if string(name) == "*" {
 				star = !zeroWeight(params)
 				continue
 			}
-			named |= c
-			if !zeroWeight(params) {
-				took |= c
+			if c := codingOf(name); c > Identity {
+				named |= only(c)
+				if !zeroWeight(params) {
+					took |= only(c)
+				}
 			}
 		}
 	}
 	if star {
-		took |= (gzip | brotli | zstd) &^ named
+		took |= allCodings &^ named
 	}
 	return took
-}
-
-const anyCoding Codings = 1 << 7
-
-func coding(name []byte) Codings {
-	switch {
-	case http1.EqualFold(name, "gzip"), http1.EqualFold(name, "x-gzip"):
-		return gzip
-	case http1.EqualFold(name, "br"):
-		return brotli
-	case http1.EqualFold(name, "zstd"):
-		return zstd
-	case string(name) == "*":
-		return anyCoding
-	}
-	return 0
 }
 
 // zeroWeight tells whether params say q=0.

@@ -18,7 +18,14 @@ const (
 )
 
 // CodingNames are the codings as Content-Encoding spells them.
-var CodingNames = [CodingCount]string{"identity", "gzip", "zstd", "br"}
+var CodingNames = [CodingCount]string{nameIdentity, nameGzip, nameZstd, nameBrotli}
+
+const (
+	nameIdentity = "identity"
+	nameGzip     = "gzip"
+	nameZstd     = "zstd"
+	nameBrotli   = "br"
+)
 
 // PreferredCoding is the coding that a client likes best, Identity where it
 // doesn't say (RFC 9110 section 12.5.3). It allocates nothing.
@@ -67,15 +74,16 @@ func PreferredCoding(req *http1.Request) int {
 	return best
 }
 
+// codingOf is the coding of that name, -1 for one that isn't told apart.
 func codingOf(name []byte) int {
 	switch {
-	case http1.EqualFold(name, "gzip"), http1.EqualFold(name, "x-gzip"):
+	case http1.EqualFold(name, nameGzip), http1.EqualFold(name, "x-gzip"): // RFC 9110 section 8.4.1.3
 		return InGzip
-	case http1.EqualFold(name, "br"):
+	case http1.EqualFold(name, nameBrotli):
 		return InBrotli
-	case http1.EqualFold(name, "zstd"):
+	case http1.EqualFold(name, nameZstd):
 		return InZstd
-	case http1.EqualFold(name, "identity"):
+	case http1.EqualFold(name, nameIdentity):
 		return Identity
 	}
 	return -1

@@ -37,7 +37,7 @@ func parseTargeted(values []string) (d directives, ok bool) {
 	}
 	for _, name := range dict.Names() {
 		member, _ := dict.Get(name)
-		d.addTyped(name, member)
+		d.addTyped(directiveOf(name), member)
 	}
 	return d, true
 }
@@ -45,48 +45,35 @@ func parseTargeted(values []string) (d directives, ok bool) {
 // addTyped takes a directive whose value has a type. One of the wrong type is
 // skipped if that keeps less: a lifetime that can't be read is none, and a
 // prohibition holds however it is spelled.
-func (d *directives) addTyped(name string, member httpsfv.Member) {
+func (d *directives) addTyped(n directive, member httpsfv.Member) {
 	item, ok := member.(httpsfv.Item)
 	if !ok {
-		d.addUnreadable(name)
+		d.addUnreadable(n)
 		return
 	}
 	switch v := item.Value.(type) {
 	case bool:
 		if v {
-			d.add(name, "")
+			d.add(n, "")
 		}
 	case int64:
-		d.addSeconds(name, v)
+		d.addSeconds(n, v)
 	default:
-		d.addUnreadable(name)
+		d.addUnreadable(n)
 	}
 }
 
-func (d *directives) addUnreadable(name string) {
-	switch name {
-	case "public", "must-understand", "stale-while-revalidate", "stale-if-error", "max-age", "s-maxage":
-	default:
-		d.add(name, "")
+func (d *directives) addUnreadable(n directive) {
+	if n != public && n != mustUnderstand && d.lifetime(n) == nil {
+		d.add(n, "")
 	}
 }
 
-func (d *directives) addSeconds(name string, n int64) {
-	if n < 0 {
-		d.addUnreadable(name)
+func (d *directives) addSeconds(n directive, seconds int64) {
+	lifetime := d.lifetime(n)
+	if lifetime == nil || seconds < 0 {
+		d.addUnreadable(n)
 		return
 	}
-	seconds := delta{min(n, MaxDelta), true}
-	switch name {
-	case "max-age":
-		d.maxAge = seconds
-	case "s-maxage":
-		d.sMaxAge = seconds
-	case "stale-while-revalidate":
-		d.staleWhileRevalidate = seconds
-	case "stale-if-error":
-		d.staleIfError = seconds
-	default:
-		d.addUnreadable(name)
-	}
+	*lifetime = delta{min(seconds, MaxDelta), true}
 }

@@ -1,0 +1,88 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pglogrepl"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"walpurge/internal/coherence"
+)
+
+// server says which running server answers, and in what role. A copy of a
+// cluster, such as a backup that was restored, has the system identifier and
+// often the timeline of the original, and positions in its log look alike.
+// What tells them apart is when they were started: within one run a server
+// never goes back in its log.
+type server struct {
+	system   string
+	timeline int32
+	recovery bool
+	started  int64 // µs since 1970, by the server's clock
+}
+
+const (
+	startQuery = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+
+	serverQuery = `SELECT (pg_control_system()).system_identifier::text, pg_is_in_recovery(),
+ CASE WHEN pg_is_in_recovery() THEN 0 ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END, ` + startQuery
+)
+
+// errOtherServer says that two connections reach different servers.
+var errOtherServer = errors.New("the URL leads to different PostgreSQL servers; use one that leads to the primary only")
+
+// errOtherStart says that the server that answers was not started when the one
+// that the log comes from was: the server has restarted, or a copy of it
+// answers. Which of the two, a session finds out.
+var errOtherStart = errors.New("the server has restarted, or a copy of it answers")
+
+// identify asks who answers on conn.
+func identify(ctx context.Context, conn *pgx.Conn) (server, error) {
+	var s server
+	if err := conn.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline, &s.started); err != nil {
+		return s, fmt.Errorf("identify the server: %w", err)
+	}
+	return s, nil
+}
+
+// identifySender asks who answers on a replication connection, and how far
+// its log is flushed.
+func identifySender(ctx context.Context, conn *pgconn.PgConn) (server, coherence.LSN, error) {
+	found, err := pglogrepl.IdentifySystem(ctx, conn)
+	if err != nil {
+		return server{}, 0, fmt.Errorf("identify the server: %w", err)
+	}
+	s := server{system: found.SystemID, timeline: found.Timeline}
+	results, err := conn.Exec(ctx, "SELECT "+startQuery).ReadAll()
+	if err == nil && (len(results) != 1 || len(results[0].Rows) != 1) {
+		err = errors.New("one row was expected")
+	}
+	if err == nil {
+		s.started, err = strconv.ParseInt(string(results[0].Rows[0][0]), 10, 64)
+	}
+	if err != nil {
+		return server{}, 0, fmt.Errorf("ask when the server was started: %w", err)
+	}
+	return s, coherence.LSN(found.XLogPos), nil
+}
+
+// expect is an error unless found is s.
+func (s server) expect(found server) error {
+	switch {
+	case found.system != s.system || found.timeline != s.timeline || found.recovery != s.recovery:
+		return fmt.Errorf("%w: system %s on timeline %d is not %s on %d", errOtherServer, found.system, found.timeline, s.system, s.timeline)
+	case found.started != s.started:
+		return fmt.Errorf("%w: it was started at %s, and the one that the log comes from at %s", errOtherStart, found.since(), s.since())
+	}
+	return nil
+}
+
+// since is when it was started.
+func (s server) since() string {
+	return time.UnixMicro(s.started).UTC().Format("2006-01-02 15:04:05.000000Z")
+}
