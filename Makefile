@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo levels check test fuzz bench pgo clean go servers test-programs peers
+.PHONY: build demo levels check test versions wal-fixtures fuzz bench pgo clean go servers test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -57,6 +57,14 @@ test: go test-programs check build
 		printf '\ntest: what was measured\n' && cat "$$measured"
 	@echo 'test: fuzzing, a minute each for requests, responses, directives and stored entries'
 	@scripts/fuzz.sh 1m 5s
+
+# What depends on PostgreSQL's version, against each that is supported. The servers come from npm, so CI doesn't run it:
+# it decodes what these servers have logged, which `make wal-fixtures` keeps. MAJOR='17 18' takes some of them.
+versions: go servers
+	@scripts/versions.sh test $(MAJOR)
+
+wal-fixtures: go
+	@scripts/versions.sh fixtures $(MAJOR)
 
 # How long each target is fuzzed. What was found before, under testdata/fuzz, is tried by every test run.
 FUZZ_FOR ?= 1m

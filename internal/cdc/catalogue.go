@@ -40,7 +40,7 @@ type Catalogue struct {
 type CoarseTable struct {
 	Table   string
 	Columns []string
-	Mend    string // the SQL that ends it
+	Mend    string // the SQL that ends it, or why none does
 }
 
 // relationFacts is a watched table.
@@ -54,13 +54,14 @@ type relationFacts struct {
 	watched     []watchedColumn
 	old         identity // what old rows can be relied on for
 	members     []member // the table itself, or it and its partitions
+	obstacle    string   // why replica identity FULL would make writes fail; empty: it would not
 }
 
 // columnFacts is a column of a watched table.
 type columnFacts struct {
 	name      string
 	typeOID   uint32
-	generated bool
+	generated string // how; empty: it is not
 }
 
 // watchedColumn is a column in the order of coherence.Table.Columns.

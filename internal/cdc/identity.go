@@ -4,7 +4,6 @@ import (
 	"context"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -109,13 +108,16 @@ func (ins *inspection) checkIdentity(w *Watch, facts *relationFacts) {
 			} else if m.identity == 'i' {
 				why = "an index as its replica identity that doesn't exist any more"
 			}
-			ins.pending.table(facts.name, m.statement()+", or give it a primary key",
-				"table %s has %s: once it is published, UPDATE and DELETE on it fail", m.name(), why)
+			refuse, mend := &ins.pending, m.statement()+", or give it a primary key"
+			if facts.obstacle != "" {
+				refuse, mend = &ins.refused, "give it a primary key (with REPLICA IDENTITY FULL they would fail too, since "+facts.obstacle+")"
+			}
+			refuse.table(facts.name, mend, "table %s has %s: once it is published, UPDATE and DELETE on it fail", m.name(), why)
 		}
 	}
 	if missing := facts.unknownBefore(w); usable && len(missing) > 0 {
 		ins.catalogue.Coarse = append(ins.catalogue.Coarse, CoarseTable{
-			Table: facts.name, Columns: missing, Mend: strings.Join(facts.fullStatements(), "; "),
+			Table: facts.name, Columns: missing, Mend: facts.mendIdentity(),
 		})
 	}
 }

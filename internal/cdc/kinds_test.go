@@ -101,13 +101,21 @@ func TestKindsOfColumns(t *testing.T) {
 func TestKindsFollowTheDatabase(t *testing.T) {
 	server := testbed.Server(t)
 	admin := newClient(t, server.URL("postgres"))
-	for _, test := range []struct{ options, text, citext string }{
-		{"ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0", "bytetext", "citext"},
-		{"ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C' TEMPLATE template0", "text", "citext"},
-		{"ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LOCALE 'C' TEMPLATE template0", "text", "opaque"},
-		{"ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0", "bytetext", "citext"},
-		{"ENCODING 'EUC_JP' LOCALE 'C' TEMPLATE template0", "opaque", "opaque"},
+	for _, test := range []struct {
+		since                 int // major version
+		options, text, citext string
+	}{
+		{14, "ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0", "bytetext", "citext"},
+		{15, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C' TEMPLATE template0", "text", "citext"},
+		{15, "ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'tr-TR' LOCALE 'C' TEMPLATE template0", "text", "opaque"},
+		{14, "ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0", "bytetext", "citext"},
+		{14, "ENCODING 'EUC_JP' LOCALE 'C' TEMPLATE template0", "opaque", "opaque"},
+		{17, "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' TEMPLATE template0", "bytetext", "citext"},
+		{18, "ENCODING 'UTF8' LOCALE_PROVIDER builtin BUILTIN_LOCALE 'PG_UNICODE_FAST' TEMPLATE template0", "bytetext", "citext"},
 	} {
+		if admin.major() < test.since {
+			continue
+		}
 		t.Run(test.options, func(t *testing.T) {
 			admin.exec("CREATE DATABASE kinds " + test.options)
 			defer admin.exec("DROP DATABASE kinds WITH (FORCE)")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"time"
+
+	"walpurge/internal/wal"
 )
 
 // minimumVersion is PostgreSQL 14: the first whose pgoutput publishes logical
@@ -94,6 +96,10 @@ func (ins *inspection) checkServer() {
 	}
 	if listsUs(s.standbyNames) {
 		r.server(standbyMend, "synchronous_standby_names is %q", s.standbyNames)
+	}
+	if _, err := wal.NewLayout(s.version, 8<<10, 16<<20); err != nil && ins.cfg.ReadAhead > 0 {
+		ins.catalogue.Warnings = append(ins.catalogue.Warnings,
+			"PostgreSQL "+s.versionText+" is newer than what this proxy was tried with, and its log can't be read ahead: while a bulk job runs, requests go to the origin; look for a newer proxy")
 	}
 	if !ins.cfg.Temporary && s.keepSize < 0 {
 		ins.catalogue.Warnings = append(ins.catalogue.Warnings,

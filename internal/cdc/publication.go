@@ -16,18 +16,26 @@ type publication struct {
 	insert  bool
 	update  bool
 	delete  bool
-	cut     bool // truncate
-	root    bool // publish_via_partition_root
-	owned   bool // the role may alter it
+	cut     bool   // truncate
+	root    bool   // publish_via_partition_root
+	columns string // publish_generated_columns: n or s; empty: it doesn't exist before PostgreSQL 18
+	owned   bool   // the role may alter it
 	missing []int
 }
 
 // publicationOptions are the same wherever a publication is made or set.
-const publicationOptions = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+func (ins *inspection) publicationOptions() string {
+	options := "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
+	if ins.server.version >= generatedVersion {
+		options += ", publish_generated_columns = stored"
+	}
+	return options
+}
 
 // optionsDiffer tells whether the publication's options are not ours.
-func (p *publication) optionsDiffer() bool {
-	return !p.insert || !p.update || !p.delete || !p.cut || !p.root
+func (ins *inspection) optionsDiffer() bool {
+	p := ins.catalogue.publication
+	return !p.insert || !p.update || !p.delete || !p.cut || !p.root || p.columns == "n"
 }
 
 // options are the publication's own, as SQL.
@@ -41,15 +49,20 @@ func (p *publication) options() string {
 			publish = append(publish, o.name)
 		}
 	}
-	return fmt.Sprintf("publish = '%s', publish_via_partition_root = %t", strings.Join(publish, ", "), p.root)
+	options := fmt.Sprintf("publish = '%s', publish_via_partition_root = %t", strings.Join(publish, ", "), p.root)
+	if p.columns == "n" {
+		options += ", publish_generated_columns = none"
+	}
+	return options
 }
 
 // readPublication checks the publication, or that the role could make one.
 func (ins *inspection) readPublication(ctx context.Context) error {
 	p := &publication{}
 	name := ins.cfg.Publication
-	err := ins.tx.QueryRow(ctx, `SELECT oid, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, pg_has_role(pubowner, 'USAGE')
-FROM pg_publication WHERE pubname = $1`, name).Scan(&p.oid, &p.all, &p.insert, &p.update, &p.delete, &p.cut, &p.root, &p.owned)
+	err := ins.tx.QueryRow(ctx, `SELECT oid, puballtables, pubinsert, pubupdate, pubdelete, pubtruncate, pubviaroot, pg_has_role(pubowner, 'USAGE'),
+ coalesce(to_jsonb(p)->>'pubgencols', '') FROM pg_publication p WHERE pubname = $1`, name).
+		Scan(&p.oid, &p.all, &p.insert, &p.update, &p.delete, &p.cut, &p.root, &p.owned, &p.columns)
 	if errors.Is(err, pgx.ErrNoRows) {
 		ins.checkCreate()
 		return nil
@@ -61,6 +74,11 @@ FROM pg_publication WHERE pubname = $1`, name).Scan(&p.oid, &p.all, &p.insert, &
 	setup := "run `proxy setup -config FILE`"
 	if !p.insert || !p.update || !p.delete || !p.cut {
 		ins.pending.server(setup, "publication %s doesn't publish insert, update, delete and truncate", name)
+	}
+	for t := range ins.catalogue.relations {
+		if r := &ins.catalogue.relations[t]; p.columns == "n" && r.logsGenerated() {
+			ins.pending.table(r.name, setup, "publication %s doesn't publish generated columns, and the replica identity of table %s has one: UPDATE and DELETE on it fail", name, r.name)
+		}
 	}
 	if err := ins.readPublished(ctx, p); err != nil {
 		return err
@@ -173,7 +191,7 @@ func (ins *inspection) createStatement() string {
 		}
 	}
 	return "CREATE PUBLICATION " + quoteName(ins.cfg.Publication) + " FOR TABLE " + strings.Join(tables, ", ") +
-		" WITH (" + publicationOptions + ")"
+		" WITH (" + ins.publicationOptions() + ")"
 }
 
 // alterStatements make an existing publication what it should be.
@@ -181,8 +199,8 @@ func (ins *inspection) alterStatements() []string {
 	p := ins.catalogue.publication
 	name := quoteName(ins.cfg.Publication)
 	var statements []string
-	if p.optionsDiffer() {
-		statements = append(statements, "ALTER PUBLICATION "+name+" SET ("+publicationOptions+")")
+	if ins.optionsDiffer() {
+		statements = append(statements, "ALTER PUBLICATION "+name+" SET ("+ins.publicationOptions()+")")
 	}
 	for _, t := range p.missing {
 		r := &ins.catalogue.relations[t]

@@ -143,7 +143,7 @@ func (d *decoder) match(rel *relation, name string, types []uint32) bool {
 	}
 	missing := make(map[string]bool)
 	for i := range known.columns {
-		if !known.columns[i].generated {
+		if known.columns[i].generated == "" {
 			missing[known.columns[i].name] = true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -86,6 +87,16 @@ func (c *client) text(query string) string {
 		return ""
 	}
 	return string(results[0].Rows[0][0])
+}
+
+// major is the server's major version.
+func (c *client) major() int {
+	c.t.Helper()
+	version, err := strconv.Atoi(c.text("SHOW server_version_num"))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return version / 10000
 }
 
 // notes is an Observer that writes down what it is told.

@@ -220,7 +220,7 @@ func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence
 	if have != nil {
 		// Its WAL is gone. The slot is ours: database and plugin have been checked.
 		reason = "slot_lost"
-		l.log.Warn("the slot is lost: its WAL was removed; making it again", "slot", s.slot)
+		l.log.Warn("the slot is lost: "+have.whyLost()+"; making it again", "slot", s.slot)
 		if _, err := control.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.slot); err != nil {
 			return 0, "", fmt.Errorf("drop the lost slot %s: %w", s.slot, err)
 		}
@@ -247,10 +247,26 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 // about as much, and holds up all that comes after it in the log.
 const pieceSize = 1 << 10
 
+// transactionTimeoutVersion is PostgreSQL 17.
+const transactionTimeoutVersion = 170000
+
+// settings are what the walsender is told once it is known which server it
+// belongs to.
+func (s *session) settings() (statements []string) {
+	if s.catalogue.decodingRoom > pieceSize {
+		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
+	}
+	if s.catalogue.Version >= transactionTimeoutVersion {
+		// The walsender is inside a transaction while it sends one of ours. On a slow network it would
+		// be ended each time at the same place.
+		statements = append(statements, "SET transaction_timeout = 0")
+	}
+	return statements
+}
+
 // start starts the stream.
 func (s *session) start(ctx context.Context, at coherence.LSN) error {
-	if s.catalogue.decodingRoom > pieceSize {
-		set := fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize)
+	for _, set := range s.settings() {
 		if _, err := s.replication.Exec(ctx, set).ReadAll(); err != nil {
 			return fmt.Errorf("%s: %w", set, err)
 		}

@@ -101,7 +101,7 @@ func (ins *inspection) identityStatements(t int) []string {
 			needed = true
 		}
 	}
-	if !needed {
+	if !needed || r.obstacle != "" {
 		return nil
 	}
 	return r.fullStatements()
@@ -139,7 +139,7 @@ func (ins *inspection) schemaStatements() (do, undo []string) {
 		r := &ins.catalogue.relations[t]
 		undo = append(undo, "ALTER PUBLICATION "+name+" DROP TABLE "+quoteTable(r.members[0].schema, r.members[0].table))
 	}
-	if p.optionsDiffer() {
+	if ins.optionsDiffer() {
 		undo = append(undo, "ALTER PUBLICATION "+name+" SET ("+p.options()+")")
 	}
 	return do, undo

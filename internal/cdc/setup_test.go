@@ -21,8 +21,8 @@ func TestSetupMakesWhatIsMissing(t *testing.T) {
 		"ALTER TABLE public.keyless REPLICA IDENTITY FULL",
 		"ALTER TABLE public.parts REPLICA IDENTITY FULL",
 		"ALTER TABLE public.part1 REPLICA IDENTITY FULL",
-		"CREATE PUBLICATION walpurge FOR TABLE public.rooms, public.keyless, public.fine, public.parts WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
-		"SELECT pg_create_logical_replication_slot('" + cfg.Slot + "', 'pgoutput')",
+		"CREATE PUBLICATION walpurge FOR TABLE public.rooms, public.keyless, public.fine, public.parts WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + c.moreOptions() + ")",
+		c.slotStatement(cfg.Slot),
 	}
 	identities := "SELECT string_agg(relname || ' ' || relreplident::text, ', ' ORDER BY relname) FROM pg_class WHERE relname IN ('rooms', 'keyless', 'fine', 'parts', 'part1')"
 	before := c.text(identities)
@@ -59,9 +59,9 @@ func TestSetupMendsAPublication(t *testing.T) {
 	c.exec(`CREATE TABLE a (id int PRIMARY KEY)`, `CREATE TABLE b (id int PRIMARY KEY)`, `CREATE PUBLICATION walpurge FOR TABLE a WITH (publish = 'insert')`)
 	cfg := config(t, url, Watch{Table: "public.a"}, Watch{Table: "public.b"})
 	want := []string{
-		"ALTER PUBLICATION walpurge SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
+		"ALTER PUBLICATION walpurge SET (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + c.moreOptions() + ")",
 		"ALTER PUBLICATION walpurge ADD TABLE public.b",
-		"SELECT pg_create_logical_replication_slot('" + cfg.Slot + "', 'pgoutput')",
+		c.slotStatement(cfg.Slot),
 	}
 	done, err := Setup(t.Context(), cfg, false)
 	if err != nil || !slices.Equal(done, want) {
@@ -88,8 +88,8 @@ func TestSetupPrintsForAnAdministrator(t *testing.T) {
 		"ALTER ROLE reader REPLICATION",
 		"ALTER TABLE public.a REPLICA IDENTITY FULL",
 		"ALTER TABLE public.b REPLICA IDENTITY FULL",
-		"CREATE PUBLICATION walpurge FOR TABLE public.a, public.b WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true)",
-		"SELECT pg_create_logical_replication_slot('" + cfg.Slot + "', 'pgoutput')",
+		"CREATE PUBLICATION walpurge FOR TABLE public.a, public.b WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + c.moreOptions() + ")",
+		c.slotStatement(cfg.Slot),
 	}
 	printed, err := Setup(t.Context(), cfg, true)
 	if err != nil || !slices.Equal(printed, want) {

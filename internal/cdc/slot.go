@@ -20,6 +20,7 @@ type slot struct {
 	active    bool
 	pid       uint32 // of who holds it
 	walStatus string
+	cause     string // why it was invalidated, from PostgreSQL 17 on; empty: it was not, or nobody says
 	twoPhase  bool
 	confirmed coherence.LSN // where it stands
 	retained  int64         // bytes of WAL that it keeps
@@ -27,8 +28,9 @@ type slot struct {
 
 const slotQuery = `SELECT slot_name::text, slot_type, coalesce(plugin::text, ''), coalesce(database::text, ''), temporary, active,
  coalesce(active_pid, 0), coalesce(wal_status, ''), coalesce(two_phase, false),
- coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint
-FROM pg_replication_slots WHERE slot_name = $1`
+ coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint,
+ coalesce(to_jsonb(s)->>'invalidation_reason', '')
+FROM pg_replication_slots s WHERE slot_name = $1`
 
 // querier is a connection or a transaction.
 type querier interface {
@@ -40,7 +42,7 @@ func findSlot(ctx context.Context, q querier, name string) (*slot, error) {
 	s := &slot{}
 	var confirmed string
 	err := q.QueryRow(ctx, slotQuery, name).Scan(&s.name, &s.kind, &s.plugin, &s.database, &s.temporary, &s.active, &s.pid,
-		&s.walStatus, &s.twoPhase, &confirmed, &s.retained)
+		&s.walStatus, &s.twoPhase, &confirmed, &s.retained, &s.cause)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, nil
 	}
@@ -76,8 +78,17 @@ func slotCommand(name string, temporary bool, version int) string {
 	return "CREATE_REPLICATION_SLOT " + name + " LOGICAL pgoutput NOEXPORT_SNAPSHOT"
 }
 
-// lost tells whether the WAL that the slot needs is gone.
+// lost tells whether the WAL that the slot needs is gone, or will be: the server
+// lets nobody read from it.
 func (s *slot) lost() bool { return s.walStatus == "lost" }
+
+// whyLost is why the slot is lost, for people.
+func (s *slot) whyLost() string {
+	if s.cause == "idle_timeout" { // PostgreSQL 18
+		return "nobody has read it for longer than idle_replication_slot_timeout"
+	}
+	return "its WAL was removed"
+}
 
 func (ins *inspection) readSlot(ctx context.Context) error {
 	s, err := findSlot(ctx, ins.tx, ins.cfg.Slot)

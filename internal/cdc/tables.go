@@ -66,12 +66,16 @@ func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 	if err := ins.readMembers(ctx, &facts); err != nil {
 		return err
 	}
+	if err := ins.readObstacle(ctx, &facts); err != nil {
+		return err
+	}
 	for i := range facts.members {
 		if m := &facts.members[i]; m.oid != t.oid {
 			ins.catalogue.leaves[m.oid] = id
 		}
 	}
 	ins.checkIdentity(w, &facts)
+	ins.checkVirtual(&facts)
 	return nil
 }
 
@@ -151,7 +155,7 @@ func (ins *inspection) checkTable(name string, t *tableRow) bool {
 // Domains are followed to their base type. to_jsonb reads the columns that
 // only some versions have.
 const columnsQuery = `
-SELECT a.attname::text, a.atttypid, a.attgenerated <> '',
+SELECT a.attname::text, a.atttypid, a.attgenerated::text,
  CASE WHEN bn.nspname = 'pg_catalog' AND b.typtype = 'b' THEN b.typname::text
       WHEN b.typname = 'citext' AND EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid
         WHERE d.classid = 'pg_type'::regclass AND d.objid = b.oid AND d.refclassid = 'pg_extension'::regclass
@@ -186,7 +190,7 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 	var c columnFacts
 	var t columnType
 	_, err = pgx.ForEachRow(rows, []any{&c.name, &c.typeOID, &c.generated, &t.base, &t.enum, &t.labels, &t.deterministic, &t.bytewise, &t.locale}, func() error {
-		t.generated, t.folded = c.generated, slices.Contains(w.Folded, c.name)
+		t.generated, t.folded = c.generated != "", slices.Contains(w.Folded, c.name)
 		facts.columns = append(facts.columns, c)
 		names = append(names, c.name)
 		types[c.name] = t

@@ -353,25 +353,25 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	case query == tableQuery:
 		return &wireTable{[]uint32{oid, text, text, text, boolean, boolean, text, boolean}, [][]any{{uint32(table), "r", "p", "f", false, true, "", false}}}
 	case query == columnsQuery:
-		t := &wireTable{oids: []uint32{text, oid, boolean, text, boolean, texts, boolean, boolean, text}}
+		t := &wireTable{oids: []uint32{text, oid, text, text, boolean, texts, boolean, boolean, text}}
 		for _, c := range []struct{ name, base string }{{"id", "int4"}, {"city", "text"}, {"price", "int4"}} {
-			t.data = append(t.data, []any{c.name, uint32(23), false, c.base, false, []string{}, true, true, ""})
+			t.data = append(t.data, []any{c.name, uint32(23), "", c.base, false, []string{}, true, true, ""})
 		}
 		return t
 	case query == membersQuery:
 		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, ""}}}
 	case asks("md5(concat_ws"):
 		return one(text, m.print)
-	case asks("FROM pg_publication WHERE pubname"):
-		return &wireTable{[]uint32{oid, boolean, boolean, boolean, boolean, boolean, boolean, boolean}, [][]any{{uint32(16600), false, true, true, true, true, true, true}}}
+	case asks("FROM pg_publication p WHERE pubname"):
+		return &wireTable{[]uint32{oid, boolean, boolean, boolean, boolean, boolean, boolean, boolean, text}, [][]any{{uint32(16600), false, true, true, true, true, true, true, ""}}}
 	case asks("FROM pg_publication_tables"):
 		return one(oid, uint32(table))
 	case asks("FROM pg_publication_rel r"):
 		return &wireTable{oids: []uint32{oid, boolean, boolean}}
 	case query == slotQuery:
-		t := &wireTable{oids: []uint32{text, text, text, text, boolean, boolean, number, text, boolean, text, pgtype.Int8OID}}
+		t := &wireTable{oids: []uint32{text, text, text, text, boolean, boolean, number, text, boolean, text, pgtype.Int8OID, text}}
 		if s := m.slot; s != nil {
-			t.data = [][]any{{"s", "logical", "pgoutput", "d", false, m.reader != nil, int32(1), s.walStatus, false, s.confirmed.String(), int64(m.flushed - s.confirmed)}}
+			t.data = [][]any{{"s", "logical", "pgoutput", "d", false, m.reader != nil, int32(1), s.walStatus, false, s.confirmed.String(), int64(m.flushed - s.confirmed), ""}}
 		}
 		return t
 	case asks("sync_state"):

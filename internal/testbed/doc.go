@@ -1,6 +1,7 @@
 // Package testbed runs private PostgreSQL and Redis servers for the tests, the benchmarks and the demo.
 //
-// The servers are the real programs of the system's packages. Each has a directory and a port of its own on
+// The servers are the real programs of the system's packages; [ProgramsVariable] in the environment names those of
+// another PostgreSQL. Each has a directory and a port of its own on
 // 127.0.0.1; a server that already runs on the machine is never touched. Four things are kept:
 //
 //   - B1: No server outlives the process that started it, however that process ends. The kernel sends the

@@ -1,7 +1,6 @@
 package testbed
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,30 +8,50 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-
-	"walpurge/internal/subprocess"
 )
 
 // reidentify gives the stopped cluster in data a new system identifier, which copies of one initdb would share.
 //
-// The identifier is the first field of global/pg_control; a CRC-32C over all fields follows the last one. pg_resetwal
-// then writes a WAL that carries the new identifier; without it the server takes its own WAL for another cluster's.
-func (in installation) reidentify(ctx context.Context, data string) error {
+// The identifier is the first field of global/pg_control; a CRC-32C over all fields follows the last one. The first
+// page of each WAL file has it too: without that the server takes its own WAL for another cluster's.
+func reidentify(data string) error {
+	identifier := rand.Uint64()>>1 | 1
 	path := filepath.Join(data, "global", "pg_control")
 	control, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	if err := setIdentifier(control, rand.Uint64()>>1|1); err != nil {
+	if err := setIdentifier(control, identifier); err != nil {
 		return fmt.Errorf("change %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, control, 0o600); err != nil {
 		return err
 	}
-	if err := subprocess.Run(ctx, in.command(data, "pg_resetwal", "--force", "--pgdata="+data)); err != nil {
-		return fmt.Errorf("run pg_resetwal: %w", err)
+	// 24 hexadecimal digits: no other file in there has a name of that length.
+	segments, err := filepath.Glob(filepath.Join(data, "pg_wal", "????????????????????????"))
+	if err != nil {
+		return err
+	}
+	for _, segment := range segments {
+		if err := identifySegment(segment, identifier); err != nil {
+			return fmt.Errorf("change %s: %w", segment, err)
+		}
 	}
 	return nil
+}
+
+// identifierOffset is where a WAL file has the identifier: behind the fields that every page begins with. The headers
+// of pages have no checksum.
+const identifierOffset = 24
+
+func identifySegment(path string, identifier uint64) (err error) {
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	_, err = file.WriteAt(binary.NativeEndian.AppendUint64(nil, identifier), identifierOffset)
+	return err
 }
 
 // setIdentifier changes the identifier in the contents of pg_control. Where the checksum stands differs from version

@@ -2,9 +2,7 @@ package testbed
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,7 +15,7 @@ import (
 
 // installation is the programs and the user that clusters are made and run with.
 type installation struct {
-	programs string // directory of initdb, postgres, pg_resetwal
+	programs string // directory of initdb and postgres
 	account  account
 }
 
@@ -46,7 +44,7 @@ func (in installation) createCluster(ctx context.Context, data string) error {
 	template, err := in.template(ctx)
 	if err == nil {
 		if err = in.copyTree(template, data); err == nil {
-			err = in.reidentify(ctx, data)
+			err = reidentify(data)
 		}
 	}
 	if err == nil || ctx.Err() != nil {
@@ -120,8 +118,7 @@ func (in installation) template(ctx context.Context) (string, error) {
 }
 
 // copyTree copies a data directory: names, modes, contents; the owner is the account. Data directories that have
-// never run hold directories and regular files only. The WAL, two fifths of the whole, stays behind: reidentify
-// writes another.
+// never run hold directories and regular files only.
 func (in installation) copyTree(from, to string) error {
 	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -137,8 +134,6 @@ func (in installation) copyTree(from, to string) error {
 		}
 		target := filepath.Join(to, relative)
 		switch {
-		case filepath.Dir(relative) == "pg_wal" && info.Mode().IsRegular():
-			return nil
 		case info.IsDir():
 			err = os.Mkdir(target, info.Mode().Perm())
 		case info.Mode().IsRegular():
@@ -153,17 +148,11 @@ func (in installation) copyTree(from, to string) error {
 	})
 }
 
-func copyFile(from, to string, mode fs.FileMode) (err error) {
+func copyFile(from, to string, mode fs.FileMode) error {
 	source, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
-	target, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, target.Close()) }()
-	_, err = io.Copy(target, source)
-	return err
+	return writeFile(to, source, mode)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -13,13 +14,23 @@ import (
 // postgresDirs is where Debian's and Ubuntu's packages put the server programs, one directory a major version.
 const postgresDirs = "/usr/lib/postgresql/*/bin"
 
+// ProgramsVariable names the directory of the PostgreSQL server programs to use instead, such as another version's.
+const ProgramsVariable = "WALPURGE_POSTGRES"
+
 var (
 	errNoPostgres = errors.New("the PostgreSQL server programs are neither in " + postgresDirs + " nor in PATH: `make test` installs them")
 	errNoRedis    = errors.New("neither redis-server nor valkey-server is in PATH: `make test` installs one")
 )
 
-// postgresPrograms returns the directory of initdb and postgres: the newest packaged version, else PATH's.
+// postgresPrograms returns the directory of initdb and postgres: the one asked for, else the newest packaged version,
+// else PATH's.
 func postgresPrograms() (string, error) {
+	if dir := os.Getenv(ProgramsVariable); dir != "" {
+		if !complete(dir) {
+			return "", fmt.Errorf("%s names %s, where initdb and postgres are not: name their directory, or unset it", ProgramsVariable, dir)
+		}
+		return filepath.Abs(dir)
+	}
 	dirs, err := filepath.Glob(postgresDirs)
 	if err != nil {
 		return "", err
@@ -50,7 +61,7 @@ func postgresPrograms() (string, error) {
 
 // complete reports whether dir has the server programs and not only the client's.
 func complete(dir string) bool {
-	for _, name := range []string{"initdb", "postgres", "pg_resetwal"} {
+	for _, name := range []string{"initdb", "postgres"} {
 		if _, err := exec.LookPath(filepath.Join(dir, name)); err != nil {
 			return false
 		}

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
-
-	"walpurge/internal/subprocess"
 )
 
 // StartStandby makes a streaming replica of p, which runs, in dir, and starts it on a port of its own. It has p's
@@ -25,30 +23,30 @@ func StartStandby(ctx context.Context, dir string, p *Postgres) (*Postgres, erro
 	if err := s.copyFrom(ctx, p); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	if err := s.follow(p); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
 	if err := s.startSomewhere(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
 
-// copyFrom runs pg_basebackup(1) against p.
-func (p *Postgres) copyFrom(ctx context.Context, primary *Postgres) error {
-	if err := os.Mkdir(p.data(), 0o700); err != nil {
-		return err
-	}
-	if err := p.installation.account.own(p.data()); err != nil {
-		return err
-	}
-	log, offset, err := openLog(p.Log())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }()
-	cmd := p.installation.command(p.data(), "pg_basebackup", "--pgdata="+p.data(), "--host=127.0.0.1", "--port="+strconv.Itoa(primary.port),
-		"--username=postgres", "--wal-method=stream", "--checkpoint=fast", "--write-recovery-conf", "--no-sync")
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := subprocess.Run(ctx, cmd); err != nil {
-		return startError(fmt.Errorf("run pg_basebackup: %w", err), p.Log(), offset)
+// follow makes the copy that p is a standby of primary.
+func (p *Postgres) follow(primary *Postgres) error {
+	conf := fmt.Sprintf("primary_conninfo = 'host=127.0.0.1 port=%d user=postgres'\n", primary.port)
+	for name, content := range map[string]string{"standby.signal": "", "postgresql.auto.conf": conf} {
+		file, err := os.OpenFile(filepath.Join(p.data(), name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+		if err != nil {
+			return err
+		}
+		_, err = file.WriteString(content)
+		if err := errors.Join(err, file.Close()); err != nil {
+			return err
+		}
+		if err := p.installation.account.own(file.Name()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

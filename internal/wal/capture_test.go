@@ -85,28 +85,57 @@ func (s *server) exec(statements ...string) {
 	}
 }
 
+// segmentOf is the name of the file that the log at a position is in.
+func (s *server) segmentOf(at coherence.LSN) string {
+	segment := coherence.LSN(s.layout.segment)
+	number, perID := at/segment, (1<<32)/segment
+	return fmt.Sprintf("%08X%08X%08X", 1, uint64(number/perID), uint64(number%perID))
+}
+
+// flush commits something, after all that was written before.
+const flush = "SELECT pg_logical_emit_message(true, 'flush', '')"
+
 // log reads what has been written from start on from the server's files.
 func (s *server) log(start coherence.LSN) []byte {
 	s.t.Helper()
-	s.exec("SELECT pg_current_xact_id()") // flushes all before
+	s.exec(flush)
 	end := s.lsn("SELECT pg_current_wal_flush_lsn()::text")
 	var dir string
 	s.scan(&dir, "SHOW data_directory")
 	segment := coherence.LSN(s.layout.segment)
 	var all []byte
 	for at := start; at < end; {
-		number, offset := at/segment, at%segment
-		perID := (1 << 32) / segment
-		file := filepath.Join(dir, "pg_wal", fmt.Sprintf("%08X%08X%08X", 1, uint64(number/perID), uint64(number%perID)))
-		b, err := os.ReadFile(file)
+		b, err := os.ReadFile(filepath.Join(dir, "pg_wal", s.segmentOf(at)))
 		if err != nil {
 			s.t.Fatal(err)
 		}
+		offset := at % segment
 		b = b[offset:min(segment, end-(at-offset))]
 		all = append(all, b...)
 		at += coherence.LSN(len(b))
 	}
 	return all
+}
+
+// files tells to which table a file has ever belonged.
+type files map[File]uint32
+
+// learn notes which files belong to which tables, as conn sees it.
+func (s *server) learn(conn *pgx.Conn, of files) {
+	s.t.Helper()
+	rows, err := conn.Query(s.t.Context(), `SELECT coalesce(nullif(c.reltablespace, 0), d.dattablespace), pg_relation_filenode(c.oid), c.oid
+FROM pg_class c, pg_database d WHERE d.datname = current_database() AND c.relkind IN ('r', 't', 'm')`)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var f File
+	var oid uint32
+	if _, err := pgx.ForEachRow(rows, []any{&f.Space, &f.Node, &oid}, func() error {
+		of[f] = oid
+		return nil
+	}); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // scanAll scans data in pieces of random sizes.

@@ -16,11 +16,11 @@ import (
 
 // decoded is what the server's own logical decoding says of a transaction.
 type decoded struct {
-	start, end coherence.LSN
-	at         int64
-	rows       map[uint32][coherence.Delete + 1]int // by the table's id
-	truncated  []uint32
-	messages   []string
+	Start, End coherence.LSN
+	At         int64
+	Rows       map[uint32][coherence.Delete + 1]int // by the table's id
+	Truncated  []uint32                             `json:",omitempty"`
+	Messages   []string                             `json:",omitempty"`
 }
 
 // workload is random transactions in several sessions at once.
@@ -28,7 +28,7 @@ type workload struct {
 	*server
 	rand.Rand
 	sessions []*session
-	files    map[File]uint32 // to which table a file has ever belonged
+	files    files
 	next     int
 }
 
@@ -52,7 +52,7 @@ func TestCommitsAreThoseOfLogicalDecoding(t *testing.T) {
 }
 
 func differential(t *testing.T, url string, seed uint64) {
-	w := &workload{server: newServer(t, url), Rand: *rand.New(rand.NewPCG(seed, 0)), files: make(map[File]uint32)}
+	w := &workload{server: newServer(t, url), Rand: *rand.New(rand.NewPCG(seed, 0)), files: make(files)}
 	w.exec("DROP SCHEMA public CASCADE", "CREATE SCHEMA public", "CREATE TABLE plain (id int PRIMARY KEY, n int, t text)",
 		"CREATE TABLE wide (id int PRIMARY KEY, doc text)", "ALTER TABLE wide REPLICA IDENTITY FULL",
 		"CREATE TABLE parts (id int PRIMARY KEY, n int) PARTITION BY RANGE (id)", "CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (500)",
@@ -69,7 +69,7 @@ func differential(t *testing.T, url string, seed uint64) {
 	}
 	w.settle()
 	data := w.log(start)
-	want := w.decode()
+	want := w.decode("differential")
 	digest := NewDigest(w.layout, w.database, "walpurge")
 	found, rows := 0, 0
 	if _, err := scanAll(w.layout, start, data, seed, func(r *Record) error {
@@ -79,7 +79,7 @@ func differential(t *testing.T, url string, seed uint64) {
 		}
 		if d := want[c.XID]; d != nil {
 			found++
-			rows += w.compare(c, d)
+			rows += d.compare(t, c, w.files)
 		}
 		return nil
 	}); err != nil {
@@ -95,16 +95,16 @@ func differential(t *testing.T, url string, seed uint64) {
 }
 
 // compare compares a transaction with what was decoded of it.
-func (w *workload) compare(c *Commit, d *decoded) (rows int) {
-	w.t.Helper()
-	if c.Start != d.start || c.End != d.end || c.At != d.at || c.Everything || c.Messaged {
-		w.t.Errorf("transaction %d from %s to %s at %d (%t, %t) and not from %s to %s at %d", c.XID, c.Start, c.End, c.At, c.Everything, c.Messaged, d.start, d.end, d.at)
+func (d *decoded) compare(t *testing.T, c *Commit, of files) (rows int) {
+	t.Helper()
+	if c.Start != d.Start || c.End != d.End || c.At != d.At || c.Everything || c.Messaged {
+		t.Errorf("transaction %d from %s to %s at %d (%t, %t) and not from %s to %s at %d", c.XID, c.Start, c.End, c.At, c.Everything, c.Messaged, d.Start, d.End, d.At)
 	}
 	got := make(map[uint32][coherence.Delete + 1]int)
 	for _, f := range c.Files {
-		oid, known := w.files[f.File]
+		oid, known := of[f.File]
 		if !known {
-			w.t.Errorf("transaction %d writes to file %v of which nobody knows", c.XID, f.File)
+			t.Errorf("transaction %d writes to file %v of which nobody knows", c.XID, f.File)
 		}
 		sum := got[oid]
 		for op, n := range f.Rows {
@@ -112,15 +112,15 @@ func (w *workload) compare(c *Commit, d *decoded) (rows int) {
 		}
 		got[oid] = sum
 	}
-	for oid, ops := range d.rows {
+	for oid, ops := range d.Rows {
 		if got[oid] != ops {
-			w.t.Errorf("transaction %d changes %v rows of table %d and not %v", c.XID, got[oid], oid, ops)
+			t.Errorf("transaction %d changes %v rows of table %d and not %v", c.XID, got[oid], oid, ops)
 		}
 		rows += ops[coherence.Insert] + ops[coherence.Update] + ops[coherence.Delete]
 	}
-	for _, oid := range d.truncated {
+	for _, oid := range d.Truncated {
 		if !slices.Contains(c.Truncated, oid) {
-			w.t.Errorf("transaction %d truncates %d and not %d", c.XID, c.Truncated, oid)
+			t.Errorf("transaction %d truncates %d and not %d", c.XID, c.Truncated, oid)
 		}
 	}
 	var messages []string
@@ -128,20 +128,20 @@ func (w *workload) compare(c *Commit, d *decoded) (rows int) {
 		messages = append(messages, string(m))
 	}
 	slices.Sort(messages) // those of subtransactions come last
-	slices.Sort(d.messages)
-	if !slices.Equal(messages, d.messages) {
-		w.t.Errorf("transaction %d has the messages %q and not %q", c.XID, messages, d.messages)
+	slices.Sort(d.Messages)
+	if !slices.Equal(messages, d.Messages) {
+		t.Errorf("transaction %d has the messages %q and not %q", c.XID, messages, d.Messages)
 	}
 	return rows
 }
 
-// decode asks the server for what has been committed.
-func (w *workload) decode() map[uint32]*decoded {
-	w.t.Helper()
-	rows, err := w.conn.Query(w.t.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes('differential', NULL, NULL,
- 'proto_version', '1', 'publication_names', 'everything', 'messages', 'true')`)
+// decode asks the server for what has been committed since the slot was made.
+func (s *server) decode(slot string) map[uint32]*decoded {
+	s.t.Helper()
+	rows, err := s.conn.Query(s.t.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes($1, NULL, NULL,
+ 'proto_version', '1', 'publication_names', 'everything', 'messages', 'true')`, slot)
 	if err != nil {
-		w.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	all := make(map[uint32]*decoded)
 	var now *decoded
@@ -150,26 +150,26 @@ func (w *workload) decode() map[uint32]*decoded {
 		u32, u64 := func(i int) uint32 { return binary.BigEndian.Uint32(b[i:]) }, func(i int) uint64 { return binary.BigEndian.Uint64(b[i:]) }
 		switch b[0] {
 		case 'B':
-			now = &decoded{start: coherence.LSN(u64(1)), at: int64(u64(9)), rows: make(map[uint32][coherence.Delete + 1]int)}
+			now = &decoded{Start: coherence.LSN(u64(1)), At: int64(u64(9)), Rows: make(map[uint32][coherence.Delete + 1]int)}
 			all[u32(17)] = now
 		case 'C':
-			now.end = coherence.LSN(u64(10))
+			now.End = coherence.LSN(u64(10))
 		case 'I', 'U', 'D':
-			ops := now.rows[u32(1)]
+			ops := now.Rows[u32(1)]
 			ops[map[byte]coherence.Op{'I': coherence.Insert, 'U': coherence.Update, 'D': coherence.Delete}[b[0]]]++
-			now.rows[u32(1)] = ops
+			now.Rows[u32(1)] = ops
 		case 'T':
 			for i := 6; i < len(b); i += 4 {
-				now.truncated = append(now.truncated, u32(i))
+				now.Truncated = append(now.Truncated, u32(i))
 			}
 		case 'M':
 			if prefix, content, _ := strings.Cut(string(b[10:]), "\x00"); b[1] == 1 && prefix == "walpurge" {
-				now.messages = append(now.messages, content[4:])
+				now.Messages = append(now.Messages, content[4:])
 			}
 		}
 		return nil
 	}); err != nil {
-		w.t.Fatal(err)
+		s.t.Fatal(err)
 	}
 	return all
 }

@@ -84,6 +84,9 @@ func (d *Digest) Record(r *Record) (*Commit, error) {
 	case managerXact:
 		return d.xact(r)
 	}
+	if r.manager >= managerCustom && r.xid != 0 {
+		d.of(r.xid).everything = true // only the extension knows what it decodes
+	}
 	return nil, nil
 }
 

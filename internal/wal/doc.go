@@ -14,7 +14,8 @@
 // messages, in the transaction whose id the record has, and of nothing else.
 // So the files in a [Commit] contain each table of which rows are decoded. They
 // may contain more: the old row's table of a speculative insert that was taken
-// back, or a catalogue.
+// back, or a catalogue. Since PostgreSQL 15 an extension can log records of its
+// own kind and decode them: a transaction with such a record may have written to any table.
 //
 // # What isn't understood
 //

@@ -24,6 +24,7 @@ const (
 	managerHeap2   = 9
 	managerHeap    = 10
 	managerMessage = 21
+	managerCustom  = 128 // the first of those that extensions bring, since PostgreSQL 15
 
 	logSwitch = 0x40 // the rest of the segment is empty
 

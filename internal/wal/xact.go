@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 )
@@ -12,6 +13,8 @@ const (
 	hasFiles     = 1 << 2
 	hasInvalid   = 1 << 3
 	hasPrepared  = 1 << 4
+	hasOrigin    = 1 << 5
+	hasName      = 1 << 7 // of the prepared transaction
 	hasDropped   = 1 << 8
 	fileSize     = 12
 	invalidation = 16
@@ -19,7 +22,7 @@ const (
 
 // ending is the end of a transaction or of a subtransaction.
 type ending struct {
-	at       int64 // microseconds since PostgreSQL's epoch
+	at       int64 // microseconds since PostgreSQL's epoch, where the transaction comes from
 	xid      uint32
 	children []byte // ids, four bytes each
 }
@@ -76,6 +79,13 @@ func (l *Layout) ending(r *Record, main []byte) (ending, error) {
 	}
 	if has&hasPrepared != 0 {
 		e.xid = binary.LittleEndian.Uint32(take(4))
+	}
+	if has&hasName != 0 {
+		take(bytes.IndexByte(main, 0) + 1)
+	}
+	if has&hasOrigin != 0 {
+		take(8) // its position there
+		e.at = int64(binary.LittleEndian.Uint64(take(8)))
 	}
 	if short {
 		return e, errEnding

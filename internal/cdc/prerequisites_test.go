@@ -1,0 +1,23 @@
+package cdc
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestNewerServerIsWarnedOf: what this proxy can't do there is said at start.
+func TestNewerServerIsWarnedOf(t *testing.T) {
+	for version, want := range map[int]bool{140023: false, 180004: false, 190000: true} {
+		ins := &inspection{cfg: &Config{ReadAhead: DefaultReadAhead, Temporary: true}, catalogue: &Catalogue{}}
+		ins.server.version, ins.server.versionText = version, "19beta1"
+		ins.checkServer()
+		got := strings.Contains(strings.Join(ins.catalogue.Warnings, "\n"), "PostgreSQL 19beta1 is newer than what this proxy was tried with")
+		if got != want {
+			t.Errorf("%d: %q", version, ins.catalogue.Warnings)
+		}
+		ins.cfg.ReadAhead, ins.catalogue.Warnings = 0, nil
+		if ins.checkServer(); len(ins.catalogue.Warnings) > 0 {
+			t.Errorf("%d, without reading ahead: %q", version, ins.catalogue.Warnings)
+		}
+	}
+}
