@@ -170,7 +170,8 @@ func TestRedisCluster(t *testing.T) {
 	for name := range used {
 		switch name, _, _ := strings.Cut(name, "|"); name {
 		case "get", "set", "unlink", "xadd", "xrange", "xrevrange", "xread", "xinfo", "expire", "exists",
-			"hset", "hgetall", "hdel", "pexpire": // of who shares the slot
+			"hset", "hgetall", "hdel", "pexpire", // of who shares the slot
+			"sadd", "spop": // of who asks the one that leads
 		case "dbsize": // with info: how large a node is
 		case "hello", "client", "cluster", "command", "info", "ping", "readonly": // the library's and the testbed's own
 		default:
