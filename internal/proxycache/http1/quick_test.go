@@ -246,6 +246,10 @@ func TestQuickRequestThatComesWithTheSweeper(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
 	s := &Server{
 		Handler: func(ex *Exchange) {
+			if string(ex.Target) == "/first" { // a watch may read the beginning of the next request, which isn't for Quick then
+				text(ex, "")
+				return
+			}
 			gone := make(chan struct{})
 			ex.Watch(func() { close(gone) })
 			select {
@@ -264,7 +268,7 @@ func TestQuickRequestThatComesWithTheSweeper(t *testing.T) {
 	}
 	c := start(t, s)
 	br := bufio.NewReader(c)
-	exchanges(t, c, br, get("/"), "")
+	exchanges(t, c, br, get("/first"), "")
 	exchanges(t, c, br, get("/"))
 	<-asked
 	tick := time.NewTicker(time.Millisecond)
