@@ -75,3 +75,17 @@ func parseStat(text []byte) (stat, error) {
 	}
 	return s, nil
 }
+
+// threadWaited is how long the calling thread has waited for a core so far,
+// while others ran there.
+func threadWaited() (time.Duration, error) {
+	text, err := os.ReadFile("/proc/thread-self/schedstat")
+	if err != nil {
+		return 0, fmt.Errorf("ask how long the load generator has waited for its core: %w", err)
+	}
+	var ran, waited, turns int64
+	if _, err := fmt.Sscan(string(text), &ran, &waited, &turns); err != nil {
+		return 0, fmt.Errorf("read /proc/thread-self/schedstat: %w", err)
+	}
+	return time.Duration(waited), nil
+}

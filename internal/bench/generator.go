@@ -43,6 +43,7 @@ type outcome struct {
 	unmarked  int64         // answers without the mark, to a lenient plan
 	took      time.Duration // until the last answer
 	latencies latencies
+	waited    time.Duration // of the generator's thread for its core, while others had that
 }
 
 // perSecond is the throughput.
@@ -116,6 +117,10 @@ func (g *generator) run(ctx context.Context, p *plan) (*outcome, error) {
 	}
 	o := &outcome{latencies: make(latencies, 0, max(total, 1<<16))}
 	g.idle.fill(len(g.conns))
+	waited, err := threadWaited()
+	if err != nil {
+		return nil, err
+	}
 
 	began := time.Now()
 	issued, end, late := 0, began.Add(p.span), time.Time{}
@@ -163,7 +168,9 @@ func (g *generator) run(ctx context.Context, p *plan) (*outcome, error) {
 	o.requests = int64(issued)
 	o.took = now.Sub(began)
 	slices.Sort(o.latencies)
-	return o, nil
+	after, err := threadWaited()
+	o.waited = after - waited
+	return o, err
 }
 
 // due is when the n-th request should be sent.

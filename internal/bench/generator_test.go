@@ -2,9 +2,11 @@ package bench
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -251,4 +253,40 @@ func TestRingHandsOutTheLongestIdle(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A generator whose core others took tells how long it waited for it.
+func TestGeneratorTellsHowLongItWaitedForItsCore(t *testing.T) {
+	quiet, noisy := &reading{outcome: &outcome{waited: 1}}, &reading{outcome: &outcome{waited: 3}}
+	middle := &reading{outcome: &outcome{waited: 2}}
+	if got := quietest([]*reading{noisy, middle, quiet}, 2); got[0] != quiet || got[1] != middle || len(got) != 2 {
+		t.Errorf("%v", got)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := threadWaited()
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy, stop := context.WithCancel(t.Context())
+	defer stop()
+	for range 4 * runtime.NumCPU() {
+		go func() {
+			runtime.LockOSThread()
+			for busy.Err() == nil {
+			}
+		}()
+	}
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		after, err := threadWaited()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if after-before > time.Millisecond {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("it has waited for %s beside others that took the core", after-before)
+		}
+	}
 }

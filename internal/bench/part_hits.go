@@ -108,15 +108,17 @@ func (st *stage) lap(ctx context.Context, s *server, g *generator, c *contender,
 			continue // it can't
 		}
 		p.rate, p.span = rate, span*4/5
-		slices := 1
+		tries, kept := 1, 1
 		if at == commonPace {
-			slices, p.span = commonSlices, span*2/5
+			tries, kept, p.span = commonTries, commonKept, span*2/5
 		}
-		for range slices {
-			r, err := st.measure(ctx, s, g, p)
-			if err != nil {
+		found := make([]*reading, tries)
+		for i := range found {
+			if found[i], err = st.measure(ctx, s, g, p); err != nil {
 				return fmt.Errorf("at %s: %w", at, err)
 			}
+		}
+		for _, r := range quietest(found, kept) {
 			for q, into := range map[float64]map[pace]series{0.5: c.p50, 0.99: c.p99, 0.999: c.p999} {
 				into[at] = append(into[at], milliseconds(r.latencies.quantile(q)))
 			}
@@ -125,9 +127,19 @@ func (st *stage) lap(ctx context.Context, s *server, g *generator, c *contender,
 	return nil
 }
 
-// commonSlices is how many times in a turn latency is measured at the common rate. What else happens on the machine comes in
-// moments, and decides what the slowest of a hundred hits takes in those: the median of many short slices is of the quiet ones.
-const commonSlices = 6
+// At the common rate latency is measured commonTries times in a turn, and commonKept of them count: those in which the load
+// generator itself had to wait least for its core. What else runs on the machine takes that for some milliseconds at a time, a
+// few times a second, which is more than one request in a hundred, and no server's doing.
+const (
+	commonTries = 8
+	commonKept  = 4
+)
+
+// quietest are the n readings in which the generator has waited least for its core.
+func quietest(found []*reading, n int) []*reading {
+	sorted := slices.SortedStableFunc(slices.Values(found), func(a, b *reading) int { return cmp.Compare(a.waited, b.waited) })
+	return sorted[:n]
+}
 
 func milliseconds(d time.Duration) float64 { return float64(d) / 1e6 }
 
@@ -146,7 +158,7 @@ func hitsResult(cs []*contender, common float64, rounds int) *result {
 		title: "How long a hit takes",
 		head:  []string{"", "rate", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 smallest … largest"},
 		notes: []string{"requests become due at a constant rate, and latency counts from the moment at which each was due: who stalls pays for all that should have been sent meanwhile. " +
-			fmt.Sprintf("The same rate for all is half of what the slowest cache for whole responses saturates at; there each of %d turns is %d slices, and the medians are of all slices.", rounds-1, commonSlices)},
+			fmt.Sprintf("The same rate for all is half of what the slowest cache for whole responses saturates at; there each of %d turns is %d slices, and the medians are of the %d of each in which the load generator waited least for its own core.", rounds-1, commonTries, commonKept)},
 	}
 	for _, c := range cs {
 		costs.rows = append(costs.rows, []string{

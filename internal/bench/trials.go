@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"syscall"
 	"time"
 )
 
@@ -39,7 +41,15 @@ func (st *stage) try(ctx context.Context, trials []trial, rounds int, span time.
 					f = &tried{}
 					found[t.label][name] = f
 				}
-				if err := st.with(ctx, name, t.connections, t.adjust, func(s *server, g *generator) error { return st.attempt(ctx, s, g, t, span, f) }); err != nil {
+				attempt := func() error {
+					return st.with(ctx, name, t.connections, t.adjust, func(s *server, g *generator) error { return st.attempt(ctx, s, g, t, span, f) })
+				}
+				err := attempt()
+				if errors.Is(err, syscall.ECONNRESET) && name != guarded { // some servers do that to one of many connections
+					st.say("%s: once more, since %v", t.label, err)
+					err = attempt()
+				}
+				if err != nil {
 					return nil, fmt.Errorf("%s: %w", t.label, err)
 				}
 				st.say("round %d of %d, %s: %-16s %7.2f µs a request at %7.0f/s", round+1, rounds, t.label, name, f.cpu[round], f.rate[round])
