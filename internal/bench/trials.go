@@ -49,10 +49,14 @@ func (st *stage) try(ctx context.Context, trials []trial, rounds int, span time.
 					st.say("%s: once more, since %v", t.label, err)
 					err = attempt()
 				}
+				if errors.Is(err, syscall.ECONNRESET) && name != guarded {
+					st.say("%s: not this round: %v", t.label, err)
+					continue
+				}
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", t.label, err)
 				}
-				st.say("round %d of %d, %s: %-16s %7.2f µs a request at %7.0f/s", round+1, rounds, t.label, name, f.cpu[round], f.rate[round])
+				st.say("round %d of %d, %s: %-16s %7.2f µs a request at %7.0f/s", round+1, rounds, t.label, name, f.cpu[len(f.cpu)-1], f.rate[len(f.rate)-1])
 			}
 		}
 	}
@@ -87,6 +91,10 @@ func compared(title string, trials []trial, found map[string]map[string]*tried, 
 		ours := found[trial.label][guarded]
 		for _, name := range trial.names {
 			f := found[trial.label][name]
+			if len(f.cpu) == 0 {
+				t.rows = append(t.rows, []string{trial.label, name, "", "", "it reset connections in every round", ""})
+				continue
+			}
 			t.rows = append(t.rows, []string{
 				trial.label, name, number(ours.cpu.median() / f.cpu.median()),
 				fmt.Sprintf("%.2f", f.cpu.median()), f.cpu.span("%.2f"), fmt.Sprintf("%.0f", f.rate.median()),
