@@ -63,7 +63,9 @@ func (st *stage) race(ctx context.Context, names []string, rounds int, span time
 	for round := range rounds {
 		for _, i := range turns(len(cs), round) {
 			c := cs[i]
-			err := st.with(ctx, c.name, connections, nil, func(s *server, g *generator) error { return st.lap(ctx, s, g, c, common, span) })
+			err := st.beside(ctx, c.name, func() error {
+				return st.with(ctx, c.name, connections, nil, func(s *server, g *generator) error { return st.lap(ctx, s, g, c, common, span) })
+			})
 			if err != nil {
 				return nil, 0, err
 			}
@@ -74,6 +76,16 @@ func (st *stage) race(ctx context.Context, names []string, rounds int, span time
 		}
 	}
 	return cs, common, nil
+}
+
+// beside has the database at work for everybody as it is for the guarded proxy: it shares the core of the load generator,
+// which would have that core for itself in the turns of all others. So in those a guarded proxy follows it, too, and is asked
+// nothing.
+func (st *stage) beside(ctx context.Context, name string, do func() error) error {
+	if name == guarded {
+		return do()
+	}
+	return st.with(ctx, guarded, 1, nil, func(*server, *generator) error { return do() })
 }
 
 // commonRate is half the saturation of the slowest of the servers that are caches for whole responses.
