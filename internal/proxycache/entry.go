@@ -164,7 +164,13 @@ func (e *entry) Evicted(c coherence.Cause) {
 // dependencies are concerned. proven is the guard's proof of freshness, read
 // before (C1).
 func (e *entry) usable(now, proven coherence.Nanos) bool {
-	return !e.guarded || proven != 0 && now-proven <= coherence.Nanos(e.route.MaxLag) && e.handle.Live()
+	return !e.guarded || e.route.proves(now, proven) && e.handle.Live()
+}
+
+// proves tells whether a proof of freshness of that instant is young enough at
+// now for the route's cached responses (G2).
+func (rt *route) proves(now, proven coherence.Nanos) bool {
+	return proven != 0 && now-proven <= coherence.Nanos(rt.MaxLag)
 }
 
 // ageAt is the Age at now in whole seconds (RFC 9111 section 5.1).

@@ -89,7 +89,7 @@ func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 		return 0, StrictRead
 	}
 	proven := g.Proven()
-	if proven == 0 || now-proven > coherence.Nanos(x.route.MaxLag) {
+	if !x.route.proves(now, proven) {
 		return 0, Unproven
 	}
 	return proven, NoReason

@@ -199,7 +199,7 @@ func (x *exchange) fromRedis() bool {
 func (x *exchange) vouched(e *entry, s *stored, now coherence.Nanos, keep bool) bool {
 	g := x.p.opt.Guard
 	proven := g.Proven() // C1
-	if proven == 0 || now-proven > coherence.Nanos(x.route.MaxLag) {
+	if !x.route.proves(now, proven) {
 		return false
 	}
 	deps, ok := x.storedDeps(e, s)
