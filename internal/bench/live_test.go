@@ -15,7 +15,7 @@ func TestWhatEntriesTakeIsWhatTheCollectorLeaves(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/heap", func(_ http.ResponseWriter, r *http.Request) {
 		if r.FormValue("gc") == "1" {
-			garbage /= 3 // the first run lets some of it lie
+			garbage /= 3                         // the first run lets some of it lie
 			garbage *= min(1, garbage/2_000_000) // and the second nothing
 		}
 	})
