@@ -20,6 +20,7 @@ import (
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/relay"
 )
 
 // serve runs the proxy until ctx ends. This is the order in which things
@@ -166,10 +167,10 @@ func (s *sidecar) openProxy() error {
 	if s.guard != nil {
 		if c.Redis != nil {
 			// The relay waits for entries, so it has connections of its own.
-			if s.relay, err = cdc.RelayClient(string(c.Redis.URL)); err != nil {
+			if s.relay, err = relay.NewClient(string(c.Redis.URL)); err != nil {
 				return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
 			}
-			s.database.Relay = &cdc.Relay{Client: s.relay, Namespace: c.Redis.Namespace}
+			s.database.Relay = &relay.Config{Client: s.relay, Namespace: c.Redis.Namespace}
 		}
 		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
 		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.tracing})

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 	"walpurge/internal/wal"
 )
 
@@ -67,7 +68,7 @@ func (s *session) fell(lsn coherence.LSN, reached bool) {
 // readAhead reads ahead whenever the stream is behind. What goes wrong with
 // that is no reason to end the session.
 func (s *session) readAhead(ctx context.Context) error {
-	pauses := backoff{chance: s.l.cfg.Chance}
+	pauses := retry.Backoff{Chance: s.l.cfg.Chance}
 	for s.awaitFall(ctx) {
 		began := time.Now()
 		err := s.runAhead(ctx)
@@ -75,7 +76,7 @@ func (s *session) readAhead(ctx context.Context) error {
 			return nil
 		}
 		if err == nil {
-			pauses.reset()
+			pauses.Reset()
 			select {
 			case <-s.ahead.wake: // it was behind meanwhile
 			default:
@@ -87,9 +88,9 @@ func (s *session) readAhead(ctx context.Context) error {
 			return nil
 		}
 		if time.Since(began) > steady {
-			pauses.reset()
+			pauses.Reset()
 		}
-		if !wait(ctx, pauses.next()) {
+		if !retry.Wait(ctx, pauses.Next()) {
 			return nil
 		}
 	}

@@ -51,7 +51,7 @@ func (p *physical) start(ctx context.Context, expect server, start coherence.LSN
 	if err != nil {
 		return err
 	}
-	p.conn.Frontend().SendQuery(&pgproto3.Query{String: fmt.Sprintf("START_REPLICATION PHYSICAL %s TIMELINE %d", start, expect.timeline)})
+	p.conn.Frontend().SendQuery(&pgproto3.Query{String: fmt.Sprintf("START_REPLICATION PHYSICAL %s TIMELINE %d", start, expect.Timeline)})
 	if err := p.conn.Frontend().Flush(); err != nil {
 		return fmt.Errorf("start physical replication: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // Config says which database to listen to and what to look at.
@@ -25,7 +26,7 @@ type Config struct {
 
 	// Relay tells the processes that don't hold the slot what the one that
 	// does has received. nil: there is only one process.
-	Relay *Relay
+	Relay *relay.Config
 
 	BulkRows int // a transaction with more rows counts as a change of whole tables
 	Watches  []Watch

@@ -7,17 +7,12 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
 // messagePrefix is the prefix of logical messages that purge groups, and of
 // nothing else.
 const messagePrefix = "walpurge"
-
-// errShort says that a message ended before its content did.
-var errShort = errors.New("message is too short")
-
-// errLong says that something follows the content of a message.
-var errLong = errors.New("message is too long")
 
 // decoder reads pgoutput's protocol version 2 with logical messages and
 // streaming (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
@@ -67,8 +62,8 @@ func newDecoder(c *Catalogue, tables []coherence.Table, bulk int) *decoder {
 // decode reads one message. It reports true when it was a Commit or Stream
 // Commit: then tx is complete, and valid until the next call.
 func (d *decoder) decode(msg []byte) (committed bool, err error) {
-	c := cursor{rest: msg}
-	kind := c.uint8()
+	c := wire.Cursor{Rest: msg}
+	kind := c.Uint8()
 	if d.streaming.now != nil {
 		d.streamed(kind, &c)
 	}
@@ -95,19 +90,19 @@ func (d *decoder) decode(msg []byte) (committed bool, err error) {
 		err = d.message(&c)
 	case 'O', 'Y':
 		// The origin of a change and the name of a type don't matter here.
-		if len(c.rest) == 0 {
-			err = errShort
+		if len(c.Rest) == 0 {
+			err = wire.ErrShort
 		}
-		c.rest = nil
+		c.Rest = nil
 	default:
 		err = errors.New("unknown message")
 	}
 	switch {
 	case err != nil:
-	case c.short:
-		err = errShort
-	case len(c.rest) > 0:
-		err = errLong
+	case c.Short:
+		err = wire.ErrShort
+	case len(c.Rest) > 0:
+		err = wire.ErrLong
 	}
 	if err != nil {
 		return false, fmt.Errorf("decode %q: %w", kind, err)
@@ -118,10 +113,10 @@ func (d *decoder) decode(msg []byte) (committed bool, err error) {
 	return committed, nil
 }
 
-func (d *decoder) begin(c *cursor) error {
-	start, at, xid := c.uint64(), c.uint64(), c.uint32()
-	if c.short {
-		return errShort
+func (d *decoder) begin(c *wire.Cursor) error {
+	start, at, xid := c.Uint64(), c.Uint64(), c.Uint32()
+	if c.Short {
+		return wire.ErrShort
 	}
 	if d.inside {
 		return errors.New("a transaction begins inside another")
@@ -132,13 +127,13 @@ func (d *decoder) begin(c *cursor) error {
 	return nil
 }
 
-func (d *decoder) commit(c *cursor) error {
-	_, start, end, _ := c.uint8(), c.uint64(), c.uint64(), c.uint64()
+func (d *decoder) commit(c *wire.Cursor) error {
+	_, start, end, _ := c.Uint8(), c.Uint64(), c.Uint64(), c.Uint64()
 	switch {
-	case c.short:
-		return errShort
-	case len(c.rest) > 0:
-		return errLong
+	case c.Short:
+		return wire.ErrShort
+	case len(c.Rest) > 0:
+		return wire.ErrLong
 	case !d.inside || d.streaming.now != nil:
 		return errors.New("a commit without a begin")
 	case coherence.LSN(start) != d.tx.Start || end <= start:
@@ -151,24 +146,24 @@ func (d *decoder) commit(c *cursor) error {
 }
 
 // change reads an Insert, Update or Delete.
-func (d *decoder) change(kind byte, c *cursor) error {
-	rel, err := d.find(c.uint32())
+func (d *decoder) change(kind byte, c *wire.Cursor) error {
+	rel, err := d.find(c.Uint32())
 	if err != nil {
 		return err
 	}
 	if rel.unwatched {
-		c.rest = nil
+		c.Rest = nil
 		return nil
 	}
 	var old byte
-	marker := c.uint8()
+	marker := c.Uint8()
 	if kind != 'I' && (marker == 'O' || marker == 'K') {
 		old = marker
 		if d.oldRow, err = tuple(c, rel, d.oldRow); err != nil {
 			return err
 		}
 		if kind == 'U' {
-			marker = c.uint8()
+			marker = c.Uint8()
 		}
 	}
 	if kind == 'D' {
@@ -183,8 +178,8 @@ func (d *decoder) change(kind byte, c *cursor) error {
 			return err
 		}
 	}
-	if c.short {
-		return errShort
+	if c.Short {
+		return wire.ErrShort
 	}
 	switch kind {
 	case 'I':
@@ -214,14 +209,14 @@ func (d *decoder) find(oid uint32) (*relation, error) {
 }
 
 // truncate reads a Truncate: the number of relations, options, their ids.
-func (d *decoder) truncate(c *cursor) error {
-	n := c.uint32()
-	c.uint8()
-	if int64(n)*4 != int64(len(c.rest)) {
-		return errShort
+func (d *decoder) truncate(c *wire.Cursor) error {
+	n := c.Uint32()
+	c.Uint8()
+	if int64(n)*4 != int64(len(c.Rest)) {
+		return wire.ErrShort
 	}
 	for range n {
-		rel, err := d.find(c.uint32())
+		rel, err := d.find(c.Uint32())
 		if err != nil {
 			return err
 		}
@@ -235,11 +230,11 @@ func (d *decoder) truncate(c *cursor) error {
 
 // message reads a logical message. One that is not transactional has no
 // commit, thus no position to purge at, and is ignored.
-func (d *decoder) message(c *cursor) error {
-	flags, _, prefix := c.uint8(), c.uint64(), c.zstring()
-	content := c.take(int(int32(c.uint32())))
-	if c.short {
-		return errShort
+func (d *decoder) message(c *wire.Cursor) error {
+	flags, _, prefix := c.Uint8(), c.Uint64(), c.ZString()
+	content := c.Take(int(int32(c.Uint32())))
+	if c.Short {
+		return wire.ErrShort
 	}
 	if flags&1 == 0 || string(prefix) != messagePrefix {
 		return nil

@@ -41,11 +41,11 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return "start"
 	case !h.begun: // it has followed what can't be continued
 		return cmp.Or(h.doubt, "gap")
-	case s.server.system != h.server.system:
+	case s.server.System != h.server.System:
 		return "system"
-	case s.server.timeline != h.server.timeline:
+	case s.server.Timeline != h.server.Timeline:
 		return "timeline"
-	case s.server.started < h.server.started:
+	case s.server.Started < h.server.Started:
 		return "system" // no restart: it was a copy that was followed
 	case found.position < found.applied || found.setBack:
 		return "behind"

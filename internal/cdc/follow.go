@@ -5,10 +5,11 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/retry"
 )
 
 // follower reads the relay while another process leads, and before this one
@@ -16,8 +17,7 @@ import (
 // the stream and the guard agree.
 type follower struct {
 	l      *Listener
-	relay  Relay
-	stream stream
+	stream *relay.Stream
 	tx     *coherence.Transaction
 
 	group    *errgroup.Group // of the reader and the prober
@@ -27,11 +27,11 @@ type follower struct {
 
 	mu struct {
 		sync.Mutex
-		streamEnd
-		known     bool // the guard has everything from floor up to streamEnd
+		relay.End
+		known     bool // the guard has everything from floor up to End
 		floor     coherence.LSN
-		announced *announcement
-		mapping   *mapping
+		announced *relay.Announcement
+		mapping   *relay.Mapping
 		doubt     string   // why the next leader must start an epoch; empty: it need not
 		doubtedAt uint64   // the sequence by then
 		older     bool     // a server that was not the announced one ended before what was applied
@@ -44,11 +44,7 @@ type follower struct {
 		term      int  // counts changes of proving and of the server
 		changed   chan struct{}
 		said      string
-		foreign   string // the cluster of a stream that isn't this one's, once it has been logged
-		segments  []segment
-		entryKept int
-		bytesKept int64
-		cut       uint64    // the stream may be cut before this entry
+		foreign   string    // the cluster of a stream that isn't this one's, once it has been logged
 		members   []Member  // of the slot, as of late
 		left      time.Time // when a leader has said that the slot is about to be free
 		elsewhere string    // why the server that answers here doesn't count; empty: it does, or none has answered
@@ -57,33 +53,9 @@ type follower struct {
 	}
 }
 
-// streamEnd is where a stream ends.
-type streamEnd struct {
-	seq       uint64
-	sum       uint64 // checksum of the last entry
-	epoch     coherence.Epoch
-	applied   coherence.LSN
-	watermark coherence.LSN
-}
-
-// segment is the entries from one keyframe up to the next.
-type segment struct {
-	seq   uint64 // of the keyframe
-	count int
-	bytes int64
-}
-
-func checksum(blob []byte) uint64 { return xxhash.Sum64(blob) }
-
-func newFollower(l *Listener, r Relay, database string) *follower {
-	if r.MaxEntries == 0 {
-		r.MaxEntries = relayEntries
-	}
-	if r.MaxBytes == 0 {
-		r.MaxBytes = relayBytes
-	}
-	f := &follower{l: l, relay: r, stream: stream{redisStream{r.Client, r.key(database, l.cfg.Slot)}}}
-	f.register = register{client: r.Client, key: r.key(database, l.cfg.Slot) + ":members"}
+func newFollower(l *Listener, c *relay.Config, database string) *follower {
+	f := &follower{l: l, stream: c.Stream(database, l.cfg.Slot)}
+	f.register = register{client: c.Client, key: f.stream.Key + ":members"}
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.wanting = make(chan struct{}, 1)
@@ -92,12 +64,8 @@ func newFollower(l *Listener, r Relay, database string) *follower {
 	return f
 }
 
-func (f *follower) patience() time.Duration {
-	if f.relay.Patience > 0 {
-		return f.relay.Patience
-	}
-	return relayPatience
-}
+// relayBlock is how long a read waits for an entry.
+const relayBlock = 250 * time.Millisecond
 
 // begin starts to follow, or goes on.
 func (f *follower) begin(ctx context.Context) {
@@ -125,11 +93,11 @@ func (f *follower) end() {
 
 // read reads the stream and applies it, for ever.
 func (f *follower) read(ctx context.Context) error {
-	pauses := backoff{chance: f.l.cfg.Chance}
+	pauses := retry.Backoff{Chance: f.l.cfg.Chance}
 	checked := time.Now()
 	for ctx.Err() == nil {
 		f.mu.Lock()
-		leading, from, changed := f.mu.leading, f.mu.seq, f.mu.changed
+		leading, from, changed := f.mu.leading, f.mu.Seq, f.mu.changed
 		f.mu.Unlock()
 		if leading {
 			select {
@@ -138,8 +106,8 @@ func (f *follower) read(ctx context.Context) error {
 			}
 			continue
 		}
-		entries, err := f.stream.read(ctx, from, relayBlock)
-		if err == nil && len(entries) == 0 && time.Since(checked) >= relayWait {
+		entries, err := f.stream.Read(ctx, from, relayBlock)
+		if err == nil && len(entries) == 0 && time.Since(checked) >= relay.Wait {
 			checked = time.Now()
 			err = f.check(ctx, from)
 		}
@@ -148,10 +116,10 @@ func (f *follower) read(ctx context.Context) error {
 				return nil
 			}
 			f.l.trouble("relay", err)
-			wait(ctx, min(pauses.next(), relayWait))
+			retry.Wait(ctx, min(pauses.Next(), relay.Wait))
 			continue
 		}
-		pauses.reset()
+		pauses.Reset()
 		f.take(from, entries)
 	}
 	return nil
@@ -159,10 +127,10 @@ func (f *follower) read(ctx context.Context) error {
 
 // take ingests entries that were read after the entry from, unless a session
 // has read them meanwhile, or has become the one to write.
-func (f *follower) take(from uint64, entries []streamed) {
+func (f *follower) take(from uint64, entries []relay.Message) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.mu.leading && f.mu.seq == from {
+	if !f.mu.leading && f.mu.Seq == from {
 		f.ingest(entries)
 	}
 }
@@ -175,13 +143,13 @@ func (f *follower) wake() {
 
 // check makes sure that the stream still ends where it was read to.
 func (f *follower) check(ctx context.Context, from uint64) error {
-	newest, err := f.stream.last(ctx)
+	newest, err := f.stream.Last(ctx)
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.leading || f.mu.seq != from || newest.seq > from {
+	if f.mu.leading || f.mu.Seq != from || newest.Seq > from {
 		return nil
 	}
 	f.compare(newest)
@@ -195,13 +163,13 @@ func (f *follower) check(ctx context.Context, from uint64) error {
 // or has led since, knows better whether the history goes on, and if nothing
 // is left to read, the next leader begins another. REQUIRES: f.mu held, and
 // nothing comes after the last one read.
-func (f *follower) compare(newest streamed) {
+func (f *follower) compare(newest relay.Message) {
 	m := &f.mu
-	if newest.seq == m.seq && (!m.known || newest.blob != nil && checksum(newest.blob) == m.sum) {
+	if newest.Seq == m.Seq && (!m.known || newest.Blob != nil && newest.Sum() == m.Sum) {
 		return
 	}
 	if m.known {
-		f.l.log.Warn("the relay has lost entries: Redis has restarted, failed over or been emptied", "read", m.seq, "last", newest.seq)
+		f.l.log.Warn("the relay has lost entries: Redis has restarted, failed over or been emptied", "read", m.Seq, "last", newest.Seq)
 	}
-	m.known, m.loading, m.seq, m.sum = false, true, 0, 0
+	m.known, m.loading, m.Seq, m.Sum = false, true, 0, 0
 }

@@ -4,24 +4,26 @@ import (
 	"errors"
 	"slices"
 	"time"
+
+	"walpurge/internal/relay"
 )
 
 // ingest applies entries that follow each other in the stream. What can't be
 // understood, or doesn't follow what was read before, is a gap: reading starts
 // again at the oldest entry. An empty list says that the end has been reached.
 // REQUIRES: f.mu held.
-func (f *follower) ingest(entries []streamed) {
-	for _, s := range entries {
-		wasKnown := f.mu.known
+func (f *follower) ingest(entries []relay.Message) {
+	for i := range entries {
+		s, wasKnown := &entries[i], f.mu.known
 		if err := f.entry(s); err != nil {
 			f.mu.known = false
 			if said := err.Error(); said != f.mu.said {
 				f.mu.said = said
-				f.l.log.Warn("the relay can't be followed from here", "sequence", s.seq, "error", err)
+				f.l.log.Warn("the relay can't be followed from here", "sequence", s.Seq, "error", err)
 			}
 		}
 		if !f.mu.known && wasKnown && !f.mu.loading {
-			f.mu.seq, f.mu.sum, f.mu.loading = 0, 0, true
+			f.mu.Seq, f.mu.Sum, f.mu.loading = 0, 0, true
 			break
 		}
 	}
@@ -35,19 +37,19 @@ func (f *follower) ingest(entries []streamed) {
 var errGap = errors.New("entries are missing")
 
 // entry applies one entry. REQUIRES: f.mu held.
-func (f *follower) entry(s streamed) error {
+func (f *follower) entry(s *relay.Message) error {
 	m := &f.mu
-	follows := m.known && s.seq == m.seq+1
-	m.seq = s.seq
-	e, err := decodeEntry(s.blob)
+	follows := m.known && s.Seq == m.Seq+1
+	m.Seq = s.Seq
+	e, err := s.Entry()
 	if err != nil {
 		return err
 	}
 	f.hear(e)
-	follows = follows && e.prev == m.sum && (e.epoch == m.epoch || e.flags&begins != 0)
-	m.sum = checksum(s.blob)
-	f.keep(e, s)
-	if e.flags&keyframe == 0 {
+	follows = follows && e.Prev == m.Sum && (e.Epoch == m.Epoch || e.Begins)
+	m.Sum = s.Sum()
+	f.stream.Keep(e, *s)
+	if e.Announced == nil {
 		if !follows {
 			if !m.known {
 				return nil // still looking for a place to begin
@@ -55,24 +57,24 @@ func (f *follower) entry(s streamed) error {
 			return errGap
 		}
 	} else {
-		f.announce(e.announced)
+		f.announce(e.Announced)
 	}
-	if !follows || e.flags&begins != 0 {
+	if !follows || e.Begins {
 		f.enter(e)
 	}
-	if f.newTerm(e.nonce) || e.flags&takesOver != 0 && s.seq > m.doubtedAt {
+	if f.newTerm(e.Nonce) || e.TakesOver && s.Seq > m.doubtedAt {
 		m.doubt = "" // who took over has looked, and continues
 	}
 	if err := f.apply(e); err != nil {
 		return err
 	}
-	m.known, m.epoch, m.applied = true, e.epoch, e.applied
-	m.watermark = max(m.watermark, e.watermark)
-	if e.flags&doubts != 0 {
-		m.doubt, m.doubtedAt = e.reason, s.seq
+	m.known, m.Epoch, m.Applied = true, e.Epoch, e.Applied
+	m.Watermark = max(m.Watermark, e.Watermark)
+	if e.Doubts {
+		m.doubt, m.doubtedAt = e.Reason, s.Seq
 	}
 	m.left = time.Time{}
-	if e.flags&leaves != 0 && !m.loading {
+	if e.Leaves && !m.loading {
 		m.left = time.Now()
 		f.wake()
 	}
@@ -99,65 +101,55 @@ const maxTerms = 256
 
 // enter begins to follow at a keyframe. What the guard has stays if it is of
 // the same history and nothing in between is missing. REQUIRES: f.mu held.
-func (f *follower) enter(e *entry) {
+func (f *follower) enter(e *relay.Entry) {
 	m := &f.mu
 	epoch := f.l.guard.Epoch()
-	if e.epoch == epoch && e.from <= f.l.guard.Applied() {
-		f.l.log.Info("read the relay again: nothing was missed", "sequence", m.seq)
+	if e.Epoch == epoch && e.From <= f.l.guard.Applied() {
+		f.l.log.Info("read the relay again: nothing was missed", "sequence", m.Seq)
 		return
 	}
 	reason := "gap"
 	switch {
 	case epoch == 0:
 		reason = "start"
-	case e.flags&begins != 0:
-		reason = e.reason
+	case e.Begins:
+		reason = e.Reason
 	case m.doubt != "":
 		reason = m.doubt
 	}
-	f.l.enterEpoch(e.epoch, reason, e.from)
-	m.floor, m.watermark = e.from, 0
-	if e.flags&begins != 0 {
-		m.watermark = e.from
+	f.l.enterEpoch(e.Epoch, reason, e.From)
+	m.floor, m.Watermark = e.From, 0
+	if e.Begins {
+		m.Watermark = e.From
 	}
-	if e.epoch != epoch {
+	if e.Epoch != epoch {
 		m.doubt, m.older = "", false
 	}
 	m.term++
 }
 
 // announce takes a leader's announcement. REQUIRES: f.mu held.
-func (f *follower) announce(a *announcement) {
+func (f *follower) announce(a *relay.Announcement) {
 	m := &f.mu
-	if m.announced == nil || m.announced.server != a.server {
+	if m.announced == nil || m.announced.Server != a.Server {
 		m.term++
 	}
 	m.announced = a
-	if own := f.l.system(); a.server.system != own && a.server.system != m.foreign {
-		m.foreign = a.server.system
+	if own := f.l.system(); a.Server.System != own && a.Server.System != m.foreign {
+		m.foreign = a.Server.System
 		f.l.log.Error("the relay is that of another database cluster, and nothing in it counts here: if both are in use, give each a redis.namespace of its own",
-			"system", a.server.system, "here", own, "slot", f.l.cfg.Slot)
+			"system", a.Server.System, "here", own, "slot", f.l.cfg.Slot)
 	}
-	m.mapping = newMapping(a.tables, f.l.guard.Tables())
+	m.mapping = a.Onto(f.l.guard.Tables())
 }
 
 // apply applies an entry's transactions and moves the guard. REQUIRES: f.mu
 // held.
-func (f *follower) apply(e *entry) error {
-	c := cursor{rest: e.transactions}
-	for range e.count {
-		if err := readTransaction(&c, f.mu.mapping, f.tx); err != nil {
-			return err
-		}
-		if f.tx.End > e.applied {
-			return errors.New("a transaction of the relay ends beyond its entry")
-		}
-		f.l.apply(f.tx)
+func (f *follower) apply(e *relay.Entry) error {
+	if err := e.Each(f.mu.mapping, f.tx, f.l.apply); err != nil {
+		return err
 	}
-	if len(c.rest) > 0 {
-		return errLong
-	}
-	f.l.guard.Advance(e.applied)
-	f.l.guard.SettleTo(e.watermark)
+	f.l.guard.Advance(e.Applied)
+	f.l.guard.SettleTo(e.Watermark)
 	return nil
 }

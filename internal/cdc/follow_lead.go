@@ -7,12 +7,13 @@ import (
 	"errors"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // catchUp reads the stream to its end. REQUIRES: f.mu held.
 func (f *follower) catchUp(ctx context.Context) error {
 	for {
-		entries, err := f.stream.read(ctx, f.mu.seq, 0)
+		entries, err := f.stream.Read(ctx, f.mu.Seq, 0)
 		if err != nil {
 			return err
 		}
@@ -20,15 +21,15 @@ func (f *follower) catchUp(ctx context.Context) error {
 			f.ingest(entries)
 			continue
 		}
-		newest, err := f.stream.last(ctx)
+		newest, err := f.stream.Last(ctx)
 		if err != nil {
 			return err
 		}
-		if newest.seq > f.mu.seq {
+		if newest.Seq > f.mu.Seq {
 			continue
 		}
 		f.compare(newest)
-		if f.mu.seq != newest.seq {
+		if f.mu.Seq != newest.Seq {
 			continue // from the oldest
 		}
 		f.ingest(nil)
@@ -42,8 +43,8 @@ func (f *follower) adopt(ctx context.Context) error {
 	m, h := &f.mu, &f.l.history
 	err := f.catchUp(ctx)
 	if m.known {
-		h.begun, h.server, h.fingerprint = true, m.announced.server, m.announced.fingerprint
-		if m.announced.origin != f.origin() {
+		h.begun, h.server, h.fingerprint = true, server{ServerID: m.announced.Server}, m.announced.Fingerprint
+		if m.announced.Origin != f.origin() {
 			h.server = server{} // another database's
 		}
 	}
@@ -69,14 +70,14 @@ func (f *follower) held() coherence.LSN {
 	if !f.mu.known {
 		return f.l.guard.Applied()
 	}
-	return min(f.mu.applied, f.l.guard.Applied())
+	return min(f.mu.Applied, f.l.guard.Applied())
 }
 
 // unsettled is the floor if commits below it may not be visible yet, or 0.
 func (f *follower) unsettled() coherence.LSN {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.watermark >= f.mu.floor {
+	if f.mu.Watermark >= f.mu.floor {
 		return 0
 	}
 	return f.mu.floor
@@ -86,14 +87,14 @@ func (f *follower) unsettled() coherence.LSN {
 func (f *follower) sequence() uint64 {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mu.seq
+	return f.mu.Seq
 }
 
 // settle notes that everything up to at is visible: the horizon has passed.
 func (f *follower) settle(at coherence.LSN) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mu.watermark = max(f.mu.watermark, at)
+	f.mu.Watermark = max(f.mu.Watermark, at)
 }
 
 // hesitate stops proofs while a session is about to start an epoch.
@@ -117,55 +118,77 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	defer f.mu.Unlock()
 	m := &f.mu
 	reachable := f.adopt(ctx) == nil
-	held := m.applied
+	held := m.Applied
 	if !m.known {
 		held = l.guard.Applied()
 	}
-	if reason != "" && m.seq != p.read {
+	if reason != "" && m.Seq != p.read {
 		return errMoved // the reason may be that the plan is old
 	}
-	if now := l.reasonFrom(s, standing{p.position, l.guard.Applied(), at, p.provided, p.setBack}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.watermark < m.floor {
+	if now := l.reasonFrom(s, standing{p.position, l.guard.Applied(), at, p.provided, p.setBack}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.Watermark < m.floor {
 		return errMoved
 	}
-	w := &relayWriter{f: f, wake: make(chan struct{}, 1), asked: make(chan struct{}, 1), nonce: random(), announced: &announcement{
-		server: s.server, origin: f.origin(), fingerprint: s.catalogue.fingerprint, tables: l.guard.Tables(),
-	}}
-	w.at = m.streamEnd
-	w.pace.most = l.maxLag() / paceFraction
+	t := relay.Term{
+		Stream: f.stream, After: m.End, Nonce: random(), MaxLag: l.maxLag(),
+		Announced: &relay.Announcement{Server: s.server.ServerID, Origin: f.origin(), Fingerprint: s.catalogue.fingerprint, Tables: l.guard.Tables()},
+		Watermark: l.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { l.trouble("relay", err) },
+		Chance: l.cfg.Chance, Logger: l.log,
+	}
 	if reachable {
-		top, err := f.stream.top(ctx)
-		if err == nil && top != w.at.seq && m.known {
+		top, err := f.stream.Top(ctx)
+		if err == nil && top != t.After.Seq && m.known {
 			return errMoved
 		}
-		w.at.seq = max(w.at.seq, top)
+		t.After.Seq = max(t.After.Seq, top)
 	}
-	e := &entry{flags: keyframe | takesOver, announced: w.announced, nonce: w.nonce, prev: w.at.sum, from: held, applied: held}
-	e.epoch, e.watermark = l.guard.Epoch(), min(l.guard.Watermark(), held)
+	e := &relay.Entry{TakesOver: true, Announced: t.Announced, Nonce: t.Nonce, Prev: t.After.Sum, From: held, Applied: held}
+	e.Epoch, e.Watermark = l.guard.Epoch(), min(l.guard.Watermark(), held)
 	if reason != "" {
-		e.flags |= begins
-		e.reason = reason
-		e.epoch, e.from, e.applied, e.watermark = coherence.Epoch(random()), at, at, at
+		e.Begins, e.Reason = true, reason
+		e.Epoch, e.From, e.Applied, e.Watermark = coherence.Epoch(random()), at, at, at
 	}
 	m.leading = true
 	f.review()
-	w.mu.applied, w.mu.last, w.mu.sent = e.applied, e.applied, e.applied
 	f.mu.Unlock()
-	err := w.add(ctx, e)
+	w := relay.NewWriter(t)
+	err := w.Open(ctx, e)
 	f.mu.Lock()
 	switch {
-	case errors.Is(err, errFenced):
+	case errors.Is(err, relay.ErrFenced):
 		return err
 	case err != nil:
 		// Redis doesn't answer. The entry stays the next to be written.
 		l.trouble("relay", err)
 	}
 	if reason != "" {
-		l.enterEpoch(e.epoch, reason, at)
-		m.floor, m.watermark = at, at
+		l.enterEpoch(e.Epoch, reason, at)
+		m.floor, m.Watermark = at, at
 	}
 	m.doubt, m.older, m.elsewhere = "", false, ""
 	l.writer = w
 	return nil
+}
+
+// broken is err as a doubt if it says that others can't continue the history.
+func broken(err error) error {
+	var b *relay.BrokenError
+	if errors.As(err, &b) {
+		return &doubt{b.Reason, err}
+	}
+	return err
+}
+
+// leave ends the term, because of err.
+func (l *Listener) leave(ctx context.Context, err error) {
+	if errors.Is(err, relay.ErrFenced) {
+		return
+	}
+	reason := ""
+	var doubted *doubt
+	if errors.As(err, &doubted) {
+		reason = doubted.reason
+	}
+	l.writer.Leave(ctx, reason)
 }
 
 // endTerm makes this process a follower again.
@@ -178,9 +201,9 @@ func (l *Listener) endTerm() {
 	defer f.mu.Unlock()
 	w := l.writer
 	l.writer, f.mu.leading = nil, false
-	if w != nil && !w.opened && f.mu.epoch != l.guard.Epoch() {
+	if w != nil && !w.Begun() && f.mu.Epoch != l.guard.Epoch() {
 		// The guard has an epoch that the stream knows nothing of.
-		f.mu.known, f.mu.loading, f.mu.seq, f.mu.sum = false, true, 0, 0
+		f.mu.known, f.mu.loading, f.mu.Seq, f.mu.Sum = false, true, 0, 0
 	}
 	f.review()
 	f.wake()
@@ -217,56 +240,16 @@ func random() uint64 {
 }
 
 // wrote notes an entry that this process has written.
-func (f *follower) wrote(e *entry, seq uint64, blob []byte) streamEnd {
+func (f *follower) wrote(e *relay.Entry, end relay.End) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := &f.mu
-	m.streamEnd = streamEnd{seq: seq, sum: checksum(blob), epoch: e.epoch, applied: e.applied, watermark: e.watermark}
+	m.End = end
 	m.known, m.loading = true, false
-	if e.flags&keyframe != 0 {
-		f.announce(e.announced)
+	if e.Announced != nil {
+		f.announce(e.Announced)
 	}
-	if e.flags&takesOver != 0 {
-		f.newTerm(e.nonce)
+	if e.TakesOver {
+		f.newTerm(e.Nonce)
 	}
-	f.keep(e, streamed{seq, blob})
-	return m.streamEnd
-}
-
-// keep counts what the stream holds. REQUIRES: f.mu held.
-func (f *follower) keep(e *entry, s streamed) {
-	m := &f.mu
-	if e.flags&begins != 0 {
-		m.segments, m.entryKept, m.bytesKept, m.cut = nil, 0, 0, 0
-	}
-	if e.flags&keyframe != 0 {
-		m.segments = append(m.segments, segment{seq: s.seq})
-	}
-	n := len(m.segments)
-	if n == 0 {
-		return
-	}
-	m.segments[n-1].count++
-	m.segments[n-1].bytes += int64(len(s.blob))
-	m.entryKept++
-	m.bytesKept += int64(len(s.blob))
-	for len(m.segments) > 1 && (m.entryKept >= f.relay.MaxEntries || m.bytesKept >= f.relay.MaxBytes) {
-		m.entryKept -= m.segments[0].count
-		m.bytesKept -= m.segments[0].bytes
-		m.segments = m.segments[1:]
-		m.cut = m.segments[0].seq
-	}
-}
-
-// trim is the entry before which the stream may be cut once e is added as
-// seq; 0 leaves it as it is. What lies before an epoch is of no use.
-func (f *follower) trim(e *entry, seq uint64) uint64 {
-	if e.flags&begins != 0 {
-		return seq
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	to := f.mu.cut
-	f.mu.cut = 0
-	return to
 }

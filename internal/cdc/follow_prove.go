@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 )
 
 // prove renews the proof of freshness of a follower (R6), for ever: it asks
@@ -38,7 +39,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	term, ok, changed := f.mu.term, f.mu.proving, f.mu.changed
 	var expect server
 	if ok {
-		expect = f.mu.announced.server
+		expect = server{ServerID: f.mu.announced.Server}
 	}
 	f.mu.Unlock()
 	if !ok {
@@ -59,11 +60,11 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 			}
 			return
 		case err == nil:
-			side.wait.reset()
+			side.wait.Reset()
 		case ctx.Err() == nil:
 			f.misled(err)
 			f.l.trouble("freshness", err)
-			wait(ctx, side.wait.next())
+			retry.Wait(ctx, side.wait.Next())
 		}
 		select {
 		case <-ctx.Done():
@@ -127,7 +128,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 	}
 	f.mu.elsewhere = ""
 	if lsn < q.before {
-		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.seq
+		f.mu.doubt, f.mu.doubtedAt = "behind", f.mu.Seq
 		f.review()
 		return false, false, errSetBack(lsn, q.before)
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"walpurge/internal/retry"
 )
 
 // Pauses between two looks at the slot.
@@ -47,7 +49,7 @@ func (f *follower) pauseForVacancy(ctx context.Context) bool {
 		left, changed := f.mu.left, f.mu.changed
 		f.mu.Unlock()
 		if time.Since(left) < eagerFor {
-			return wait(ctx, eagerPause)
+			return retry.Wait(ctx, eagerPause)
 		}
 		select {
 		case <-ctx.Done():

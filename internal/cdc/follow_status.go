@@ -23,10 +23,10 @@ func (f *follower) status() (string, *RelayStatus) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := &f.mu
-	s := &RelayStatus{Sequence: m.seq, Applied: m.applied.String(), Watermark: m.watermark.String(), Doubt: m.doubt, Elsewhere: m.elsewhere}
+	s := &RelayStatus{Sequence: m.Seq, Applied: m.Applied.String(), Watermark: m.Watermark.String(), Doubt: m.doubt, Elsewhere: m.elsewhere}
 	s.Covered = m.leading || m.known && f.covered()
 	if w := f.l.writer; w != nil {
-		s.Queued = w.queued()
+		s.Queued = w.Queued()
 	}
 	switch {
 	case m.leading:

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 )
 
 const (
@@ -42,7 +43,7 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 			said = time.Now()
 			l.log.Warn("nothing is cached until the transactions that were open at the start have ended", l.blocker(ctx, control)...)
 		}
-		if !wait(ctx, horizonPause) {
+		if !retry.Wait(ctx, horizonPause) {
 			return ctx.Err()
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/retry"
 )
 
 // Observer is told what happens, from the goroutines that do it: it must not
@@ -42,8 +44,8 @@ type Listener struct {
 	flush    flushGroup
 	open     atomic.Int32 // transactions that are received while they are open
 	ahead    readsAhead
-	follower *follower    // nil without a relay
-	writer   *relayWriter // nil unless this process leads
+	follower *follower     // nil without a relay
+	writer   *relay.Writer // nil unless this process leads
 
 	// Of the goroutine that runs Run.
 	history history
@@ -74,7 +76,7 @@ func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, obser
 	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.logger()}
 	l.SetMaxLag(cfg.MaxLag)
 	if cfg.Relay != nil {
-		l.follower = newFollower(l, *cfg.Relay, catalogue.Database)
+		l.follower = newFollower(l, cfg.Relay, catalogue.Database)
 	}
 	l.mu.status = Status{State: "starting", Slot: cfg.Slot, Publication: cfg.Publication, Version: catalogue.Version, System: catalogue.SystemID}
 	for _, w := range catalogue.Warnings {
@@ -101,7 +103,7 @@ const steady = 5 * time.Second
 // are made again. It gives up, before the first epoch only, whoever began it,
 // on what waiting can't mend: a *RefusalError.
 func (l *Listener) Run(ctx context.Context) error {
-	pauses := backoff{chance: l.cfg.Chance}
+	pauses := retry.Backoff{Chance: l.cfg.Chance}
 	said := make(map[string]bool) // errors logged since a session last worked
 	if l.follower != nil {
 		var stop context.CancelFunc
@@ -136,17 +138,17 @@ func (l *Listener) Run(ctx context.Context) error {
 		}
 		l.ended(err)
 		if time.Since(began) > steady {
-			pauses.reset()
+			pauses.Reset()
 			clear(said)
 		}
-		pause := pauses.next()
+		pause := pauses.Next()
 		state := "disconnected"
-		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, errFenced)) {
-			pauses.reset()
+		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
+			pauses.Reset()
 			pause = vacancyPause
 			l.follower.vacancy.close() // its connection may lead elsewhere
 		} else if errors.Is(err, errSlotInUse) {
-			pauses.reset()
+			pauses.Reset()
 			pause, state = slotInUsePause, "waiting for the slot"
 		}
 		if errors.Is(err, errOlderCopy) {
@@ -157,7 +159,7 @@ func (l *Listener) Run(ctx context.Context) error {
 			said[err.Error()] = true
 			l.log.Error("not following the database's log", "error", err)
 		}
-		if !wait(ctx, pause) {
+		if !retry.Wait(ctx, pause) {
 			l.setState("stopped", nil)
 			return nil
 		}
@@ -207,7 +209,7 @@ func (l *Listener) follow(ctx, term context.Context) bool {
 func (l *Listener) receive(tx *coherence.Transaction) {
 	l.apply(tx)
 	if l.writer != nil {
-		l.writer.transaction(tx)
+		l.writer.Transaction(tx)
 	}
 }
 
@@ -215,7 +217,7 @@ func (l *Listener) receive(tx *coherence.Transaction) {
 func (l *Listener) advance(lsn coherence.LSN) {
 	l.guard.Advance(lsn)
 	if l.writer != nil {
-		l.writer.moved(lsn)
+		l.writer.Moved(lsn)
 	}
 }
 
@@ -232,7 +234,7 @@ func (l *Listener) apply(tx *coherence.Transaction) {
 // acknowledge is the position up to which the server may forget (R5).
 func (l *Listener) acknowledge() coherence.LSN {
 	if l.writer != nil {
-		return min(l.guard.Watermark(), l.writer.held())
+		return min(l.guard.Watermark(), l.writer.Held())
 	}
 	return l.guard.Watermark()
 }

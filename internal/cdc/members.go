@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"walpurge/internal/relay"
+	"walpurge/internal/retry"
 )
 
 // Every process of a slot tells the others that it is there, for people who
@@ -135,7 +138,7 @@ func (f *follower) gather(ctx context.Context) error {
 		if s.Behind >= 0 {
 			behind = s.Behind.Milliseconds()
 		}
-		within, cancel := context.WithTimeout(ctx, relayWait)
+		within, cancel := context.WithTimeout(ctx, relay.Wait)
 		members, err := f.register.meet(within, Member{
 			ID: id, Host: host, PID: os.Getpid(), Role: s.Role, State: s.State, Epoch: s.Epoch, Applied: s.Applied, Behind: behind,
 		}, memberLife)
@@ -147,10 +150,10 @@ func (f *follower) gather(ctx context.Context) error {
 		f.mu.Lock()
 		f.mu.members = members
 		f.mu.Unlock()
-		wait(ctx, memberEvery)
+		retry.Wait(ctx, memberEvery)
 	}
 	if said {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), relayWait)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), relay.Wait)
 		defer cancel()
 		_ = f.register.part(within, id) // else its words expire
 	}

@@ -11,6 +11,8 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/relay/relaytest"
 )
 
 // modelTables is what is watched in the model.
@@ -72,7 +74,7 @@ var errModelGone = errors.New("the connection is gone")
 
 func newModelPrimary(now func() coherence.Nanos) *modelPrimary {
 	// Ids start just below 2^32 so that runs cross the wrap.
-	return &modelPrimary{now: now, server: server{system: "1", timeline: 1, started: int64(now())}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
+	return &modelPrimary{now: now, server: server{ServerID: relay.ServerID{System: "1", Timeline: 1, Started: int64(now())}}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
 }
 
 // commit flushes a commit that nobody can see yet.
@@ -163,7 +165,7 @@ func (m *modelPrimary) acknowledge(at coherence.LSN) {
 // visible, connections break, and the slot may stand where it stood before.
 func (m *modelPrimary) restart(slotBack bool) {
 	m.incarnation++
-	m.server.started = int64(m.now())
+	m.server.Started = int64(m.now())
 	if m.slot.holder != nil {
 		m.hangUp(m.slot.holder)
 	}
@@ -187,7 +189,7 @@ func (m *modelPrimary) copy() *modelPrimary {
 	c.undone, c.cities = nil, maps.Clone(m.cities)
 	c.slot.holder = nil
 	c.incarnation = -int(m.now())
-	c.server.started = int64(m.now())
+	c.server.Started = int64(m.now())
 	return &c
 }
 
@@ -237,10 +239,10 @@ func (c *modelCommit) transaction(tx *coherence.Transaction, full bool) {
 
 // modelRedis holds the relay's stream and the responses of the Redis tier.
 type modelRedis struct {
-	*memoryStream
+	*relaytest.Stream
 	tier  map[modelQuery]modelStored
 	down  bool
-	saved *memoryStream
+	saved *relaytest.Stream
 	rest  map[modelQuery]modelStored // saved with it
 }
 
@@ -254,11 +256,11 @@ type modelLink struct {
 
 func (l *modelLink) away() bool { return l.redis.down || l.p.redisCut }
 
-func (l *modelLink) append(ctx context.Context, a *addition) (bool, error) {
+func (l *modelLink) Append(ctx context.Context, a *relay.Addition) (bool, error) {
 	if l.away() {
 		return false, errModelGone
 	}
-	found, err := l.redis.append(ctx, a)
+	found, err := l.redis.Append(ctx, a)
 	if l.lose {
 		l.lose = false
 		return false, errModelGone
@@ -266,44 +268,44 @@ func (l *modelLink) append(ctx context.Context, a *addition) (bool, error) {
 	return found, err
 }
 
-func (l *modelLink) after(ctx context.Context, seq uint64, _ time.Duration) ([]streamed, error) {
+func (l *modelLink) After(ctx context.Context, seq uint64, _ int, _ time.Duration) ([]relay.Message, error) {
 	if l.away() {
 		return nil, errModelGone
 	}
-	found, err := l.redis.after(ctx, seq, 0)
+	found, err := l.redis.After(ctx, seq, l.page, 0)
 	return found[:min(len(found), l.page)], err
 }
 
-func (l *modelLink) upTo(ctx context.Context, seq uint64) (streamed, error) {
+func (l *modelLink) UpTo(ctx context.Context, seq uint64) (relay.Message, error) {
 	if l.away() {
-		return streamed{}, errModelGone
+		return relay.Message{}, errModelGone
 	}
-	return l.redis.upTo(ctx, seq)
+	return l.redis.UpTo(ctx, seq)
 }
 
-func (l *modelLink) highest(ctx context.Context) (uint64, error) {
+func (l *modelLink) Highest(ctx context.Context) (uint64, error) {
 	if l.away() {
 		return 0, errModelGone
 	}
-	return l.redis.highest(ctx)
+	return l.redis.Highest(ctx)
 }
 
 // The pace of entries is none of the model's business.
 
-func (l *modelLink) waiting(context.Context) (int, error)      { return 0, nil }
-func (l *modelLink) want(context.Context, time.Duration) error { return nil }
-func (l *modelLink) wanted(context.Context) (bool, error)      { return false, nil }
+func (l *modelLink) Waiting(context.Context) (int, error)      { return 0, nil }
+func (l *modelLink) Want(context.Context, time.Duration) error { return nil }
+func (l *modelLink) Wanted(context.Context) (bool, error)      { return false, nil }
 
-func (l *modelLink) ask(ctx context.Context, id uint64) error {
+func (l *modelLink) Ask(ctx context.Context, id uint64, life time.Duration) error {
 	if l.away() {
 		return errModelGone
 	}
-	return l.redis.ask(ctx, id)
+	return l.redis.Ask(ctx, id, life)
 }
 
-func (l *modelLink) asked(ctx context.Context) ([]uint64, error) {
+func (l *modelLink) Asked(ctx context.Context, most int) ([]uint64, error) {
 	if l.away() {
 		return nil, errModelGone
 	}
-	return l.redis.asked(ctx)
+	return l.redis.Asked(ctx, most)
 }

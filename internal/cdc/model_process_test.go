@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // modelProcess is one proxy. What its goroutines do is done step by step,
@@ -85,10 +86,10 @@ func (w *modelWorld) start(name string, foresee bool) *modelProcess {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	p := &modelProcess{w: w, name: name, guard: guard, tx: coherence.NewTransaction(modelTables, 2), readonly: ended}
-	cfg := Config{Slot: "s", Publication: "p", MaxLag: modelMaxLag, Now: w.now, Relay: &Relay{MaxEntries: 8}}
+	cfg := Config{Slot: "s", Publication: "p", MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
 	p.l = NewListener(cfg, &Catalogue{Tables: modelTables}, guard, p)
 	p.link = &modelLink{redis: w.redis, p: p, page: 2}
-	p.l.follower.stream = stream{p.link}
+	p.l.follower.stream.Server = p.link
 	p.l.follower.group = &errgroup.Group{} // what it would run are steps here
 	p.l.follower.begin(ended)
 	return p
@@ -197,7 +198,7 @@ func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 	switch {
 	case !p.asking && !p.session.astray(found):
 		h := &p.l.history
-		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server || h.server.timeline < p.session.server.timeline
+		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server || h.server.Timeline < p.session.server.Timeline
 		return false, true
 	case !p.asking:
 		p.session.hesitate()
@@ -216,7 +217,7 @@ func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 		p.w.count["questions in vain"]++
 		return true, true
 	}
-	_ = p.link.ask(p.readonly, f.mu.request)
+	_ = f.stream.Ask(p.readonly, f.mu.request)
 	return false, false
 }
 
@@ -225,7 +226,7 @@ func (p *modelProcess) lookAnew(t *rapid.T) {
 	if !p.leading || p.primaryCut || p.looking != nil {
 		t.Skip("it doesn't lead, or looks already")
 	}
-	ids := p.l.writer.requests()
+	ids := p.l.writer.Requests()
 	if len(ids) == 0 {
 		t.Skip("nobody asks")
 	}
@@ -250,7 +251,7 @@ func (p *modelProcess) tell(t *rapid.T) {
 	}
 	if err == nil && q.incarnation == q.of.incarnation {
 		if _, err = p.session.answered(q.question, q.lsn); err == nil {
-			p.l.writer.answer(q.asked)
+			p.l.writer.Answer(q.asked)
 		}
 	}
 	if err != nil {
@@ -261,7 +262,7 @@ func (p *modelProcess) tell(t *rapid.T) {
 // end ends a session, as Listener.session and Listener.Run do.
 func (p *modelProcess) end(err error) {
 	if p.leading {
-		p.l.writer.leave(context.Background(), err)
+		p.l.leave(context.Background(), err)
 	}
 	p.l.endTerm()
 	if p.wire != nil {
@@ -319,29 +320,21 @@ func (p *modelProcess) write(t *rapid.T) {
 	}
 	p.link.lose = rapid.IntRange(0, 19).Draw(t, "lose") == 0
 	w := p.l.writer
-	var err error
-	if w.unsent != nil {
-		err = w.add(p.readonly, w.unsent)
-	}
-	if err == nil && w.unsent == nil {
-		_, err = w.drain(p.readonly)
-	}
+	_, err := w.Drain(p.readonly)
+	err = broken(err)
 	p.link.lose = false
 	var doubted *doubt
-	if errors.Is(err, errFenced) || errors.As(err, &doubted) {
+	if errors.Is(err, relay.ErrFenced) || errors.As(err, &doubted) {
 		p.end(err)
 	}
 }
 
 // giveUp is what the writer does after patience without Redis.
 func (p *modelProcess) giveUp(t *rapid.T) {
-	if !p.leading || p.given || p.l.writer.unsent == nil || !p.link.away() {
+	if !p.leading || p.given || !p.l.writer.Unsent() || !p.link.away() {
 		t.Skip("nothing to give up")
 	}
-	w := p.l.writer
-	w.mu.Lock()
-	w.giveUp()
-	w.mu.Unlock()
+	p.l.writer.GiveUp()
 	p.given = true
 	p.w.happened("relay")
 }
@@ -350,16 +343,16 @@ func (p *modelProcess) giveUp(t *rapid.T) {
 func (p *modelProcess) look(*rapid.T) {
 	switch {
 	case p.leading && !p.given:
-		if p.l.writer.unsent != nil {
+		if p.l.writer.Unsent() {
 			return
 		}
-		if err := p.l.writer.check(p.readonly); err != nil {
+		if err := broken(p.l.writer.Check(p.readonly)); err != nil {
 			p.end(err)
 		}
 	case p.follows():
 		f := p.l.follower
-		if rest, err := p.link.after(p.readonly, f.mu.seq, 0); err == nil && len(rest) == 0 {
-			_ = f.check(p.readonly, f.mu.seq)
+		if rest, err := p.link.After(p.readonly, f.mu.Seq, p.link.page, 0); err == nil && len(rest) == 0 {
+			_ = f.check(p.readonly, f.mu.Seq)
 		}
 	}
 }
@@ -371,8 +364,8 @@ func (p *modelProcess) read(t *rapid.T) {
 		t.Skip("it leads")
 	}
 	p.link.page = rapid.IntRange(1, 3).Draw(t, "page")
-	from := f.mu.seq
-	entries, err := f.stream.read(p.readonly, from, 0)
+	from := f.mu.Seq
+	entries, err := f.stream.Read(p.readonly, from, 0)
 	if err != nil {
 		t.Skip("redis is away")
 	}
@@ -392,7 +385,7 @@ func (p *modelProcess) ask(t *rapid.T) {
 	if p.leading {
 		expect = p.session.server
 	} else {
-		expect = f.mu.announced.server
+		expect = server{ServerID: f.mu.announced.Server}
 	}
 	if err := expect.expect(m.server); err != nil { // side.verify
 		if errors.Is(err, errOtherStart) {

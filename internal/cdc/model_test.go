@@ -14,6 +14,8 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/relay/relaytest"
 	"walpurge/internal/testbed"
 )
 
@@ -108,7 +110,7 @@ func newModelWorld(t *rapid.T) *modelWorld {
 	w := &modelWorld{
 		began: time.Now(), faults: map[string]bool{}, born: map[coherence.Epoch]coherence.Nanos{}, count: map[string]int{},
 		strayed: map[coherence.Epoch]bool{},
-		redis:   &modelRedis{memoryStream: newMemoryStream(), tier: map[modelQuery]modelStored{}},
+		redis:   &modelRedis{Stream: relaytest.New(), tier: map[modelQuery]modelStored{}},
 	}
 	w.primary = newModelPrimary(w.now)
 	w.t = t
@@ -245,9 +247,9 @@ func (w *modelWorld) show(t *rapid.T) {
 func (w *modelWorld) pass(t *rapid.T) {
 	switch evenly(t, 16, "time") {
 	case 0:
-		time.Sleep(heartbeatEvery)
+		time.Sleep(heartbeat)
 	case 1:
-		time.Sleep(relayWait)
+		time.Sleep(relay.Wait)
 	case 2, 3, 4:
 		time.Sleep(modelMaxLag / 2)
 	default:
@@ -325,20 +327,20 @@ func (w *modelWorld) fault(t *rapid.T) {
 	}
 	switch evenly(t, 18, "fault") {
 	case 0:
-		r.empty()
+		r.Empty()
 		clear(r.tier)
 		w.happened("redis", "gap")
 	case 1:
-		r.saved, r.rest = r.copy(), maps.Clone(r.tier)
+		r.saved, r.rest = r.Copy(), maps.Clone(r.tier)
 	case 2:
 		if r.saved != nil {
-			r.restore(r.saved)
+			r.Restore(r.saved)
 			r.tier = maps.Clone(r.rest)
 			w.happened("redis", "gap")
 		}
 	case 3:
-		if n := len(r.entries); n > 1 {
-			r.trim(r.entries[rapid.IntRange(1, n-1).Draw(t, "trim")].seq)
+		if all := r.Entries(); len(all) > 1 {
+			r.Trim(all[rapid.IntRange(1, len(all)-1).Draw(t, "trim")].Seq)
 			w.happened("redis", "gap")
 		}
 	case 4, 5:
@@ -369,7 +371,7 @@ func (w *modelWorld) fault(t *rapid.T) {
 	case 11: // a standby is promoted, perhaps without the last commits and without the slot
 		w.forgetCopy()
 		m.setBack(rapid.IntRange(0, 2).Draw(t, "missing"), true)
-		m.server.timeline++
+		m.server.Timeline++
 		m.slot.exists = m.slot.exists && rapid.Bool().Draw(t, "failover slot")
 		w.happened("timeline", "slot_missing", "slot_ahead")
 	case 12: // a storage snapshot is restored
@@ -513,9 +515,9 @@ func (w *modelWorld) unnoticed() coherence.LSN {
 	for _, p := range w.processes {
 		note(p.guard.Epoch(), p.guard.Applied())
 	}
-	for _, s := range w.redis.entries {
-		if e, err := decodeEntry(s.blob); err == nil {
-			note(e.epoch, e.applied)
+	for _, s := range w.redis.Entries() {
+		if e, err := s.Entry(); err == nil {
+			note(e.Epoch, e.Applied)
 		}
 	}
 	return lowest
@@ -651,7 +653,7 @@ func (w *modelWorld) mend(t *rapid.T) {
 	const rounds = 60
 	for round := range rounds {
 		if round%10 == 9 {
-			time.Sleep(heartbeatEvery) // a stream that was cut has no keyframe until then
+			time.Sleep(heartbeat) // a stream that was cut has no keyframe until then
 		}
 		for _, p := range w.processes {
 			for n := 0; n < 100 && p.leading && (p.guard.Applied() < w.primary.end || len(p.wire.queue) > 0); n++ {

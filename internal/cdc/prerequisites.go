@@ -52,7 +52,7 @@ FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolnam
 
 func (ins *inspection) readServer(ctx context.Context) error {
 	s := &ins.server
-	err := ins.tx.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline, &s.started)
+	err := ins.tx.QueryRow(ctx, serverQuery).Scan(&s.System, &s.recovery, &s.Timeline, &s.Started)
 	if err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (ins *inspection) readServer(ctx context.Context) error {
 	}
 	s.exactText = exactText(s.encoding)
 	c := ins.catalogue
-	c.SystemID, c.Timeline, c.Version, c.Database, c.standbyNames = s.system, s.timeline, s.version, s.database, s.standbyNames
+	c.SystemID, c.Timeline, c.Version, c.Database, c.standbyNames = s.System, s.Timeline, s.version, s.database, s.standbyNames
 	c.decodingRoom = s.decodingRoom
 	c.statusInterval = time.Second
 	if s.senderTimeout > 0 {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 )
 
 const flushQuery = "SELECT pg_current_wal_flush_lsn()::text"
@@ -107,11 +108,11 @@ func (s *session) prove(ctx context.Context) error {
 			return err
 		case err != nil:
 			s.l.trouble("freshness", err)
-			if !wait(ctx, side.wait.next()) {
+			if !retry.Wait(ctx, side.wait.Next()) {
 				return nil
 			}
 		default:
-			side.wait.reset()
+			side.wait.Reset()
 		}
 		select {
 		case <-ctx.Done():

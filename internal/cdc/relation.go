@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
 // relation is what a Relation message said, matched with the catalogue.
@@ -53,33 +54,33 @@ func (id *identity) narrow(full bool, key map[string]bool) {
 
 // relation reads a Relation message: id, schema, name, replica identity, and
 // for every column whether it belongs to the key, name, type, modifier.
-func (d *decoder) relation(c *cursor) error {
-	message := c.rest
-	rel := &relation{oid: c.uint32()}
+func (d *decoder) relation(c *wire.Cursor) error {
+	message := c.Rest
+	rel := &relation{oid: c.Uint32()}
 	if known := d.relations[rel.oid]; known != nil && bytes.Equal(known.message, message) {
 		// Every streamed transaction describes what it touches: one is enough.
-		c.rest = nil
+		c.Rest = nil
 		d.describe(known)
 		return nil
 	}
-	schema, name, ident := c.zstring(), c.zstring(), c.uint8()
-	n := int(c.uint16())
+	schema, name, ident := c.ZString(), c.ZString(), c.Uint8()
+	n := int(c.Uint16())
 	var types []uint32
 	for range n {
-		if c.short {
-			return errShort
+		if c.Short {
+			return wire.ErrShort
 		}
-		a := attribute{flag: c.uint8()&1 != 0, bit: coherence.OtherColumns}
-		a.name = string(c.zstring())
-		types = append(types, c.uint32())
-		c.uint32()
+		a := attribute{flag: c.Uint8()&1 != 0, bit: coherence.OtherColumns}
+		a.name = string(c.ZString())
+		types = append(types, c.Uint32())
+		c.Uint32()
 		rel.attributes = append(rel.attributes, a)
 	}
-	if c.short {
-		return errShort
+	if c.Short {
+		return wire.ErrShort
 	}
-	if len(c.rest) > 0 {
-		return errLong
+	if len(c.Rest) > 0 {
+		return wire.ErrLong
 	}
 	rel.message = bytes.Clone(message)
 	qualified := string(schema) + "." + string(name)

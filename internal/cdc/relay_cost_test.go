@@ -86,7 +86,7 @@ func TestLeaderDoesTheSameForOneFollowerAsForMany(t *testing.T) {
 		took := time.Since(began)
 		written, all := int64(0), f.messages()[from:]
 		for i := range all {
-			written += int64(len(all[i].Values[streamField].(string)))
+			written += int64(len(all[i].Blob))
 		}
 		testbed.Measured(t, "followers: %d; for %d commits in %v the leader sends %d commands and %d bytes to Redis: %d entries of %d bytes in all",
 			len(followers), commits, took.Round(time.Millisecond), commands, size, len(all), written)

@@ -284,7 +284,7 @@ func TestFloorMustBeVisible(t *testing.T) {
 	eventually(t, "the change is decoded", func() bool { return len(leader.lines()) > seen })
 	at := leader.guard.Applied()
 	f.exec("SET synchronous_commit = local")
-	for i := 1; f.entries()[0].from < at; i++ {
+	for i := 1; f.entries()[0].From < at; i++ {
 		f.exec(fmt.Sprintf("INSERT INTO listings VALUES (%d, 'Kano', 10, NULL)", i))
 		if i > 20*keyframeEvery {
 			t.Fatal("the stream is never cut")

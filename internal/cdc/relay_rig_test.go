@@ -8,10 +8,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 	"walpurge/internal/testbed"
+)
+
+// The relay's rhythm, as package relay has it.
+const (
+	keyframeEvery = 128 // entries
+	heartbeat     = 10 * time.Second
+	markPause     = 5 * time.Millisecond
 )
 
 // fleet is several listeners, each with a guard of its own, on one slot and
@@ -26,7 +35,7 @@ type fleet struct {
 
 func relayClient(t testing.TB, url string) redis.UniversalClient {
 	t.Helper()
-	c, err := RelayClient(url)
+	c, err := relay.NewClient(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +50,7 @@ func newFleet(t testing.TB, dbURL, redisURL string) *fleet {
 	c.exec("CREATE TABLE IF NOT EXISTS listings (id int PRIMARY KEY, city text, price numeric, note text)",
 		"ALTER TABLE listings REPLICA IDENTITY FULL")
 	cfg := config(t, dbURL, Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}})
-	cfg.Relay = &Relay{Client: relayClient(t, redisURL), Namespace: "test-" + strings.ReplaceAll(cfg.Slot, "_", "-") + fmt.Sprint(time.Now().UnixNano())}
+	cfg.Relay = &relay.Config{Client: relayClient(t, redisURL), Namespace: "test-" + strings.ReplaceAll(cfg.Slot, "_", "-") + fmt.Sprint(time.Now().UnixNano())}
 	return &fleet{client: c, t: t, cfg: cfg, redis: cfg.Relay.Client}
 }
 
@@ -49,8 +58,8 @@ func newFleet(t testing.TB, dbURL, redisURL string) *fleet {
 func (f *fleet) join(change ...func(*Config)) *rig {
 	f.t.Helper()
 	cfg := f.cfg
-	relay := *cfg.Relay
-	cfg.Relay, cfg.Now = &relay, clock()
+	shared := *cfg.Relay
+	cfg.Relay, cfg.Now = &shared, clock()
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -90,9 +99,14 @@ func (f *fleet) position() coherence.LSN {
 	return at
 }
 
-// streamKey is the relay's key.
-func (f *fleet) streamKey() string {
-	return f.all[0].listener.follower.stream.streamServer.(redisStream).key
+// stream is the relay, by a client that nobody else has.
+func (f *fleet) stream() *relay.Stream {
+	f.t.Helper()
+	conf, err := pgx.ParseConfig(f.cfg.URL)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return (&relay.Config{Client: f.redis, Namespace: f.cfg.Relay.Namespace}).Stream(conf.Database, f.cfg.Slot)
 }
 
 // cachedPage is a cached response of a test.
@@ -158,35 +172,35 @@ func led(t testing.TB, n int) (f *fleet, leader *rig, followers []*rig) {
 	return f, leader, followers
 }
 
-// entries reads the whole stream.
-func (f *fleet) entries() []*entry {
+// messages reads the whole stream.
+func (f *fleet) messages() (all []relay.Message) {
 	f.t.Helper()
-	found, err := f.redis.XRange(context.Background(), f.streamKey(), "-", "+").Result()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	var list []*entry
-	for i := range found {
-		s, err := readMessage(&found[i])
+	s, last := f.stream(), uint64(0)
+	for {
+		found, err := s.Read(context.Background(), last, 0)
 		if err != nil {
 			f.t.Fatal(err)
 		}
-		e, err := decodeEntry(s.blob)
+		if len(found) == 0 {
+			return all
+		}
+		all = append(all, found...)
+		last = all[len(all)-1].Seq
+	}
+}
+
+// entries is what the messages say.
+func (f *fleet) entries() []*relay.Entry {
+	f.t.Helper()
+	var list []*relay.Entry
+	for _, m := range f.messages() {
+		e, err := m.Entry()
 		if err != nil {
 			f.t.Fatal(err)
 		}
 		list = append(list, e)
 	}
 	return list
-}
-
-func (f *fleet) messages() []redis.XMessage {
-	f.t.Helper()
-	found, err := f.redis.XRange(context.Background(), f.streamKey(), "-", "+").Result()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	return found
 }
 
 func redisAddress(f *fleet) string { return f.redis.(*redis.Client).Options().Addr }

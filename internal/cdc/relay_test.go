@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 	"walpurge/internal/testbed"
 )
 
@@ -83,8 +84,8 @@ func TestFollowersApplyStreamedTransactions(t *testing.T) {
 	}
 	var counts []int
 	for _, e := range f.entries() {
-		if e.count > 0 {
-			counts = append(counts, e.count)
+		if e.Count > 0 {
+			counts = append(counts, e.Count)
 		}
 	}
 	if !slices.Equal(counts, []int{1, 1}) {
@@ -221,16 +222,16 @@ func TestStreamStaysBounded(t *testing.T) {
 	for i := 0; !cut || i < 3*keyframeEvery; i++ {
 		f.exec(fmt.Sprintf("INSERT INTO listings VALUES (%d, 'Kano', 10, NULL)", i))
 		f.agree(leader)
-		cut = f.entries()[0].flags&begins == 0
+		cut = !f.entries()[0].Begins
 		if i > 20*keyframeEvery {
 			t.Fatal("the stream is never cut")
 		}
 	}
 	all := f.entries()
-	if len(all) > most+keyframeEvery || all[0].flags&keyframe == 0 {
+	if len(all) > most+keyframeEvery || all[0].Announced == nil {
 		t.Errorf("%d entries, the first is %+v", len(all), all[0])
 	}
-	if life := f.redis.TTL(t.Context(), f.streamKey()).Val(); life <= 0 || life > relayLife {
+	if life := f.redis.TTL(t.Context(), f.stream().Key).Val(); life <= 0 || life > 24*time.Hour {
 		t.Errorf("the stream lives for %v", life)
 	}
 	again := f.join()
@@ -249,17 +250,17 @@ func TestZombieIsFenced(t *testing.T) {
 	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 10, NULL)")
 	f.agree(leader, followers[0])
 	// Somebody else writes the entry that is the leader's to write.
-	key := f.streamKey()
-	last, err := (&stream{redisStream{f.redis, key}}).last(t.Context())
+	stream := f.stream()
+	last, err := stream.Last(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := decodeEntry(last.blob)
+	e, err := last.Entry()
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := &entry{epoch: e.epoch, prev: checksum(last.blob), nonce: 1, from: e.applied, applied: e.applied, watermark: e.watermark}
-	if err := (&stream{redisStream{f.redis, key}}).add(t.Context(), last.seq+1, other.encode(), 0, false, false); err != nil {
+	other := &relay.Entry{Epoch: e.Epoch, Prev: last.Sum(), Nonce: 1, From: e.Applied, Applied: e.Applied, Watermark: e.Watermark}
+	if _, err := stream.Server.Append(t.Context(), &relay.Addition{Message: relay.Message{Seq: last.Seq + 1, Blob: other.Encode()}}); err != nil {
 		t.Fatal(err)
 	}
 	sessions := leader.listener.Status().Sessions
@@ -270,15 +271,8 @@ func TestZombieIsFenced(t *testing.T) {
 	})
 	f.agree(leader, followers[0])
 	f.sameLines(leader, followers[0])
-	if a, b := leader.guard.Epoch(), followers[0].guard.Epoch(); a != b || a != e.epoch {
-		t.Errorf("epochs %s and %s, want %s", a, b, e.epoch)
-	}
-	err = (&stream{redisStream{f.redis, key}}).add(t.Context(), last.seq+1, []byte("x"), 0, false, false)
-	if err != errFenced {
-		t.Errorf("an entry below the last: %v", err)
-	}
-	if err := (&stream{redisStream{f.redis, key}}).add(t.Context(), last.seq+1, other.encode(), 0, false, false); err != nil {
-		t.Errorf("the same entry again: %v", err)
+	if a, b := leader.guard.Epoch(), followers[0].guard.Epoch(); a != b || a != e.Epoch {
+		t.Errorf("epochs %s and %s, want %s", a, b, e.Epoch)
 	}
 }
 
@@ -299,10 +293,10 @@ func TestUnconfirmedEntryIsWrittenOnce(t *testing.T) {
 	}
 	var previous coherence.LSN
 	for _, e := range f.entries() {
-		if e.flags&begins == 0 && e.from != previous {
-			t.Errorf("an entry from %s follows one up to %s", e.from, previous)
+		if !e.Begins && e.From != previous {
+			t.Errorf("an entry from %s follows one up to %s", e.From, previous)
 		}
-		previous = e.applied
+		previous = e.Applied
 	}
 	for _, r := range []*rig{leader, followers[0]} {
 		if n := len(r.epochs()); n != 1 {
@@ -321,7 +315,7 @@ func TestGapIsNoticed(t *testing.T) {
 	// The follower forgets where it is, as if entries had been lost.
 	fo := followers[0].listener.follower
 	fo.mu.Lock()
-	fo.mu.seq++
+	fo.mu.Seq++
 	fo.mu.Unlock()
 	f.exec("INSERT INTO listings VALUES (2, 'Abuja', 10, NULL)")
 	f.exec("INSERT INTO listings VALUES (3, 'Kano', 10, NULL)")
@@ -353,13 +347,13 @@ func TestTrimmedPastAFollower(t *testing.T) {
 		f.exec(fmt.Sprintf("INSERT INTO listings VALUES (%d, 'Kano', 10, NULL)", 10+i))
 		f.agree(leader)
 	}
-	var key string
+	var key uint64
 	for _, m := range f.messages() {
-		if e, err := decodeEntry([]byte(m.Values[streamField].(string))); err == nil && e.flags&keyframe != 0 {
-			key = m.ID
+		if e, err := m.Entry(); err == nil && e.Announced != nil {
+			key = m.Seq
 		}
 	}
-	if err := f.redis.XTrimMinID(context.Background(), f.streamKey(), key).Err(); err != nil {
+	if err := f.redis.XTrimMinID(context.Background(), f.stream().Key, fmt.Sprint(key)).Err(); err != nil {
 		t.Fatal(err)
 	}
 	cable.freeze(false)

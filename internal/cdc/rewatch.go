@@ -83,7 +83,7 @@ func (l *Listener) extend(wish *rewatch) error {
 	l.cfg.Watches = wish.watches
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	if f.mu.announced != nil {
-		f.mu.mapping = newMapping(f.mu.announced.tables, l.guard.Tables())
+		f.mu.mapping = f.mu.announced.Onto(l.guard.Tables())
 	}
 	f.review()
 	return nil

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
 // datum is one column of a row on the wire: 't' with its text, 'n' for NULL,
@@ -17,31 +18,31 @@ type datum struct {
 const unknown = '?'
 
 // tuple reads a row of rel into dst.
-func tuple(c *cursor, rel *relation, dst []datum) ([]datum, error) {
-	n := int(c.uint16())
-	if c.short {
-		return dst, errShort
+func tuple(c *wire.Cursor, rel *relation, dst []datum) ([]datum, error) {
+	n := int(c.Uint16())
+	if c.Short {
+		return dst, wire.ErrShort
 	}
 	if n != len(rel.attributes) {
 		return dst, fmt.Errorf("a row has %d columns where its relation has %d", n, len(rel.attributes))
 	}
 	dst = dst[:0]
 	for range n {
-		v := datum{kind: c.uint8()}
+		v := datum{kind: c.Uint8()}
 		switch v.kind {
 		case 't':
-			v.text = c.take(int(int32(c.uint32())))
+			v.text = c.Take(int(int32(c.Uint32())))
 		case 'n', 'u':
 		default:
-			if c.short {
-				return dst, errShort
+			if c.Short {
+				return dst, wire.ErrShort
 			}
 			return dst, fmt.Errorf("a value is marked %q", v.kind)
 		}
 		dst = append(dst, v)
 	}
-	if c.short {
-		return dst, errShort
+	if c.Short {
+		return dst, wire.ErrShort
 	}
 	return dst, nil
 }

@@ -22,6 +22,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/retry"
 	"walpurge/internal/testbed"
 )
 
@@ -45,13 +47,13 @@ func leadAlone(text string) int {
 	if err := json.Unmarshal([]byte(text), &job); err != nil {
 		return fail(err)
 	}
-	client, err := RelayClient(job.Redis)
+	client, err := relay.NewClient(job.Redis)
 	if err != nil {
 		return fail(err)
 	}
 	cfg := Config{
 		URL: job.URL, Slot: job.Slot, Publication: "walpurge", BulkRows: 1000, MaxLag: time.Second, Now: clock(),
-		Watches: []Watch{listingsWatch}, Relay: &Relay{Client: client, Namespace: job.Namespace},
+		Watches: []Watch{listingsWatch}, Relay: &relay.Config{Client: client, Namespace: job.Namespace},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -213,7 +215,7 @@ func (c *crowdOf) grow(n int) {
 			c.asked.Add(1) // each question notes when it was asked
 			return now()
 		}
-		cfg.Relay = &Relay{Client: relayClient(c.b, c.redis), Namespace: "crowd"}
+		cfg.Relay = &relay.Config{Client: relayClient(c.b, c.redis), Namespace: "crowd"}
 		catalogue, err := Inspect(c.b.Context(), cfg)
 		if err != nil {
 			c.b.Fatal(err)
@@ -334,7 +336,7 @@ func (c *crowdOf) load(pause, span time.Duration) int64 {
 				}
 				commits.Add(1)
 				if pause > 0 {
-					wait(ctx, pause)
+					retry.Wait(ctx, pause)
 				}
 			}
 		})
@@ -371,7 +373,7 @@ func BenchmarkFollowers(b *testing.B) {
 				before := c.read()
 				commits := int64(0)
 				if l.pause < 0 {
-					wait(b.Context(), span)
+					retry.Wait(b.Context(), span)
 				} else {
 					commits = c.load(l.pause, span)
 				}

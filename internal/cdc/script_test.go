@@ -18,6 +18,8 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/relay/relaytest"
 )
 
 // TestScripts runs the text scripts under testdata/scripts in virtual time:
@@ -96,8 +98,8 @@ type scriptEvent struct {
 
 // scriptRedis is Redis with the relay and the responses of the Redis tier.
 type scriptRedis struct {
-	*memoryStream
-	saved   *memoryStream
+	*relaytest.Stream
+	saved   *relaytest.Stream
 	down    bool
 	latency time.Duration
 }
@@ -129,7 +131,7 @@ type scriptPage struct {
 func (*scriptPage) Evicted(coherence.Cause) {}
 
 func newScript() *script {
-	s := &script{pg: newWirePrimary(), redis: &scriptRedis{memoryStream: newMemoryStream()}, fills: map[string]*scriptPage{}, stop: make(chan struct{}), began: time.Now()}
+	s := &script{pg: newWirePrimary(), redis: &scriptRedis{Stream: relaytest.New()}, fills: map[string]*scriptPage{}, stop: make(chan struct{}), began: time.Now()}
 	go s.watch()
 	return s
 }
@@ -231,7 +233,7 @@ func (s *script) start(t *testing.T, name string) {
 		Watches: []Watch{{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city"}}},
 		Dial:    p.dial,
 		Chance:  func(time.Duration) time.Duration { return 0 },
-		Relay:   &Relay{},
+		Relay:   &relay.Config{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
@@ -244,7 +246,7 @@ func (s *script) start(t *testing.T, name string) {
 	}
 	p.guard.Use(cityTemplate(p.guard))
 	p.listener = NewListener(cfg, catalogue, p.guard, scriptNotes{p})
-	p.listener.follower.stream = stream{&scriptLink{p}}
+	p.listener.follower.stream.Server = &scriptLink{p}
 	s.mu.Lock()
 	s.processes = slices.DeleteFunc(s.processes, func(o *scriptProcess) bool { return o.name == name })
 	s.processes = append(s.processes, p)
@@ -316,35 +318,35 @@ func (l *scriptLink) travel(ctx context.Context) error {
 	return nil
 }
 
-func (l *scriptLink) append(ctx context.Context, a *addition) (bool, error) {
+func (l *scriptLink) Append(ctx context.Context, a *relay.Addition) (bool, error) {
 	if err := l.travel(ctx); err != nil {
 		return false, err
 	}
-	found, err := l.p.s.redis.append(ctx, a)
+	found, err := l.p.s.redis.Append(ctx, a)
 	return found, errors.Join(err, l.travel(ctx))
 }
 
-func (l *scriptLink) after(ctx context.Context, seq uint64, block time.Duration) ([]streamed, error) {
+func (l *scriptLink) After(ctx context.Context, seq uint64, most int, block time.Duration) ([]relay.Message, error) {
 	if err := l.travel(ctx); err != nil {
 		return nil, err
 	}
-	found, err := l.p.s.redis.after(ctx, seq, block)
+	found, err := l.p.s.redis.After(ctx, seq, most, block)
 	return found, errors.Join(err, l.travel(ctx))
 }
 
-func (l *scriptLink) upTo(ctx context.Context, seq uint64) (streamed, error) {
+func (l *scriptLink) UpTo(ctx context.Context, seq uint64) (relay.Message, error) {
 	if err := l.travel(ctx); err != nil {
-		return streamed{}, err
+		return relay.Message{}, err
 	}
-	found, err := l.p.s.redis.upTo(ctx, seq)
+	found, err := l.p.s.redis.UpTo(ctx, seq)
 	return found, errors.Join(err, l.travel(ctx))
 }
 
-func (l *scriptLink) highest(ctx context.Context) (uint64, error) {
+func (l *scriptLink) Highest(ctx context.Context) (uint64, error) {
 	if err := l.travel(ctx); err != nil {
 		return 0, err
 	}
-	found, err := l.p.s.redis.highest(ctx)
+	found, err := l.p.s.redis.Highest(ctx)
 	return found, errors.Join(err, l.travel(ctx))
 }
 
@@ -605,13 +607,13 @@ func (s *script) changeRedis(what string) {
 		r.down = what == "kill"
 		s.mu.Unlock()
 	case "save":
-		r.saved = r.copy()
+		r.saved = r.Copy()
 	case "restore":
-		r.restore(r.saved)
+		r.Restore(r.saved)
 	case "empty":
-		r.empty()
+		r.Empty()
 	case "trim":
-		r.trim(r.last)
+		r.Trim(r.Last())
 	}
 }
 
@@ -631,7 +633,7 @@ func (s *script) changeServer(what string) {
 			m.sever("")
 		case "start":
 			m.down = false
-			m.server.started++
+			m.server.Started++
 			for i := range m.log {
 				m.log[i].held = false
 				m.visible[m.log[i].city] = m.log[i].price
@@ -646,7 +648,7 @@ func (s *script) changeServer(what string) {
 			m.log = m.log[:len(m.log)-1]
 			m.visible[last.city] = last.old
 			m.flushed, m.reader = last.start, nil
-			m.server.started++
+			m.server.Started++
 			m.slot.confirmed = min(m.slot.confirmed, m.flushed)
 		case "hangup":
 			if m.reader != nil {
@@ -659,8 +661,8 @@ func (s *script) changeServer(what string) {
 			m.log = m.log[:len(m.log)-1]
 			m.visible[last.city] = last.old
 			m.flushed, m.slot = last.start, nil
-			m.server.timeline++
-			m.server.started++
+			m.server.Timeline++
+			m.server.Started++
 		}
 	})
 }
@@ -683,37 +685,37 @@ func (s *script) changeSlot(what string) {
 	})
 }
 
-func (l *scriptLink) waiting(ctx context.Context) (int, error) {
+func (l *scriptLink) Waiting(ctx context.Context) (int, error) {
 	if err := l.travel(ctx); err != nil {
 		return 0, err
 	}
-	return l.p.s.redis.waiting(ctx)
+	return l.p.s.redis.Waiting(ctx)
 }
 
-func (l *scriptLink) want(ctx context.Context, life time.Duration) error {
+func (l *scriptLink) Want(ctx context.Context, life time.Duration) error {
 	if err := l.travel(ctx); err != nil {
 		return err
 	}
-	return l.p.s.redis.want(ctx, life)
+	return l.p.s.redis.Want(ctx, life)
 }
 
-func (l *scriptLink) wanted(ctx context.Context) (bool, error) {
+func (l *scriptLink) Wanted(ctx context.Context) (bool, error) {
 	if err := l.travel(ctx); err != nil {
 		return false, err
 	}
-	return l.p.s.redis.wanted(ctx)
+	return l.p.s.redis.Wanted(ctx)
 }
 
-func (l *scriptLink) ask(ctx context.Context, id uint64) error {
+func (l *scriptLink) Ask(ctx context.Context, id uint64, life time.Duration) error {
 	if err := l.travel(ctx); err != nil {
 		return err
 	}
-	return l.p.s.redis.ask(ctx, id)
+	return l.p.s.redis.Ask(ctx, id, life)
 }
 
-func (l *scriptLink) asked(ctx context.Context) ([]uint64, error) {
+func (l *scriptLink) Asked(ctx context.Context, most int) ([]uint64, error) {
 	if err := l.travel(ctx); err != nil {
 		return nil, err
 	}
-	return l.p.s.redis.asked(ctx)
+	return l.p.s.redis.Asked(ctx, most)
 }

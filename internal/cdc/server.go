@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // server says which running server answers, and in what role. A copy of a
@@ -20,10 +21,8 @@ import (
 // What tells them apart is when they were started: within one run a server
 // never goes back in its log.
 type server struct {
-	system   string
-	timeline int32
+	relay.ServerID
 	recovery bool
-	started  int64 // µs since 1970, by the server's clock
 }
 
 const (
@@ -44,7 +43,7 @@ var errOtherStart = errors.New("the server has restarted, or a copy of it answer
 // identify asks who answers on conn.
 func identify(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	if err := conn.QueryRow(ctx, serverQuery).Scan(&s.system, &s.recovery, &s.timeline, &s.started); err != nil {
+	if err := conn.QueryRow(ctx, serverQuery).Scan(&s.System, &s.recovery, &s.Timeline, &s.Started); err != nil {
 		return s, fmt.Errorf("identify the server: %w", err)
 	}
 	return s, nil
@@ -57,13 +56,13 @@ func identifySender(ctx context.Context, conn *pgconn.PgConn) (server, coherence
 	if err != nil {
 		return server{}, 0, fmt.Errorf("identify the server: %w", err)
 	}
-	s := server{system: found.SystemID, timeline: found.Timeline}
+	s := server{ServerID: relay.ServerID{System: found.SystemID, Timeline: found.Timeline}}
 	results, err := conn.Exec(ctx, "SELECT "+startQuery).ReadAll()
 	if err == nil && (len(results) != 1 || len(results[0].Rows) != 1) {
 		err = errors.New("one row was expected")
 	}
 	if err == nil {
-		s.started, err = strconv.ParseInt(string(results[0].Rows[0][0]), 10, 64)
+		s.Started, err = strconv.ParseInt(string(results[0].Rows[0][0]), 10, 64)
 	}
 	if err != nil {
 		return server{}, 0, fmt.Errorf("ask when the server was started: %w", err)
@@ -74,9 +73,9 @@ func identifySender(ctx context.Context, conn *pgconn.PgConn) (server, coherence
 // expect is an error unless found is s.
 func (s server) expect(found server) error {
 	switch {
-	case found.system != s.system || found.timeline != s.timeline || found.recovery != s.recovery:
-		return fmt.Errorf("%w: system %s on timeline %d is not %s on %d", errOtherServer, found.system, found.timeline, s.system, s.timeline)
-	case found.started != s.started:
+	case found.System != s.System || found.Timeline != s.Timeline || found.recovery != s.recovery:
+		return fmt.Errorf("%w: system %s on timeline %d is not %s on %d", errOtherServer, found.System, found.Timeline, s.System, s.Timeline)
+	case found.Started != s.Started:
 		return fmt.Errorf("%w: it was started at %s, and the one that the log comes from at %s", errOtherStart, found.since(), s.since())
 	}
 	return nil
@@ -84,5 +83,5 @@ func (s server) expect(found server) error {
 
 // since is when it was started.
 func (s server) since() string {
-	return time.UnixMicro(s.started).UTC().Format("2006-01-02 15:04:05.000000Z")
+	return time.UnixMicro(s.Started).UTC().Format("2006-01-02 15:04:05.000000Z")
 }

@@ -76,10 +76,10 @@ func (l *Listener) session(ctx context.Context) error {
 	if l.writer == nil {
 		return group.Wait()
 	}
-	group.Go(func() error { return l.writer.run(gctx) })
+	group.Go(func() error { return broken(l.writer.Run(gctx)) })
 	group.Go(func() error { return s.lookWhenAsked(gctx) })
 	err = group.Wait()
-	l.writer.leave(ctx, err)
+	l.leave(ctx, err)
 	return err
 }
 
@@ -155,7 +155,7 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 		return 0, err
 	}
 	if found.recovery {
-		same.recovery, same.timeline = true, found.timeline // a standby is refused, and told why, later
+		same.recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
 	}
 	if err := found.expect(same); err != nil {
 		return 0, err

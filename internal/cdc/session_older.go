@@ -31,11 +31,11 @@ func (s *session) hearLeader(ctx context.Context, found standing) (setBack bool,
 func (s *session) astray(found standing) bool {
 	l := s.l
 	h := &l.history
-	if l.guard.Epoch() == 0 || !h.begun || h.doubt != "" || s.server.system != h.server.system || s.server == h.server {
+	if l.guard.Epoch() == 0 || !h.begun || h.doubt != "" || s.server.System != h.server.System || s.server == h.server {
 		return false
 	}
-	if s.server.timeline != h.server.timeline {
-		return s.server.timeline < h.server.timeline
+	if s.server.Timeline != h.server.Timeline {
+		return s.server.Timeline < h.server.Timeline
 	}
 	return found.position < found.applied || l.follower.hasFoundOlder()
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 )
 
 // side is an ordinary connection beside the replication connection, for one
@@ -19,11 +20,11 @@ type side struct {
 	l      *Listener
 	expect server
 	conn   *pgx.Conn
-	wait   backoff
+	wait   retry.Backoff
 }
 
 func newSide(l *Listener, expect server) *side {
-	return &side{l: l, expect: expect, wait: backoff{chance: l.cfg.Chance}}
+	return &side{l: l, expect: expect, wait: retry.Backoff{Chance: l.cfg.Chance}}
 }
 
 // open returns the connection.

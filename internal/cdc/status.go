@@ -77,7 +77,7 @@ func (l *Listener) noteSession(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	st := &l.mu.status
-	st.Slot, st.System, st.Timeline, st.Version = s.slot, s.server.system, s.server.timeline, s.catalogue.Version
+	st.Slot, st.System, st.Timeline, st.Version = s.slot, s.server.System, s.server.Timeline, s.catalogue.Version
 	st.Sessions++
 	st.State, st.Connected = following, true
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
 // The server sends a large transaction while it is still open, in pieces
@@ -42,19 +43,19 @@ type openTransaction struct {
 // streamed skips the id of the subtransaction that stands in front of what
 // is streamed. A subtransaction that is rolled back stays remembered with the
 // rest, which matches more than it has to (G5).
-func (d *decoder) streamed(kind byte, c *cursor) {
+func (d *decoder) streamed(kind byte, c *wire.Cursor) {
 	switch kind {
 	case 'R', 'I', 'U', 'D', 'T', 'M', 'Y':
-		c.uint32()
+		c.Uint32()
 	}
 }
 
 // streamStart reads a Stream Start: the id, and whether this is its first
 // piece.
-func (d *decoder) streamStart(c *cursor) error {
-	xid, first := c.uint32(), c.uint8() != 0
-	if c.short {
-		return errShort
+func (d *decoder) streamStart(c *wire.Cursor) error {
+	xid, first := c.Uint32(), c.Uint8() != 0
+	if c.Short {
+		return wire.ErrShort
 	}
 	s := &d.streaming
 	open := s.open[xid]
@@ -85,12 +86,12 @@ func (d *decoder) streamStop() error {
 
 // streamCommit reads a Stream Commit: id, flags, start and end of the commit
 // record, time.
-func (d *decoder) streamCommit(c *cursor) error {
-	xid, _, start, end, at := c.uint32(), c.uint8(), c.uint64(), c.uint64(), c.uint64()
+func (d *decoder) streamCommit(c *wire.Cursor) error {
+	xid, _, start, end, at := c.Uint32(), c.Uint8(), c.Uint64(), c.Uint64(), c.Uint64()
 	open := d.streaming.open[xid]
 	switch {
-	case c.short:
-		return errShort
+	case c.Short:
+		return wire.ErrShort
 	case d.inside:
 		return errors.New("a stream commits inside a transaction")
 	case open == nil:
@@ -110,12 +111,12 @@ func (d *decoder) streamCommit(c *cursor) error {
 // streamAbort reads a Stream Abort: the id and that of the subtransaction that
 // is rolled back, which is the same for the whole. PostgreSQL 18 may send one
 // for a transaction that was never streamed.
-func (d *decoder) streamAbort(c *cursor) error {
-	xid, sub := c.uint32(), c.uint32()
+func (d *decoder) streamAbort(c *wire.Cursor) error {
+	xid, sub := c.Uint32(), c.Uint32()
 	open := d.streaming.open[xid]
 	switch {
-	case c.short:
-		return errShort
+	case c.Short:
+		return wire.ErrShort
 	case open == nil || xid != sub:
 	case open == d.streaming.now:
 		return fmt.Errorf("transaction %d aborts before its stream stops", xid)

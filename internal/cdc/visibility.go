@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 )
 
 // Pauses between snapshots while something stays pending.
@@ -77,13 +78,13 @@ func (s *session) watchVisibility(ctx context.Context) error {
 				return err
 			}
 			s.l.trouble("visibility", err)
-			if !wait(ctx, side.wait.next()) {
+			if !retry.Wait(ctx, side.wait.Next()) {
 				return nil
 			}
 			s.visibility.poke()
 			continue
 		}
-		side.wait.reset()
+		side.wait.Reset()
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/retry"
 )
 
 // watchInterval is how often the catalogue and the slot are looked at. A
@@ -40,11 +42,11 @@ func (s *session) watch(ctx context.Context) error {
 			return err
 		case err != nil:
 			s.l.trouble("catalogue", err)
-			if !wait(ctx, side.wait.next()) {
+			if !retry.Wait(ctx, side.wait.Next()) {
 				return nil
 			}
 		default:
-			side.wait.reset()
+			side.wait.Reset()
 		}
 	}
 }

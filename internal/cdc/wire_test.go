@@ -16,6 +16,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+	"walpurge/internal/wire"
 )
 
 // wirePrimary is a PostgreSQL of the model that speaks its protocol: one
@@ -62,7 +64,7 @@ type wireConn struct {
 
 func newWirePrimary() *wirePrimary {
 	return &wirePrimary{
-		changed: make(chan struct{}), server: server{system: "7", timeline: 1}, flushed: 0x1000, visible: map[string]int{},
+		changed: make(chan struct{}), server: server{ServerID: relay.ServerID{System: "7", Timeline: 1}}, flushed: 0x1000, visible: map[string]int{},
 		xid: 700, print: "a", conns: map[*wireConn]bool{},
 	}
 }
@@ -73,7 +75,7 @@ func (m *wirePrimary) copy() *wirePrimary {
 	defer m.mu.Unlock()
 	c := newWirePrimary()
 	c.server, c.flushed, c.xid, c.print, c.latency = m.server, m.flushed, m.xid, m.print, m.latency
-	c.server.started++
+	c.server.Started++
 	c.log, c.visible = slices.Clone(m.log), maps.Clone(m.visible)
 	for i := range c.log {
 		c.log[i].held = false
@@ -344,7 +346,7 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	case query == snapshotQuery:
 		return one(text, m.snapshot())
 	case query == serverQuery:
-		return &wireTable{[]uint32{text, boolean, number, pgtype.Int8OID}, [][]any{{m.server.system, false, m.server.timeline, m.server.started}}}
+		return &wireTable{[]uint32{text, boolean, number, pgtype.Int8OID}, [][]any{{m.server.System, false, m.server.Timeline, m.server.Started}}}
 	case query == serverFactsQuery:
 		return &wireTable{
 			[]uint32{number, text, text, text, text, text, boolean, boolean, boolean, number, number, number, number, number, text, boolean},
@@ -423,12 +425,12 @@ func (c *wireConn) simple(query string) {
 		c.write(&pgproto3.CommandComplete{CommandTag: []byte("BEGIN")}, &pgproto3.ReadyForQuery{TxStatus: 'T'})
 	case query == "IDENTIFY_SYSTEM":
 		m.mu.Lock()
-		system, timeline, at := m.server.system, strconv.Itoa(int(m.server.timeline)), m.flushed.String()
+		system, timeline, at := m.server.System, strconv.Itoa(int(m.server.Timeline)), m.flushed.String()
 		m.mu.Unlock()
 		result(system, timeline, at, "d")
 	case query == "SELECT "+startQuery:
 		m.mu.Lock()
-		started := strconv.FormatInt(m.server.started, 10)
+		started := strconv.FormatInt(m.server.Started, 10)
 		m.mu.Unlock()
 		result(started)
 	case word == "CREATE_REPLICATION_SLOT":
@@ -534,8 +536,8 @@ func (c *wireConn) status(data []byte) {
 	if len(data) < 34 || data[0] != 'r' {
 		return
 	}
-	cur := cursor{rest: data[1+8:]}
-	flushed := coherence.LSN(cur.uint64())
+	cur := wire.Cursor{Rest: data[1+8:]}
+	flushed := coherence.LSN(cur.Uint64())
 	m.mu.Lock()
 	if m.slot != nil && m.reader == c {
 		m.slot.confirmed = max(m.slot.confirmed, flushed)

@@ -1,4 +1,4 @@
-package cdc
+package relay
 
 import (
 	"encoding/binary"
@@ -6,61 +6,71 @@ import (
 	"strings"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
-// announcement is what a leader tells of itself: whose history it relays, and
-// which tables and columns it watches. Its followers may have been configured
-// otherwise, for instance while a new version is rolled out.
-type announcement struct {
-	server      server
-	origin      string // slot and database: two of them must not share a stream
-	fingerprint string // of the catalogue
-	tables      []coherence.Table
+// ServerID says which running server a history is of. A copy of a cluster has
+// the system identifier of the original and often its timeline; what tells them
+// apart is when they were started.
+type ServerID struct {
+	System   string
+	Timeline int32
+	Started  int64 // µs since 1970, by the server's clock
 }
 
-func (a *announcement) append(b []byte) []byte {
-	b = appendString(b, a.server.system)
-	b = binary.AppendUvarint(b, uint64(uint32(a.server.timeline)))
-	b = binary.AppendVarint(b, a.server.started)
-	b = appendString(b, a.origin)
-	b = appendString(b, a.fingerprint)
-	b = binary.AppendUvarint(b, uint64(len(a.tables)))
-	for i := range a.tables {
-		t := &a.tables[i]
-		b = appendString(b, t.Name)
+// Announcement is what a leader tells of itself: whose history it relays, and
+// which tables and columns it watches. Its followers may have been configured
+// otherwise, for instance while a new version is rolled out.
+type Announcement struct {
+	Server      ServerID
+	Origin      string // slot and publication: two of them must not share a stream
+	Fingerprint string // of the catalogue
+	Tables      []coherence.Table
+}
+
+func (a *Announcement) append(b []byte) []byte {
+	b = wire.AppendCounted(b, a.Server.System)
+	b = binary.AppendUvarint(b, uint64(uint32(a.Server.Timeline)))
+	b = binary.AppendVarint(b, a.Server.Started)
+	b = wire.AppendCounted(b, a.Origin)
+	b = wire.AppendCounted(b, a.Fingerprint)
+	b = binary.AppendUvarint(b, uint64(len(a.Tables)))
+	for i := range a.Tables {
+		t := &a.Tables[i]
+		b = wire.AppendCounted(b, t.Name)
 		b = binary.AppendUvarint(b, uint64(len(t.Columns)))
 		for _, c := range t.Columns {
-			b = append(appendString(b, c.Name), byte(c.Kind))
+			b = append(wire.AppendCounted(b, c.Name), byte(c.Kind))
 		}
 	}
 	return b
 }
 
-// readAnnouncement reads it; what is wrong with it shows in c.short.
-func readAnnouncement(c *cursor) *announcement {
-	a := &announcement{}
-	a.server.system = string(c.counted())
-	a.server.timeline = int32(uint32(c.uvarint()))
-	a.server.started = c.varint()
-	a.origin, a.fingerprint = string(c.counted()), string(c.counted())
-	for range c.uvarint() {
-		if c.short {
+// readAnnouncement reads it; what is wrong with it shows in c.Short.
+func readAnnouncement(c *wire.Cursor) *Announcement {
+	a := &Announcement{}
+	a.Server.System = string(c.Counted())
+	a.Server.Timeline = int32(uint32(c.Uvarint()))
+	a.Server.Started = c.Varint()
+	a.Origin, a.Fingerprint = string(c.Counted()), string(c.Counted())
+	for range c.Uvarint() {
+		if c.Short {
 			break
 		}
-		t := coherence.Table{Name: string(c.counted())}
-		for range c.uvarint() {
-			if c.short {
+		t := coherence.Table{Name: string(c.Counted())}
+		for range c.Uvarint() {
+			if c.Short {
 				break
 			}
-			t.Columns = append(t.Columns, coherence.Column{Name: string(c.counted()), Kind: coherence.Kind(c.uint8())})
+			t.Columns = append(t.Columns, coherence.Column{Name: string(c.Counted()), Kind: coherence.Kind(c.Uint8())})
 		}
-		a.tables = append(a.tables, t)
+		a.Tables = append(a.Tables, t)
 	}
 	return a
 }
 
-// mapping translates a leader's tables and columns into one's own.
-type mapping struct {
+// Mapping translates a leader's tables and columns into one's own.
+type Mapping struct {
 	tables  []mappedTable
 	missing []string // own tables that the leader doesn't watch
 	values  [2][]coherence.Value
@@ -76,11 +86,11 @@ type mappedTable struct {
 	bits    []coherence.ColumnSet // for each of the leader's: its bit here
 }
 
-// newMapping maps the leader's tables to own. A column that the leader doesn't
+// Onto maps the leader's tables to own. A column that the leader doesn't
 // watch, or compares as another kind, is unknown here, which matches
 // everything. A table that it doesn't watch at all can't be followed.
-func newMapping(leader, own []coherence.Table) *mapping {
-	m := &mapping{}
+func (a *Announcement) Onto(own []coherence.Table) *Mapping {
+	leader, m := a.Tables, &Mapping{}
 	byName := make(map[string]coherence.TableID)
 	widest := 0
 	for i := range own {
@@ -120,10 +130,10 @@ func newMapping(leader, own []coherence.Table) *mapping {
 	return m
 }
 
-// covers tells whether everything watched here is watched by the leader.
-func (m *mapping) covers() bool { return len(m.missing) == 0 }
+// Covers tells whether everything watched here is watched by the leader.
+func (m *Mapping) Covers() bool { return len(m.missing) == 0 }
 
-func (m *mapping) table(n uint64) (*mappedTable, error) {
+func (m *Mapping) table(n uint64) (*mappedTable, error) {
 	if n >= uint64(len(m.tables)) {
 		return nil, fmt.Errorf("decode a transaction of the relay: table %d was not announced", n)
 	}
@@ -144,4 +154,5 @@ func (t *mappedTable) changed(leader coherence.ColumnSet) coherence.ColumnSet {
 	return own
 }
 
-func (m *mapping) missingNames() string { return strings.Join(m.missing, ", ") }
+// Missing names the own tables that the leader doesn't watch.
+func (m *Mapping) Missing() string { return strings.Join(m.missing, ", ") }

@@ -1,4 +1,4 @@
-package cdc
+package relay
 
 import (
 	"encoding/binary"
@@ -9,143 +9,143 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
-// entryFlags say what an entry is besides a batch of transactions.
-type entryFlags uint8
+// version is of the encoding. An entry of another version is not understood,
+// and what is not understood is a gap.
+const version = 3
 
+// Flags of an encoded entry.
 const (
-	keyframe  entryFlags = 1 << iota // has the announcement: whoever reads may begin here
-	begins                           // the first of an epoch
-	takesOver                        // the first of a leader's term
-	leaves                           // the last of a term: the slot is about to be free
-	doubts                           // whoever leads next must start an epoch
-	answers                          // the leader has looked at the server anew, and goes on
-	knownFlags
+	flagAnnounced = 1 << iota
+	flagBegins
+	flagTakesOver
+	flagLeaves
+	flagDoubts
+	flagAnswered
+	flagsKnown
 )
 
-// relayVersion is of the encoding. An entry of another version is not
-// understood, and what is not understood is a gap.
-const relayVersion = 3
-
-// entry is one entry of the relay.
+// Entry is one entry of the relay.
 //
-// INVARIANT: every transaction with watched changes that ends after from and
-// at or before applied is in the entry; from is the applied of the entry
-// before it; watermark ≤ applied.
-type entry struct {
-	flags     entryFlags
-	epoch     coherence.Epoch
-	prev      uint64 // checksum of the entry before
-	nonce     uint64 // of the leader's term: no two leaders write the same bytes
-	from      coherence.LSN
-	applied   coherence.LSN
-	watermark coherence.LSN
+// INVARIANT: every transaction with watched changes that ends after From and
+// at or before Applied is in the entry; From is the Applied of the entry
+// before it; Watermark ≤ Applied.
+type Entry struct {
+	Begins    bool // the first of an epoch
+	TakesOver bool // the first of a leader's term
+	Leaves    bool // the last of a term: the slot is about to be free
+	Doubts    bool // whoever leads next must start an epoch
 
-	announced *announcement // of a keyframe
-	reason    string        // of begins and doubts
-	answered  []uint64      // of answers: who had asked before it looked
+	Epoch     coherence.Epoch
+	Prev      uint64 // checksum of the entry before
+	Nonce     uint64 // of the leader's term: no two leaders write the same bytes
+	From      coherence.LSN
+	Applied   coherence.LSN
+	Watermark coherence.LSN
 
-	count        int    // of transactions
+	Announced *Announcement // of a keyframe: whoever reads may begin there
+	Reason    string        // of one that begins an epoch, or doubts
+	Answered  []uint64      // who had asked for a look at the server; it goes on
+
+	Count        int    // of transactions
 	transactions []byte // by appendTransaction, one after the other
 }
 
-func (e *entry) encode() []byte {
+func (e *Entry) flags() (flags byte) {
+	for i, is := range [...]bool{e.Announced != nil, e.Begins, e.TakesOver, e.Leaves, e.Doubts, len(e.Answered) > 0} {
+		if is {
+			flags |= 1 << i
+		}
+	}
+	return flags
+}
+
+// Encode is the entry as it lies in the stream.
+func (e *Entry) Encode() []byte {
 	b := make([]byte, 0, 64+len(e.transactions))
-	b = append(b, relayVersion, byte(e.flags))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.epoch))
-	b = binary.BigEndian.AppendUint64(b, e.prev)
-	b = binary.BigEndian.AppendUint64(b, e.nonce)
-	b = binary.AppendUvarint(b, uint64(e.from))
-	b = binary.AppendUvarint(b, uint64(e.applied))
-	b = binary.AppendUvarint(b, uint64(e.watermark))
-	if e.flags&keyframe != 0 {
-		b = e.announced.append(b)
+	b = append(b, version, e.flags())
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Epoch))
+	b = binary.BigEndian.AppendUint64(b, e.Prev)
+	b = binary.BigEndian.AppendUint64(b, e.Nonce)
+	b = binary.AppendUvarint(b, uint64(e.From))
+	b = binary.AppendUvarint(b, uint64(e.Applied))
+	b = binary.AppendUvarint(b, uint64(e.Watermark))
+	if e.Announced != nil {
+		b = e.Announced.append(b)
 	}
-	if e.flags&(begins|doubts) != 0 {
-		b = appendString(b, e.reason)
+	if e.Begins || e.Doubts {
+		b = wire.AppendCounted(b, e.Reason)
 	}
-	if e.flags&answers != 0 {
-		b = binary.AppendUvarint(b, uint64(len(e.answered)))
-		for _, id := range e.answered {
+	if len(e.Answered) > 0 {
+		b = binary.AppendUvarint(b, uint64(len(e.Answered)))
+		for _, id := range e.Answered {
 			b = binary.BigEndian.AppendUint64(b, id)
 		}
 	}
-	b = binary.AppendUvarint(b, uint64(e.count))
+	b = binary.AppendUvarint(b, uint64(e.Count))
 	return append(b, e.transactions...)
 }
 
-// decodeEntry reads an entry; its transactions stay encoded and borrow from b.
-func decodeEntry(b []byte) (*entry, error) {
-	c := cursor{rest: b}
-	if v := c.uint8(); v != relayVersion {
-		return nil, fmt.Errorf("decode an entry of the relay: version %d is not %d", v, relayVersion)
+// Entry is what lies there. Its transactions stay encoded and borrow from m.
+func (m *Message) Entry() (*Entry, error) {
+	c := wire.Cursor{Rest: m.Blob}
+	if v := c.Uint8(); v != version {
+		return nil, fmt.Errorf("decode an entry of the relay: version %d is not %d", v, version)
 	}
-	e := &entry{flags: entryFlags(c.uint8())}
-	e.epoch = coherence.Epoch(c.uint64())
-	e.prev, e.nonce = c.uint64(), c.uint64()
-	e.from, e.applied, e.watermark = c.lsn(), c.lsn(), c.lsn()
-	if e.flags&keyframe != 0 {
-		e.announced = readAnnouncement(&c)
+	flags := c.Uint8()
+	has := func(flag byte) bool { return flags&flag != 0 }
+	e := &Entry{Begins: has(flagBegins), TakesOver: has(flagTakesOver), Leaves: has(flagLeaves), Doubts: has(flagDoubts)}
+	e.Epoch = coherence.Epoch(c.Uint64())
+	e.Prev, e.Nonce = c.Uint64(), c.Uint64()
+	e.From, e.Applied, e.Watermark = position(&c), position(&c), position(&c)
+	if has(flagAnnounced) {
+		e.Announced = readAnnouncement(&c)
 	}
-	if e.flags&(begins|doubts) != 0 {
-		e.reason = string(c.counted())
+	if has(flagBegins | flagDoubts) {
+		e.Reason = string(c.Counted())
 	}
-	if e.flags&answers != 0 {
-		for range c.uvarint() {
-			if c.short {
+	if has(flagAnswered) {
+		for range c.Uvarint() {
+			if c.Short {
 				break
 			}
-			e.answered = append(e.answered, c.uint64())
+			e.Answered = append(e.Answered, c.Uint64())
 		}
 	}
-	n := c.uvarint()
-	e.transactions = c.rest
+	n := c.Uvarint()
+	e.transactions = c.Rest
 	switch {
-	case c.short:
-		return nil, fmt.Errorf("decode an entry of the relay: %w", errShort)
-	case e.flags >= knownFlags || e.epoch == 0 || e.from > e.applied || e.watermark > e.applied || n > uint64(len(c.rest)):
+	case c.Short:
+		return nil, fmt.Errorf("decode an entry of the relay: %w", wire.ErrShort)
+	case flags >= flagsKnown || e.Epoch == 0 || e.From > e.Applied || e.Watermark > e.Applied || n > uint64(len(c.Rest)):
 		return nil, errors.New("decode an entry of the relay: it makes no sense")
 	}
-	e.count = int(n)
+	e.Count = int(n)
 	return e, nil
 }
 
-func appendString[T string | []byte](b []byte, s T) []byte {
-	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
-}
-
-func (c *cursor) uvarint() uint64 {
-	v, n := binary.Uvarint(c.rest)
-	if n <= 0 {
-		c.short, c.rest = true, nil
-		return 0
+// Each reads the entry's transactions one after the other into tx, whose tables
+// are m's own, and hands it to apply.
+func (e *Entry) Each(m *Mapping, tx *coherence.Transaction, apply func(*coherence.Transaction)) error {
+	c := wire.Cursor{Rest: e.transactions}
+	for range e.Count {
+		if err := readTransaction(&c, m, tx); err != nil {
+			return err
+		}
+		if tx.End > e.Applied {
+			return errors.New("a transaction of the relay ends beyond its entry")
+		}
+		apply(tx)
 	}
-	c.rest = c.rest[n:]
-	return v
-}
-
-func (c *cursor) varint() int64 {
-	v, n := binary.Varint(c.rest)
-	if n <= 0 {
-		c.short, c.rest = true, nil
-		return 0
+	if len(c.Rest) > 0 {
+		return wire.ErrLong
 	}
-	c.rest = c.rest[n:]
-	return v
+	return nil
 }
 
-func (c *cursor) lsn() coherence.LSN { return coherence.LSN(c.uvarint()) }
-
-// counted reads what appendString wrote.
-func (c *cursor) counted() []byte {
-	n := c.uvarint()
-	if n > uint64(len(c.rest)) {
-		c.short, c.rest = true, nil
-		return nil
-	}
-	return c.take(int(n))
-}
+func position(c *wire.Cursor) coherence.LSN { return coherence.LSN(c.Uvarint()) }
 
 // Marks of a change.
 const (
@@ -167,7 +167,7 @@ func appendTransaction(b []byte, tx *coherence.Transaction) []byte {
 	}
 	b = binary.AppendUvarint(b, groups)
 	for _, g := range tx.Groups {
-		b = appendString(b, g)
+		b = wire.AppendCounted(b, g)
 	}
 	whole, start := tx.WholeTables(), len(b)
 	b = binary.AppendUvarint(b, uint64(len(tx.Changes)))
@@ -231,7 +231,7 @@ func appendChange(b []byte, tx *coherence.Transaction, c *coherence.Change) []by
 		for _, v := range version {
 			b = append(b, byte(v.State))
 			if v.State == coherence.Known {
-				b = appendString(b, v.Text)
+				b = wire.AppendCounted(b, v.Text)
 			}
 		}
 	}
@@ -239,36 +239,36 @@ func appendChange(b []byte, tx *coherence.Transaction, c *coherence.Change) []by
 }
 
 // readTransaction reads one transaction into tx, whose tables are m's own.
-func readTransaction(c *cursor, m *mapping, tx *coherence.Transaction) error {
-	xid, start, end := c.uvarint(), c.lsn(), c.lsn()
-	at := c.varint()
-	if c.short || xid > math.MaxUint32 || end <= start {
-		return fmt.Errorf("decode a transaction of the relay: %w", errShort)
+func readTransaction(c *wire.Cursor, m *Mapping, tx *coherence.Transaction) error {
+	xid, start, end := c.Uvarint(), position(c), position(c)
+	at := c.Varint()
+	if c.Short || xid > math.MaxUint32 || end <= start {
+		return fmt.Errorf("decode a transaction of the relay: %w", wire.ErrShort)
 	}
 	tx.Begin(uint32(xid), start, time.UnixMicro(at))
-	groups := c.uvarint()
+	groups := c.Uvarint()
 	if groups == 0 {
 		tx.EveryGroup()
 	}
 	for range max(groups, 1) - 1 {
-		if c.short {
+		if c.Short {
 			break
 		}
-		tx.Group(string(c.counted()))
+		tx.Group(string(c.Counted()))
 	}
-	for range c.uvarint() {
-		if c.short {
+	for range c.Uvarint() {
+		if c.Short {
 			break
 		}
 		if err := readChange(c, m, tx); err != nil {
 			return err
 		}
 	}
-	for range c.uvarint() {
-		if c.short {
+	for range c.Uvarint() {
+		if c.Short {
 			break
 		}
-		t, err := m.table(c.uvarint())
+		t, err := m.table(c.Uvarint())
 		if err != nil {
 			return err
 		}
@@ -279,8 +279,8 @@ func readTransaction(c *cursor, m *mapping, tx *coherence.Transaction) error {
 	if err := readCounts(c, m, tx); err != nil {
 		return err
 	}
-	if c.short {
-		return fmt.Errorf("decode a transaction of the relay: %w", errShort)
+	if c.Short {
+		return fmt.Errorf("decode a transaction of the relay: %w", wire.ErrShort)
 	}
 	tx.Commit(end)
 	return nil
@@ -288,17 +288,17 @@ func readTransaction(c *cursor, m *mapping, tx *coherence.Transaction) error {
 
 // readCounts reads how many rows changed, which is more than the changes that
 // were kept.
-func readCounts(c *cursor, m *mapping, tx *coherence.Transaction) error {
+func readCounts(c *wire.Cursor, m *Mapping, tx *coherence.Transaction) error {
 	clear(tx.Rows)
-	for range c.uvarint() {
-		if c.short {
+	for range c.Uvarint() {
+		if c.Short {
 			break
 		}
-		t, err := m.table(c.uvarint())
+		t, err := m.table(c.Uvarint())
 		if err != nil {
 			return err
 		}
-		op, n := coherence.Op(c.uint8()), c.uvarint()
+		op, n := coherence.Op(c.Uint8()), c.Uvarint()
 		if op < coherence.Insert || op > coherence.Truncate || n > math.MaxInt32 {
 			return errors.New("decode a transaction of the relay: unknown operation")
 		}
@@ -309,19 +309,19 @@ func readCounts(c *cursor, m *mapping, tx *coherence.Transaction) error {
 	return nil
 }
 
-func readChange(c *cursor, m *mapping, tx *coherence.Transaction) error {
-	t, err := m.table(c.uvarint())
+func readChange(c *wire.Cursor, m *Mapping, tx *coherence.Transaction) error {
+	t, err := m.table(c.Uvarint())
 	if err != nil {
 		return err
 	}
-	mark := c.uint8()
+	mark := c.Uint8()
 	op := coherence.Op(mark & markOp)
 	if op == 0 || mark >= markAny<<1 {
 		return errors.New("decode a transaction of the relay: unknown operation")
 	}
 	changed := coherence.AnyColumn
 	if mark&markAny == 0 {
-		changed = t.changed(coherence.ColumnSet(c.uvarint()))
+		changed = t.changed(coherence.ColumnSet(c.Uvarint()))
 	}
 	var versions [2][]coherence.Value
 	for i, there := range [2]bool{mark&markOld != 0, mark&markNew != 0} {
@@ -331,12 +331,12 @@ func readChange(c *cursor, m *mapping, tx *coherence.Transaction) error {
 		values := m.values[i][:t.width]
 		clear(values)
 		for _, to := range t.columns {
-			v := coherence.Value{State: coherence.State(c.uint8())}
+			v := coherence.Value{State: coherence.State(c.Uint8())}
 			if v.State > coherence.Known {
 				return errors.New("decode a transaction of the relay: unknown state of a value")
 			}
 			if v.State == coherence.Known {
-				v.Text = c.counted()
+				v.Text = c.Counted()
 			}
 			if to >= 0 {
 				values[to] = v
@@ -344,8 +344,8 @@ func readChange(c *cursor, m *mapping, tx *coherence.Transaction) error {
 		}
 		versions[i] = values
 	}
-	if c.short {
-		return fmt.Errorf("decode a transaction of the relay: %w", errShort)
+	if c.Short {
+		return fmt.Errorf("decode a transaction of the relay: %w", wire.ErrShort)
 	}
 	if t.known {
 		tx.Append(t.id, op, versions[0], versions[1], changed)

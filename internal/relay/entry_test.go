@@ -1,4 +1,4 @@
-package cdc
+package relay
 
 import (
 	"fmt"
@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/wire"
 )
 
 var codecTables = []coherence.Table{
@@ -75,23 +76,23 @@ func show(tx *coherence.Transaction) string {
 func TestTransactionsSurviveTheRelay(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var sent []string
-		e := &entry{flags: keyframe | begins | answers, epoch: 7, prev: 8, nonce: 9, from: 10, applied: 1 << 63, watermark: 12, reason: "because"}
-		e.announced = &announcement{server: server{system: "71", timeline: -3, started: rapid.Int64().Draw(t, "started")}, origin: "s p", fingerprint: "f", tables: codecTables}
-		e.answered = rapid.SliceOfN(rapid.Uint64(), 1, lookMost).Draw(t, "answered")
+		e := &Entry{Begins: true, Epoch: 7, Prev: 8, Nonce: 9, From: 10, Applied: 1 << 63, Watermark: 12, Reason: "because"}
+		e.Announced = &Announcement{Server: ServerID{System: "71", Timeline: -3, Started: rapid.Int64().Draw(t, "started")}, Origin: "s p", Fingerprint: "f", Tables: codecTables}
+		e.Answered = rapid.SliceOfN(rapid.Uint64(), 1, lookMost).Draw(t, "answered")
 		for range rapid.IntRange(0, 3).Draw(t, "transactions") {
 			tx := drawTransaction(t)
 			e.transactions = appendTransaction(e.transactions, tx)
-			e.count++
+			e.Count++
 			sent = append(sent, show(tx))
 		}
-		got, err := decodeEntry(e.encode())
+		got, err := (&Message{Blob: e.Encode()}).Entry()
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := cursor{rest: got.transactions}
-		m := newMapping(got.announced.tables, codecTables)
+		c := wire.Cursor{Rest: got.transactions}
+		m := (&Announcement{Tables: got.Announced.Tables}).Onto(codecTables)
 		tx := coherence.NewTransaction(codecTables, 1000)
-		for i := range got.count {
+		for i := range got.Count {
 			if err := readTransaction(&c, m, tx); err != nil {
 				t.Fatal(err)
 			}
@@ -100,7 +101,7 @@ func TestTransactionsSurviveTheRelay(t *testing.T) {
 			}
 		}
 		e.transactions, got.transactions = nil, nil
-		if len(c.rest) != 0 || !reflect.DeepEqual(got, e) {
+		if len(c.Rest) != 0 || !reflect.DeepEqual(got, e) {
 			t.Fatalf("sent %+v\ngot %+v", e, got)
 		}
 	})
@@ -118,7 +119,7 @@ func TestLargeTransactionIsRelayedAsWholeTables(t *testing.T) {
 	tx.Commit(2)
 	b := appendTransaction(nil, tx)
 	got := coherence.NewTransaction(codecTables, 1000)
-	if err := readTransaction(&cursor{rest: b}, newMapping(codecTables, codecTables), got); err != nil {
+	if err := readTransaction(&wire.Cursor{Rest: b}, (&Announcement{Tables: codecTables}).Onto(codecTables), got); err != nil {
 		t.Fatal(err)
 	}
 	if len(b) > 100 || len(got.Changes) != 0 || len(got.WholeTables()) != 1 || got.Rows[0][coherence.Insert] != 8 {
@@ -160,12 +161,12 @@ func TestMappingBetweenConfigurations(t *testing.T) {
 	tx.Append(1, coherence.Update, []coherence.Value{known("g"), known("n"), known("1")}, []coherence.Value{known("h"), known("m"), known("1")}, 1|2)
 	tx.Append(1, coherence.Update, []coherence.Value{known("g"), known("n"), known("1")}, []coherence.Value{known("g"), known("n"), known("1")}, coherence.OtherColumns)
 	tx.Commit(2)
-	m := newMapping(leader, own)
-	if !m.covers() || newMapping(leader[:1], own).covers() {
+	m := (&Announcement{Tables: leader}).Onto(own)
+	if !m.Covers() || (&Announcement{Tables: leader[:1]}).Onto(own).Covers() {
 		t.Error("wrong coverage")
 	}
 	got := coherence.NewTransaction(own, 10)
-	if err := readTransaction(&cursor{rest: appendTransaction(nil, tx)}, m, got); err != nil {
+	if err := readTransaction(&wire.Cursor{Rest: appendTransaction(nil, tx)}, m, got); err != nil {
 		t.Fatal(err)
 	}
 	if len(got.Changes) != 2 {
@@ -191,25 +192,25 @@ func FuzzDecodeEntry(f *testing.F) {
 	tx.Append(0, coherence.Update, []coherence.Value{{}, {State: coherence.Null}}, []coherence.Value{{State: coherence.Known, Text: []byte("1")}, {}}, 1)
 	tx.Whole(1)
 	tx.Commit(2)
-	e := &entry{flags: keyframe | begins, epoch: 1, from: 1, applied: 2, watermark: 1, count: 1, transactions: appendTransaction(nil, tx)}
-	e.announced = &announcement{server: server{system: "1"}, tables: codecTables}
-	f.Add(e.encode())
-	f.Add((&entry{epoch: 1}).encode())
-	f.Add((&entry{flags: answers, epoch: 1, answered: []uint64{2, 3}}).encode())
+	e := &Entry{Begins: true, Epoch: 1, From: 1, Applied: 2, Watermark: 1, Count: 1, transactions: appendTransaction(nil, tx)}
+	e.Announced = &Announcement{Server: ServerID{System: "1"}, Tables: codecTables}
+	f.Add(e.Encode())
+	f.Add((&Entry{Epoch: 1}).Encode())
+	f.Add((&Entry{Epoch: 1, Answered: []uint64{2, 3}}).Encode())
 	f.Add([]byte{1})
 	f.Fuzz(func(t *testing.T, b []byte) {
-		e, err := decodeEntry(b)
+		e, err := (&Message{Blob: b}).Entry()
 		if err != nil {
 			return
 		}
 		tables := codecTables
-		if e.announced != nil {
-			tables = e.announced.tables
+		if e.Announced != nil {
+			tables = e.Announced.Tables
 		}
-		m := newMapping(tables, codecTables)
+		m := (&Announcement{Tables: tables}).Onto(codecTables)
 		tx := coherence.NewTransaction(codecTables, 10)
-		c := cursor{rest: e.transactions}
-		for range e.count {
+		c := wire.Cursor{Rest: e.transactions}
+		for range e.Count {
 			if readTransaction(&c, m, tx) != nil {
 				return
 			}

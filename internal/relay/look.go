@@ -1,10 +1,10 @@
-package cdc
+package relay
 
 import (
 	"context"
 	"errors"
-	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,26 +26,25 @@ import (
 // before the look began, each by a number of its own, so an answer that is
 // late, or given to somebody else, says nothing.
 const (
-	lookPatience = 5 * time.Second  // with the one that leads
-	lookLife     = 10 * time.Second // of a request
-	lookMost     = 64               // requests that are answered together
+	lookLife = 10 * time.Second // of a request
+	lookMost = 64               // requests that are answered together
 )
 
-func (s redisStream) looksKey() string { return s.key + ":looks" }
+func (s redisServer) looksKey() string { return s.key + ":looks" }
 
-// ask implements streamServer by SADD: two that ask don't hide each other.
-func (s redisStream) ask(ctx context.Context, id uint64) error {
+// Ask implements Server by SADD: two that ask don't hide each other.
+func (s redisServer) Ask(ctx context.Context, id uint64, life time.Duration) error {
 	_, err := s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.SAdd(ctx, s.looksKey(), strconv.FormatUint(id, 16))
-		p.Expire(ctx, s.looksKey(), lookLife)
+		p.Expire(ctx, s.looksKey(), life)
 		return nil
 	})
 	return err
 }
 
-// asked implements streamServer by SPOP.
-func (s redisStream) asked(ctx context.Context) ([]uint64, error) {
-	found, err := s.client.SPopN(ctx, s.looksKey(), lookMost).Result()
+// Asked implements Server by SPOP.
+func (s redisServer) Asked(ctx context.Context, most int) ([]uint64, error) {
+	found, err := s.client.SPopN(ctx, s.looksKey(), int64(most)).Result()
 	if err != nil && !errors.Is(err, redis.Nil) {
 		return nil, err
 	}
@@ -58,136 +57,61 @@ func (s redisStream) asked(ctx context.Context) ([]uint64, error) {
 	return ids, nil
 }
 
-// request begins a request and returns its number.
-func (f *follower) request() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mu.request, f.mu.answered = random(), false
-	return f.mu.request
+// Ask asks whoever leads, under a number of one's own, to look at the server.
+// Redis may lose it, so it is asked again until an entry has the answer.
+func (s *Stream) Ask(ctx context.Context, id uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, Wait)
+	defer cancel()
+	return s.Server.Ask(ctx, id, lookLife)
 }
 
-// hear takes the answers of an entry. REQUIRES: f.mu held.
-func (f *follower) hear(e *entry) {
-	if f.mu.request != 0 && slices.Contains(e.answered, f.mu.request) {
-		f.mu.request, f.mu.answered = 0, true
-		f.wake()
-	}
+// inbox is the numbers of requests on their way from one goroutine to another.
+type inbox struct {
+	mu  sync.Mutex
+	ids []uint64
 }
 
-// ask asks who leads to look at the server, and tells whether somebody has
-// answered that the history goes on.
-func (f *follower) ask(ctx context.Context) bool {
-	id := f.request()
-	over := time.NewTimer(lookPatience)
-	defer over.Stop()
-	again := time.NewTicker(relayWait) // Redis may lose a request, or a leader that ends
-	defer again.Stop()
-	for {
-		within, cancel := context.WithTimeout(ctx, relayWait)
-		if err := f.stream.ask(within, id); err != nil && ctx.Err() == nil {
-			f.l.trouble("relay", err)
-		}
-		cancel()
-		for asked := true; asked; {
-			f.mu.Lock()
-			answered, changed := f.mu.answered, f.mu.changed
-			f.mu.Unlock()
-			if answered {
-				return true
-			}
-			select {
-			case <-ctx.Done():
-				return false
-			case <-over.C:
-				return false
-			case <-changed:
-			case <-again.C:
-				asked = false
-			}
-		}
-	}
+func (i *inbox) put(ids []uint64) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.ids = append(i.ids, ids...)
+}
+
+// take removes so many at most.
+func (i *inbox) take(most int) []uint64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	n := min(len(i.ids), most)
+	ids := i.ids[:n:n]
+	i.ids = i.ids[n:]
+	return ids
 }
 
 // listen takes what others have asked since the last time. Only the goroutine
 // that writes calls it.
-func (w *relayWriter) listen(ctx context.Context) {
-	within, cancel := context.WithTimeout(ctx, relayWait)
+func (w *Writer) listen(ctx context.Context) {
+	within, cancel := context.WithTimeout(ctx, Wait)
 	defer cancel()
-	ids, err := w.f.stream.asked(within)
+	ids, err := w.term.Stream.Server.Asked(within, lookMost)
 	if err != nil || len(ids) == 0 {
 		return
 	}
-	w.mu.Lock()
-	w.mu.requests = append(w.mu.requests, ids...)
-	w.mu.Unlock()
+	w.requests.put(ids)
 	select {
 	case w.asked <- struct{}{}:
 	default:
 	}
 }
 
-// requests takes who has asked so far. What they are answered must come from
+// Asked wakes whoever takes requests.
+func (w *Writer) Asked() <-chan struct{} { return w.asked }
+
+// Requests takes who has asked so far. What they are answered must come from
 // a look that begins afterwards.
-func (w *relayWriter) requests() []uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ids := w.mu.requests[:min(len(w.mu.requests), lookMost)]
-	w.mu.requests = w.mu.requests[len(ids):]
-	return ids
-}
+func (w *Writer) Requests() []uint64 { return w.requests.take(lookMost) }
 
-// answer has the next entry say that the history goes on.
-func (w *relayWriter) answer(ids []uint64) {
-	w.mu.Lock()
-	w.mu.answers = append(w.mu.answers, ids...)
-	w.mu.Unlock()
+// Answer has the next entry say that the history goes on.
+func (w *Writer) Answer(ids []uint64) {
+	w.answers.put(ids)
 	w.poke()
-}
-
-// answers takes the answers for an entry.
-func (w *relayWriter) answers() []uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	ids := w.mu.answers
-	w.mu.answers = nil
-	return ids
-}
-
-// lookWhenAsked looks at the server whenever others have asked for it.
-func (s *session) lookWhenAsked(ctx context.Context) error {
-	w := s.l.writer
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w.asked:
-		}
-		for ids := w.requests(); len(ids) > 0; ids = w.requests() {
-			err := s.lookAnew(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case endsSession(err):
-				return err
-			case err != nil:
-				s.l.trouble("a look at the server", err) // no answer: they ask again
-			default:
-				w.answer(ids)
-			}
-		}
-	}
-}
-
-// lookAnew makes sure that new connections lead to the server of the session,
-// and that its log has not gone back.
-func (s *session) lookAnew(ctx context.Context) error {
-	side := newSide(s.l, s.server)
-	defer side.close()
-	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
-	lsn, err := flushPosition(ctx, side)
-	if err != nil {
-		return err
-	}
-	_, err = s.answered(q, lsn)
-	return err
 }

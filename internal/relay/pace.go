@@ -1,4 +1,4 @@
-package cdc
+package relay
 
 import (
 	"context"
@@ -22,8 +22,8 @@ const (
 	paceFraction = 8                // of max_lag: the pause is not longer, whatever Redis says
 )
 
-// relayPace is the pause between two entries.
-type relayPace struct {
+// pace is the pause between two entries.
+type pace struct {
 	followers int
 	most      time.Duration
 }
@@ -31,11 +31,11 @@ type relayPace struct {
 // counted takes how many followers have been seen waiting. Those that were
 // busy with an entry at that moment are not among them, so a smaller number
 // counts slowly.
-func (p *relayPace) counted(waiting int) {
+func (p *pace) counted(waiting int) {
 	p.followers = max(waiting, p.followers-(p.followers+paceMemory-1)/paceMemory)
 }
 
-func (p *relayPace) pause() time.Duration {
+func (p *pace) pause() time.Duration {
 	d := min(time.Duration(p.followers)*wakeCost*paceShare, p.most)
 	if d < paceFrom {
 		return 0
@@ -43,9 +43,9 @@ func (p *relayPace) pause() time.Duration {
 	return d
 }
 
-// waiting is how many clients wait for something: followers, above all.
-func (s redisStream) waiting(ctx context.Context) (int, error) {
-	ctx, cancel := context.WithTimeout(ctx, relayWait)
+// Waiting implements Server by INFO. It is how many clients wait for something: followers, above all.
+func (s redisServer) Waiting(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, Wait)
 	defer cancel()
 	var server redis.Cmdable = s.client
 	if cluster, ok := s.client.(*redis.ClusterClient); ok {

@@ -1,4 +1,4 @@
-package cdc
+package relay
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// redisStream is the stream in Redis: one key, whose entries have the IDs
+// redisServer is the stream in Redis: one key, whose entries have the IDs
 // SEQ-0.
-type redisStream struct {
+type redisServer struct {
 	client redis.UniversalClient
 	key    string
 }
@@ -23,40 +23,40 @@ const streamField = "e"
 
 func streamID(seq uint64) string { return strconv.FormatUint(seq, 10) + "-0" }
 
-func readMessage(m *redis.XMessage) (streamed, error) {
+func readMessage(m *redis.XMessage) (Message, error) {
 	number, rest, _ := strings.Cut(m.ID, "-")
 	seq, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
-		return streamed{}, fmt.Errorf("entry ID %q: %w", m.ID, err)
+		return Message{}, fmt.Errorf("entry ID %q: %w", m.ID, err)
 	}
 	blob, ok := m.Values[streamField].(string)
 	if !ok || rest != "0" {
-		return streamed{seq: seq}, nil
+		return Message{Seq: seq}, nil
 	}
-	return streamed{seq, []byte(blob)}, nil
+	return Message{seq, []byte(blob)}, nil
 }
 
-// append implements streamServer by XADD, and XRANGE and EXPIRE beside it.
-func (s redisStream) append(ctx context.Context, a *addition) (found bool, err error) {
-	args := &redis.XAddArgs{Stream: s.key, ID: streamID(a.seq), Values: []any{streamField, a.blob}}
-	if a.trim > 0 {
-		args.MinID = streamID(a.trim)
+// Append implements Server by XADD, and XRANGE and EXPIRE beside it.
+func (s redisServer) Append(ctx context.Context, a *Addition) (found bool, err error) {
+	args := &redis.XAddArgs{Stream: s.key, ID: streamID(a.Seq), Values: []any{streamField, a.Blob}}
+	if a.Trim > 0 {
+		args.MinID = streamID(a.Trim)
 	}
 	var added *redis.StringCmd
 	var looked *redis.XMessageSliceCmd
 	_, _ = s.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		added = p.XAdd(ctx, args)
-		if a.look != 0 {
-			looked = p.XRange(ctx, s.key, streamID(a.look), streamID(a.look))
+		if a.Look != 0 {
+			looked = p.XRange(ctx, s.key, streamID(a.Look), streamID(a.Look))
 		}
-		if a.renew {
-			p.Expire(ctx, s.key, relayLife)
+		if a.Life > 0 {
+			p.Expire(ctx, s.key, a.Life)
 		}
 		return nil
 	})
 	if err := added.Err(); err != nil {
 		if strings.Contains(err.Error(), "equal or smaller") {
-			return false, errTaken
+			return false, ErrTaken
 		}
 		return false, err
 	}
@@ -64,13 +64,13 @@ func (s redisStream) append(ctx context.Context, a *addition) (found bool, err e
 	return looked != nil && (looked.Err() != nil || len(looked.Val()) > 0), nil
 }
 
-// after implements streamServer by XREAD.
-func (s redisStream) after(ctx context.Context, seq uint64, block time.Duration) ([]streamed, error) {
+// After implements Server by XREAD.
+func (s redisServer) After(ctx context.Context, seq uint64, most int, block time.Duration) ([]Message, error) {
 	if block == 0 {
 		block = -1
 	}
 	found, err := s.client.XRead(ctx, &redis.XReadArgs{
-		Streams: []string{s.key, strconv.FormatUint(seq, 10)}, Count: relayPage, Block: block,
+		Streams: []string{s.key, strconv.FormatUint(seq, 10)}, Count: int64(most), Block: block,
 	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
@@ -78,7 +78,7 @@ func (s redisStream) after(ctx context.Context, seq uint64, block time.Duration)
 	if err != nil {
 		return nil, err
 	}
-	var entries []streamed
+	var entries []Message
 	for i := range found {
 		for j := range found[i].Messages {
 			e, err := readMessage(&found[i].Messages[j])
@@ -91,17 +91,17 @@ func (s redisStream) after(ctx context.Context, seq uint64, block time.Duration)
 	return entries, nil
 }
 
-// upTo implements streamServer by XREVRANGE.
-func (s redisStream) upTo(ctx context.Context, seq uint64) (streamed, error) {
+// UpTo implements Server by XREVRANGE.
+func (s redisServer) UpTo(ctx context.Context, seq uint64) (Message, error) {
 	found, err := s.client.XRevRangeN(ctx, s.key, strconv.FormatUint(seq, 10), "-", 1).Result()
 	if err != nil || len(found) == 0 {
-		return streamed{}, err
+		return Message{}, err
 	}
 	return readMessage(&found[0])
 }
 
-// highest implements streamServer by XINFO STREAM.
-func (s redisStream) highest(ctx context.Context) (uint64, error) {
+// Highest implements Server by XINFO STREAM.
+func (s redisServer) Highest(ctx context.Context) (uint64, error) {
 	info, err := s.client.XInfoStream(ctx, s.key).Result()
 	if err != nil {
 		if strings.Contains(err.Error(), "no such key") {

@@ -1,183 +1,137 @@
-package cdc
+package relay
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"log/slog"
+	"math"
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/retry"
 )
 
-// relayWriter writes the relay for one term: from taking the slot to losing
-// it. The receive loop hands it transactions; it batches what has come in
-// while the last entry was on its way.
-type relayWriter struct {
-	f         *follower
-	announced *announcement
-	nonce     uint64
-	wake      chan struct{} // of capacity 1
-	asked     chan struct{} // of capacity 1: there are requests
-	trouble   string        // logged last
+// Term is from taking the slot to losing it.
+type Term struct {
+	Stream    *Stream
+	After     End           // where the stream ends
+	Announced *Announcement // of the one that leads
+	Nonce     uint64        // of this term alone
+	MaxLag    time.Duration // pauses between two entries, for the sake of Redis, are a part of it at most
+
+	// Watermark is the position up to which everything is visible.
+	Watermark func() coherence.LSN
+	// Wrote is called when an entry is in the stream, which ends with it.
+	Wrote func(*Entry, End)
+	// Trouble is called when Redis doesn't take an entry, which is tried again.
+	Trouble func(error)
+
+	Chance func(time.Duration) time.Duration // see retry.Backoff
+	Logger *slog.Logger
+}
+
+// End is where a stream ends.
+type End struct {
+	Seq       uint64
+	Sum       uint64 // checksum of the last entry
+	Epoch     coherence.Epoch
+	Applied   coherence.LSN
+	Watermark coherence.LSN
+}
+
+// BrokenError says that others can't continue the history, with the reason for
+// the epoch that has to begin.
+type BrokenError struct {
+	Reason string
+	Err    error
+}
+
+func (e *BrokenError) Error() string { return e.Err.Error() }
+
+// Unwrap is the error without the reason.
+func (e *BrokenError) Unwrap() error { return e.Err }
+
+// Writer writes the relay for one term. The receive loop hands it
+// transactions; it batches what has come in while the last entry was on its
+// way. Open comes first, then Run, and Leave when that has ended. Run is made of
+// Drain, Check and GiveUp, which a model of it calls one by one.
+type Writer struct {
+	queue
+	term    Term
+	asked   chan struct{} // of capacity 1: there are requests
+	trouble string        // told last
 
 	// Of the goroutine that writes.
-	at        streamEnd
-	unsent    *entry // taken, and not known to be in the stream
+	at        End
+	unsent    *Entry // taken, and not known to be in the stream
 	opened    bool   // an entry of this term is in the stream
 	size      int    // of the last entry
 	cut       uint64 // where the stream is cut with the unsent entry
 	trimmed   bool   // that has been decided
 	sentAt    time.Time
-	pace      relayPace // between two entries, for the sake of Redis
+	pace      pace      // between two entries, for the sake of Redis
 	askedAt   time.Time // whether a follower's strict reads wait
 	wanted    bool      // they do
 	keyframes uint64    // the sequence of the last
 	keyedAt   time.Time // when that was
 
-	mu struct {
-		sync.Mutex
-		batches []batch
-		size    int           // bytes in batches
-		applied coherence.LSN // INVARIANT: every transaction up to it is in batches or in the stream
-		sent    coherence.LSN // the stream's applied position, as confirmed by Redis
-		last    coherence.LSN // end of the last transaction taken
-		given   bool          // up: Redis took nothing for too long; the epoch is over for the others
-
-		requests []uint64 // for a look at the server
-		answers  []uint64 // to requests from before the last look
-	}
+	requests, answers inbox
 }
 
-// batch is the transactions of one entry to be.
-type batch struct {
-	count        int
-	transactions []byte
-	applied      coherence.LSN
+// NewWriter makes the writer of a term.
+func NewWriter(t Term) *Writer {
+	w := &Writer{term: t, asked: make(chan struct{}, 1), at: t.After}
+	w.wake = make(chan struct{}, 1)
+	w.pace.most = t.MaxLag / paceFraction
+	return w
 }
 
-// transaction takes a transaction that has been applied. It is called by the
-// receive loop, as is moved.
-func (w *relayWriter) transaction(tx *coherence.Transaction) {
-	m := &w.mu
-	m.Lock()
-	defer m.Unlock()
-	m.applied = max(m.applied, tx.End)
-	if m.given || tx.Empty() || tx.End <= m.last {
-		w.poke()
-		return
-	}
-	m.last = tx.End
-	if n := len(m.batches); n == 0 || len(m.batches[n-1].transactions) > entryBytes {
-		m.batches = append(m.batches, batch{})
-	}
-	b := &m.batches[len(m.batches)-1]
-	before := len(b.transactions)
-	b.transactions = appendTransaction(b.transactions, tx)
-	b.count++
-	b.applied = tx.End
-	m.size += len(b.transactions) - before
-	if m.size > relayBytes {
-		w.giveUp()
-	}
-	w.poke()
-}
-
-// moved notes that everything up to lsn has been received.
-func (w *relayWriter) moved(lsn coherence.LSN) {
-	w.mu.Lock()
-	moved := lsn > w.mu.applied
-	if moved {
-		w.mu.applied = lsn
-	}
-	w.mu.Unlock()
-	if moved {
-		w.poke()
-	}
-}
-
-// held is what may be acknowledged as far as the relay is concerned (R5).
-func (w *relayWriter) held() coherence.LSN {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.mu.given {
-		return w.mu.applied // the primary keeps nothing for a relay that starts anew
-	}
-	return w.mu.sent
-}
-
-// queued is how many bytes wait for Redis.
-func (w *relayWriter) queued() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.mu.size
-}
-
-// giveUp drops what waits. REQUIRES: w.mu held.
-func (w *relayWriter) giveUp() { w.mu.given, w.mu.batches, w.mu.size = true, nil, 0 }
-
-func (w *relayWriter) poke() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// take removes the next batch; one without transactions says how far the log
-// has been received.
-func (w *relayWriter) take() (batch, bool) {
-	m := &w.mu
-	m.Lock()
-	defer m.Unlock()
-	if m.given {
-		return batch{}, false
-	}
-	if len(m.batches) == 0 {
-		return batch{applied: m.applied}, true
-	}
-	b := m.batches[0]
-	m.batches = m.batches[1:]
-	m.size -= len(b.transactions)
-	if len(m.batches) == 0 {
-		b.applied = m.applied
-	}
-	return b, true
+// Open tries once to write the first entry. If that fails otherwise than with
+// ErrFenced, it stays the next to be written.
+func (w *Writer) Open(ctx context.Context, e *Entry) error {
+	w.start(e.Applied)
+	return w.add(ctx, e)
 }
 
 // errGivenUp says that Redis took nothing for too long.
 var errGivenUp = errors.New("redis took no entry of the relay for too long")
 
-// run writes until ctx ends. It returns errFenced when somebody else leads,
-// and a doubt when the others can't continue the history.
-func (w *relayWriter) run(ctx context.Context) error {
-	err := w.write(ctx)
+// Begun tells whether an entry of this term is in the stream. REQUIRES: Run is
+// not running.
+func (w *Writer) Begun() bool { return w.opened }
+
+// Unsent tells whether an entry is not known to be in the stream. REQUIRES: Run
+// is not running.
+func (w *Writer) Unsent() bool { return w.unsent != nil }
+
+// Run writes until ctx ends. It returns ErrFenced when somebody else leads,
+// and a BrokenError when the others can't continue the history.
+func (w *Writer) Run(ctx context.Context) error {
+	err := w.loop(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil
 	case !errors.Is(err, errGivenUp):
 		return err
 	}
-	w.mu.Lock()
-	w.giveUp()
-	w.mu.Unlock()
-	w.f.l.log.Error("the relay is interrupted: other processes will drop what they have cached", "error", err)
-	for wait(ctx, relayWait) {
-		if _, err := w.f.stream.last(ctx); err == nil {
-			return &doubt{"relay", errors.New("redis is back after the relay was given up")}
+	w.GiveUp()
+	w.term.Logger.Error("the relay is interrupted: other processes will drop what they have cached", "error", err)
+	for retry.Wait(ctx, Wait) {
+		if _, err := w.term.Stream.Last(ctx); err == nil {
+			return &BrokenError{"relay", errors.New("redis is back after the relay was given up")}
 		}
 	}
 	return nil
 }
 
-func (w *relayWriter) write(ctx context.Context) error {
-	if w.unsent != nil { // the first of the term
-		if err := w.insist(ctx, w.unsent); err != nil {
-			return err
-		}
+func (w *Writer) loop(ctx context.Context) error {
+	if err := w.confirm(ctx); err != nil { // the first of the term
+		return err
 	}
 	timer := time.NewTimer(markPause)
 	defer timer.Stop()
-	check := time.NewTicker(relayWait)
+	check := time.NewTicker(Wait)
 	defer check.Stop()
 	for {
 		select {
@@ -186,11 +140,11 @@ func (w *relayWriter) write(ctx context.Context) error {
 		case <-w.wake:
 		case <-timer.C:
 		case <-check.C:
-			if err := w.check(ctx); err != nil {
+			if err := w.Check(ctx); err != nil {
 				return err
 			}
 		}
-		pause, err := w.drain(ctx)
+		pause, err := w.Drain(ctx)
 		if err != nil {
 			return err
 		}
@@ -200,9 +154,21 @@ func (w *relayWriter) write(ctx context.Context) error {
 	}
 }
 
-// drain writes what there is. It returns how long to wait for what is not
+// confirm writes the entry that is not known to be in the stream, if there is
+// one.
+func (w *Writer) confirm(ctx context.Context) error {
+	if w.unsent == nil {
+		return nil
+	}
+	return w.insist(ctx, w.unsent)
+}
+
+// Drain writes what there is. It returns how long to wait for what is not
 // worth an entry yet; 0: until somebody says more.
-func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
+func (w *Writer) Drain(ctx context.Context) (time.Duration, error) {
+	if err := w.confirm(ctx); err != nil {
+		return 0, err
+	}
 	for {
 		if rest := w.pace.pause() - time.Since(w.sentAt); rest > 0 {
 			return rest, nil
@@ -211,25 +177,22 @@ func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
 		if !ok {
 			return 0, errGivenUp
 		}
-		mark := min(w.f.l.guard.Watermark(), b.applied)
-		told := w.answers()
+		mark := min(w.term.Watermark(), b.applied)
+		told := w.answers.take(math.MaxInt)
 		if b.count == 0 && len(told) == 0 {
 			since := time.Since(w.sentAt)
-			switch moved := b.applied > w.at.applied || mark > w.at.watermark; {
+			switch moved := b.applied > w.at.Applied || mark > w.at.Watermark; {
 			case moved && since < markPause && !w.demanded(ctx):
 				return markPause - since, nil
 			case !moved && time.Since(w.keyedAt) < heartbeatEvery:
-				if w.at.watermark < w.at.applied {
+				if w.at.Watermark < w.at.Applied {
 					return markPause, nil // something is pending
 				}
 				return 0, nil
 			}
 		}
-		e := &entry{applied: max(b.applied, w.at.applied), count: b.count, transactions: b.transactions}
-		e.watermark = min(max(mark, w.at.watermark), e.applied)
-		if len(told) > 0 {
-			e.flags, e.answered = answers, told
-		}
+		e := &Entry{Applied: max(b.applied, w.at.Applied), Answered: told, Count: b.count, transactions: b.transactions}
+		e.Watermark = min(max(mark, w.at.Watermark), e.Applied)
 		if err := w.insist(ctx, e); err != nil {
 			return 0, err
 		}
@@ -237,86 +200,76 @@ func (w *relayWriter) drain(ctx context.Context) (time.Duration, error) {
 }
 
 // fill completes an entry to be the next.
-func (w *relayWriter) fill(e *entry) {
-	e.epoch, e.prev, e.nonce, e.from = w.at.epoch, w.at.sum, w.nonce, w.at.applied
-	if e.flags&begins == 0 && (w.at.seq+1-w.keyframes >= keyframeEvery || time.Since(w.keyedAt) >= heartbeatEvery) {
-		e.flags |= keyframe
-	}
-	if e.flags&keyframe != 0 {
-		e.announced = w.announced
+func (w *Writer) fill(e *Entry) {
+	e.Epoch, e.Prev, e.Nonce, e.From = w.at.Epoch, w.at.Sum, w.term.Nonce, w.at.Applied
+	if !e.Begins && (w.at.Seq+1-w.keyframes >= keyframeEvery || time.Since(w.keyedAt) >= heartbeatEvery) {
+		e.Announced = w.term.Announced // a keyframe
 	}
 }
 
 // insist writes an entry and tries again, for as long as the relay's patience
 // lasts, when Redis doesn't answer. Its ID makes sure that it is there once.
-func (w *relayWriter) insist(ctx context.Context, e *entry) error {
+func (w *Writer) insist(ctx context.Context, e *Entry) error {
 	began := time.Now()
-	pauses := backoff{chance: w.f.l.cfg.Chance}
+	pauses := retry.Backoff{Chance: w.term.Chance}
 	for {
 		err := w.add(ctx, e)
-		var doubted *doubt
-		if err == nil || errors.Is(err, errFenced) || errors.As(err, &doubted) || ctx.Err() != nil {
+		var broken *BrokenError
+		if err == nil || errors.Is(err, ErrFenced) || errors.As(err, &broken) || ctx.Err() != nil {
 			return err
 		}
 		if text := err.Error(); text != w.trouble {
 			w.trouble = text
-			w.f.l.trouble("relay", err)
+			w.term.Trouble(err)
 		}
-		if time.Since(began) >= w.f.patience() || w.abandoned() {
+		if time.Since(began) >= w.term.Stream.patience || w.abandoned() {
 			return fmt.Errorf("%w: %w", errGivenUp, err)
 		}
-		if !wait(ctx, min(pauses.next(), relayWait)) {
+		if !retry.Wait(ctx, min(pauses.Next(), Wait)) {
 			return ctx.Err()
 		}
 	}
 }
 
-func (w *relayWriter) abandoned() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.mu.given
-}
-
 // add tries once to write an entry. Until that has worked no other may be
 // written: it would hide what this one has.
-func (w *relayWriter) add(ctx context.Context, e *entry) error {
-	if e.epoch == 0 {
+func (w *Writer) add(ctx context.Context, e *Entry) error {
+	if e.Epoch == 0 {
 		w.fill(e)
 	}
 	w.unsent = e
-	blob := e.encode()
-	seq := w.at.seq + 1
+	m := Message{w.at.Seq + 1, e.Encode()}
 	if !w.trimmed {
-		w.cut, w.trimmed = w.f.trim(e, seq), true
+		w.cut, w.trimmed = w.term.Stream.trim(e, m.Seq), true
 	}
 	// Looking back costs what the entry before has cost.
-	follows := w.opened && e.flags&begins == 0 && w.size < lookBack
-	err := w.f.stream.add(ctx, seq, blob, w.cut, e.flags&keyframe != 0, follows)
+	follows := w.opened && !e.Begins && w.size < lookBack
+	err := w.term.Stream.add(ctx, m, w.cut, e.Announced != nil, follows)
 	if err != nil && !errors.Is(err, errLost) {
 		return err
 	}
-	w.trimmed, w.size = false, len(blob)
+	w.trimmed, w.size = false, len(m.Blob)
 	w.sentAt = time.Now()
-	if e.flags&keyframe != 0 {
-		w.keyframes, w.keyedAt = seq, w.sentAt
+	if e.Announced != nil {
+		w.keyframes, w.keyedAt = m.Seq, w.sentAt
 	}
-	w.at = w.f.wrote(e, seq, blob)
+	w.at = End{m.Seq, m.Sum(), e.Epoch, e.Applied, e.Watermark}
+	w.term.Wrote(e, w.at)
+	w.term.Stream.Keep(e, m)
 	w.unsent, w.opened = nil, true
-	w.mu.Lock()
-	w.mu.sent = e.applied
-	w.mu.Unlock()
+	w.confirmed(e.Applied)
 	w.trouble = ""
 	if err != nil {
-		return &doubt{"redis", err}
+		return &BrokenError{"redis", err}
 	}
 	return nil
 }
 
-// check makes sure that the stream ends where it should: Redis may have
+// Check makes sure that the stream ends where it should: Redis may have
 // restarted empty, gone back to an old copy, or failed over to one.
-func (w *relayWriter) check(ctx context.Context) error {
-	newest, err := w.f.stream.last(ctx)
-	if waiting, err := w.f.stream.waiting(ctx); err == nil {
+func (w *Writer) Check(ctx context.Context) error {
+	newest, err := w.term.Stream.Last(ctx)
+	if waiting, err := w.term.Stream.Server.Waiting(ctx); err == nil {
 		w.pace.counted(waiting)
 	}
 	if err != nil {
@@ -324,10 +277,10 @@ func (w *relayWriter) check(ctx context.Context) error {
 	}
 	w.listen(ctx)
 	switch {
-	case newest.seq > w.at.seq:
-		return errFenced
-	case newest.seq < w.at.seq, newest.blob == nil, checksum(newest.blob) != w.at.sum:
-		return &doubt{"redis", errLost}
+	case newest.Seq > w.at.Seq:
+		return ErrFenced
+	case newest.Seq < w.at.Seq, newest.Blob == nil, newest.Sum() != w.at.Sum:
+		return &BrokenError{"redis", errLost}
 	}
 	return nil
 }
@@ -335,10 +288,11 @@ func (w *relayWriter) check(ctx context.Context) error {
 // farewellWait bounds what is done for the others at the end of a term.
 const farewellWait = 300 * time.Millisecond
 
-// leave ends the term: what waits is written, and the others learn that the
-// slot is about to be free, and whether the history ends with err.
-func (w *relayWriter) leave(ctx context.Context, err error) {
-	if errors.Is(err, errFenced) || w.abandoned() {
+// Leave ends the term: what waits is written, and the others learn that the
+// slot is about to be free, and whether the history ends: for reason, unless
+// that is empty. REQUIRES: nobody else is known to lead.
+func (w *Writer) Leave(ctx context.Context, reason string) {
+	if w.abandoned() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellWait)
@@ -351,15 +305,10 @@ func (w *relayWriter) leave(ctx context.Context, err error) {
 		if !ok {
 			return
 		}
-		e := &entry{applied: max(b.applied, w.at.applied), count: b.count, transactions: b.transactions}
-		e.watermark = max(min(w.f.l.guard.Watermark(), e.applied), w.at.watermark)
-		var doubted *doubt
+		e := &Entry{Applied: max(b.applied, w.at.Applied), Count: b.count, transactions: b.transactions}
+		e.Watermark = max(min(w.term.Watermark(), e.Applied), w.at.Watermark)
 		if b.count == 0 {
-			e.flags = leaves
-			if errors.As(err, &doubted) {
-				e.flags |= doubts
-				e.reason = doubted.reason
-			}
+			e.Leaves, e.Doubts, e.Reason = true, reason != "", reason
 		}
 		if w.add(ctx, e) != nil || b.count == 0 {
 			return

@@ -1,35 +1,52 @@
-package cdc
+package relay
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
 
-// newWriter makes the writer of a term, without a database, that has written
-// its first entry.
-func newWriter(t *testing.T) (*relayWriter, *stream) {
+func TestMain(m *testing.M) { testbed.Main(m) }
+
+func newClient(t testing.TB) redis.UniversalClient {
 	t.Helper()
-	guard, err := coherence.New(coherence.Config{Tables: codecTables})
+	c, err := NewClient(testbed.SharedRedis(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	guard.Reset(1, 100)
-	relay := &Relay{Client: relayClient(t, testbed.SharedRedis(t)), Namespace: fmt.Sprint("test-", t.Name(), time.Now().UnixNano())}
-	l := NewListener(Config{Slot: "s", Publication: "p", Now: clock(), Relay: relay}, &Catalogue{Tables: codecTables}, guard, nil)
-	w := &relayWriter{f: l.follower, wake: make(chan struct{}, 1), nonce: 1, announced: &announcement{tables: codecTables, origin: l.follower.origin()}}
-	w.at = streamEnd{seq: 40, epoch: 1, applied: 100, watermark: 100}
-	e := &entry{flags: keyframe | begins, epoch: 1, from: 100, applied: 100, watermark: 100, announced: w.announced, nonce: 1, reason: "start"}
-	if err := w.add(t.Context(), e); err != nil {
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func newStream(t testing.TB) *Stream {
+	t.Helper()
+	return (&Config{Client: newClient(t), Namespace: fmt.Sprint("test-", t.Name(), time.Now().UnixNano())}).Stream("d", "s")
+}
+
+// newWriter makes the writer of a term that has written its first entry.
+func newWriter(t *testing.T) (*Writer, *Stream) {
+	t.Helper()
+	s := newStream(t)
+	w := NewWriter(Term{
+		Stream: s, After: End{Seq: 40, Epoch: 1, Applied: 100, Watermark: 100}, Nonce: 1, Announced: &Announcement{Tables: codecTables},
+		Watermark: func() coherence.LSN { return 100 },
+		Wrote:     func(*Entry, End) {},
+		Trouble:   func(error) {},
+		Logger:    slog.New(slog.DiscardHandler),
+	})
+	e := &Entry{Begins: true, Epoch: 1, From: 100, Applied: 100, Watermark: 100, Announced: w.term.Announced, Nonce: 1, Reason: "start"}
+	if err := w.Open(t.Context(), e); err != nil {
 		t.Fatal(err)
 	}
-	w.mu.applied, w.mu.last = 100, 100
-	return w, &l.follower.stream
+	return w, s
 }
 
 // touch is a transaction that ends at end.
@@ -43,30 +60,27 @@ func touch(end coherence.LSN) *coherence.Transaction {
 
 // ends lists where the transactions of the stream's entries end, and fails
 // unless each entry begins where the one before it ends.
-func ends(t *testing.T, s *stream) (list []coherence.LSN) {
+func ends(t *testing.T, s *Stream) (list []coherence.LSN) {
 	t.Helper()
-	found, err := s.read(t.Context(), 0, 0)
+	found, err := s.Read(t.Context(), 0, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := newMapping(codecTables, codecTables)
-	var before *entry
-	for i, f := range found {
-		e, err := decodeEntry(f.blob)
+	m := (&Announcement{Tables: codecTables}).Onto(codecTables)
+	var before *Entry
+	for i := range found {
+		f := &found[i]
+		e, err := f.Entry()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if before != nil && (e.from != before.applied || e.prev != checksum(found[i-1].blob) || f.seq != found[i-1].seq+1) {
-			t.Errorf("entry %d from %s follows %d up to %s", f.seq, e.from, found[i-1].seq, before.applied)
+		if before != nil && (e.From != before.Applied || e.Prev != found[i-1].Sum() || f.Seq != found[i-1].Seq+1) {
+			t.Errorf("entry %d from %s follows %d up to %s", f.Seq, e.From, found[i-1].Seq, before.Applied)
 		}
 		before = e
-		c := cursor{rest: e.transactions}
-		tx := coherence.NewTransaction(codecTables, 10)
-		for range e.count {
-			if err := readTransaction(&c, m, tx); err != nil {
-				t.Fatal(err)
-			}
-			list = append(list, tx.End)
+		err = e.Each(m, coherence.NewTransaction(codecTables, 10), func(tx *coherence.Transaction) { list = append(list, tx.End) })
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	return list
@@ -79,12 +93,12 @@ func TestUnconfirmedEntryComesFirst(t *testing.T) {
 	w, s := newWriter(t)
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	w.transaction(touch(200))
-	if _, err := w.drain(ended); !errors.Is(err, context.Canceled) {
+	w.Transaction(touch(200))
+	if _, err := w.Drain(ended); !errors.Is(err, context.Canceled) {
 		t.Fatalf("written without a connection: %v", err)
 	}
-	w.transaction(touch(300))
-	w.leave(t.Context(), nil)
+	w.Transaction(touch(300))
+	w.Leave(t.Context(), "")
 	if got := ends(t, s); len(got) != 2 || got[0] != 200 || got[1] != 300 {
 		t.Errorf("the stream has the transactions that end at %v", got)
 	}
@@ -95,17 +109,17 @@ func TestUnconfirmedEntryComesFirst(t *testing.T) {
 func TestAcknowledgedIsConfirmed(t *testing.T) {
 	w, s := newWriter(t)
 	for _, end := range []coherence.LSN{200, 150, 200, 300} {
-		w.transaction(touch(end))
+		w.Transaction(touch(end))
 	}
-	w.moved(350)
-	if w.held() != 100 {
-		t.Errorf("held %s before anything was written", w.held())
+	w.Moved(350)
+	if w.Held() != 100 {
+		t.Errorf("held %s before anything was written", w.Held())
 	}
-	if _, err := w.drain(t.Context()); err != nil {
+	if _, err := w.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if w.held() != 350 {
-		t.Errorf("held %s after everything was written", w.held())
+	if w.Held() != 350 {
+		t.Errorf("held %s after everything was written", w.Held())
 	}
 	if got := ends(t, s); len(got) != 2 || got[0] != 200 || got[1] != 300 {
 		t.Errorf("the stream has the transactions that end at %v", got)
@@ -114,25 +128,25 @@ func TestAcknowledgedIsConfirmed(t *testing.T) {
 
 // TestLostEntryIsNoticed: Redis doesn't have the entry before.
 func TestLostEntryIsNoticed(t *testing.T) {
-	for name, write := range map[string]func(*relayWriter) error{
-		"by the next entry": func(w *relayWriter) error {
-			w.transaction(touch(200))
-			_, err := w.drain(t.Context())
+	for name, write := range map[string]func(*Writer) error{
+		"by the next entry": func(w *Writer) error {
+			w.Transaction(touch(200))
+			_, err := w.Drain(t.Context())
 			return err
 		},
-		"by looking": func(w *relayWriter) error { return w.check(t.Context()) },
+		"by looking": func(w *Writer) error { return w.Check(t.Context()) },
 	} {
 		w, s := newWriter(t)
 		if err := write(w); err != nil {
 			t.Errorf("%s: %v though nothing was lost", name, err)
 		}
-		r := s.streamServer.(redisStream)
+		r := s.Server.(redisServer)
 		if err := r.client.Del(t.Context(), r.key).Err(); err != nil {
 			t.Fatal(err)
 		}
-		w.transaction(touch(300))
-		var doubted *doubt
-		if err := write(w); !errors.As(err, &doubted) || doubted.reason != "redis" {
+		w.Transaction(touch(300))
+		var broken *BrokenError
+		if err := write(w); !errors.As(err, &broken) || broken.Reason != "redis" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -144,19 +158,19 @@ func TestWriterGivesUp(t *testing.T) {
 	text := make([]byte, bulkyBytes/2)
 	end := coherence.LSN(200)
 	for ; !w.abandoned(); end += 10 {
-		if w.queued() > relayBytes || end > 10_000 {
-			t.Fatalf("%d bytes wait", w.queued())
+		if w.Queued() > queuedBytes || end > 10_000 {
+			t.Fatalf("%d bytes wait", w.Queued())
 		}
 		tx := coherence.NewTransaction(codecTables, 10)
 		tx.Begin(1, end-5, time.UnixMicro(0))
 		tx.Append(0, coherence.Insert, nil, []coherence.Value{{}, {State: coherence.Known, Text: text}}, coherence.AnyColumn)
 		tx.Commit(end)
-		w.transaction(tx)
+		w.Transaction(tx)
 	}
-	if w.queued() != 0 || w.held() < end-10 {
-		t.Errorf("%d bytes still wait, held %s", w.queued(), w.held())
+	if w.Queued() != 0 || w.Held() < end-10 {
+		t.Errorf("%d bytes still wait, held %s", w.Queued(), w.Held())
 	}
-	if _, err := w.drain(t.Context()); !errors.Is(err, errGivenUp) {
+	if _, err := w.Drain(t.Context()); !errors.Is(err, errGivenUp) {
 		t.Errorf("drain: %v", err)
 	}
 }

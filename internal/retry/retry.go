@@ -1,4 +1,5 @@
-package cdc
+// Package retry makes the pauses between attempts at what has failed.
+package retry
 
 import (
 	"context"
@@ -12,27 +13,30 @@ const (
 	lastPause  = 5 * time.Second
 )
 
-// backoff counts failed attempts in a row.
-type backoff struct {
-	pause  time.Duration
-	chance func(time.Duration) time.Duration // nil: at random
+// Backoff counts failed attempts in a row.
+type Backoff struct {
+	// Chance is how much of a pause is left to chance: less than what it is
+	// given. nil: at random.
+	Chance func(time.Duration) time.Duration
+
+	pause time.Duration
 }
 
-// reset forgets them.
-func (b *backoff) reset() { b.pause = 0 }
+// Reset forgets them.
+func (b *Backoff) Reset() { b.pause = 0 }
 
-// next is the pause before another attempt: half of it at least, the rest by
+// Next is the pause before another attempt: half of it at least, the rest by
 // chance, so that many proxies don't come back at once.
-func (b *backoff) next() time.Duration {
+func (b *Backoff) Next() time.Duration {
 	b.pause = min(max(2*b.pause, firstPause), lastPause)
-	if b.chance != nil {
-		return b.pause/2 + b.chance(b.pause/2)
+	if b.Chance != nil {
+		return b.pause/2 + b.Chance(b.pause/2)
 	}
 	return b.pause/2 + rand.N(b.pause/2)
 }
 
-// wait waits for d or for the end of ctx, and tells whether ctx goes on.
-func wait(ctx context.Context, d time.Duration) bool {
+// Wait waits for d or for the end of ctx, and tells whether ctx goes on.
+func Wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -16,6 +16,7 @@ import (
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
 	"walpurge/internal/querycache"
+	"walpurge/internal/relay"
 )
 
 // Config says what to follow. Namespace, Slot and Publication are those of the
@@ -62,7 +63,7 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 		f.clients = append(f.clients, made)
 		return made
 	}
-	results, relay := client(querycache.RedisClient), client(cdc.RelayClient)
+	results, changes := client(querycache.RedisClient), client(relay.NewClient)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	config := cdc.Config{
 		URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, BulkRows: bulkRows, MaxLag: c.MaxLag,
 		ReadAhead: cdc.DefaultReadAhead,
-		Relay:     &cdc.Relay{Client: relay, Namespace: c.Namespace},
+		Relay:     &relay.Config{Client: changes, Namespace: c.Namespace},
 		Now:       func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: c.Logger,
 	}
 	for _, t := range tables {
