@@ -19,11 +19,11 @@
 // Every transaction of a session goes through session.deliver, all of them
 // through Listener.apply, and every acknowledgement comes from session.acknowledge.
 //
-// # The relay
+// # Leading and following
 //
-// With a [Relay], several processes share one slot. The one that holds it
-// leads: in its sessions another goroutine, relayWriter, appends what it
-// receives to a Redis stream. A follower reads the stream and applies it while
+// With a relay (package relay), several processes share one slot. The one that
+// holds it leads: in its sessions another goroutine, a [relay.Writer], appends
+// what it receives to a Redis stream. A follower reads the stream and applies it while
 // another process leads, and before the own one does; it asks the primary
 // itself for its proof of freshness. Leader or not, a process begins by
 // loading the stream, looks whether the slot is free, and in Listener.session
