@@ -50,7 +50,7 @@ func (f *cacheFlags) open(ctx context.Context, databaseURL string, store *origin
 		return nil, nil
 	}
 	cache, err := follow.Open(ctx, follow.Config{
-		DatabaseURL: databaseURL, RedisURL: f.redis, Namespace: f.namespace, Slot: f.slot, Publication: f.publication,
+		DatabaseURL: databaseURL, RedisURL: f.redis, RedisSetting: "-redis", Namespace: f.namespace, Slot: f.slot, Publication: f.publication,
 		MaxLag: f.maxLag, Registry: store.Registry(), Logger: log,
 	}, store.CachedTables())
 	if err != nil {

@@ -170,7 +170,7 @@ func (s *sidecar) openProxy() error {
 			if s.relay, err = relay.NewClient(string(c.Redis.URL)); err != nil {
 				return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
 			}
-			s.database.Relay = &relay.Config{Client: s.relay, Namespace: c.Redis.Namespace}
+			s.database.Relay = &relay.Config{Client: s.relay, Setting: "redis.url", Namespace: c.Redis.Namespace}
 		}
 		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
 		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.tracing})

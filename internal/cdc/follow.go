@@ -115,7 +115,7 @@ func (f *follower) read(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			f.l.trouble("relay", err)
+			f.l.trouble(forRelay, err)
 			retry.Wait(ctx, min(pauses.Next(), relay.Wait))
 			continue
 		}

@@ -131,7 +131,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	t := relay.Term{
 		Stream: f.stream, After: m.End, Nonce: random(), MaxLag: l.maxLag(),
 		Announced: &relay.Announcement{Server: s.server.ServerID, Origin: f.origin(), Fingerprint: s.catalogue.fingerprint, Tables: l.guard.Tables()},
-		Watermark: l.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { l.trouble("relay", err) },
+		Watermark: l.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { l.trouble(forRelay, err) },
 		Chance: l.cfg.Chance, Logger: l.log,
 	}
 	if reachable {
@@ -158,7 +158,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 		return err
 	case err != nil:
 		// Redis doesn't answer. The entry stays the next to be written.
-		l.trouble("relay", err)
+		l.trouble(forRelay, err)
 	}
 	if reason != "" {
 		l.enterEpoch(e.Epoch, reason, at)
@@ -226,7 +226,7 @@ func (l *Listener) adopt(ctx context.Context) {
 	l.follower.mu.Lock()
 	defer l.follower.mu.Unlock()
 	if err := l.follower.adopt(ctx); err != nil {
-		l.trouble("relay", err)
+		l.trouble(forRelay, err)
 	}
 }
 

@@ -61,7 +61,7 @@ func (f *follower) ask(ctx context.Context) bool {
 	defer again.Stop()
 	for {
 		if err := f.stream.Ask(ctx, id); err != nil && ctx.Err() == nil {
-			f.l.trouble("relay", err)
+			f.l.trouble(forRelay, err)
 		}
 		for asked := true; asked; {
 			f.mu.Lock()
@@ -94,14 +94,10 @@ func (s *session) lookWhenAsked(ctx context.Context) error {
 		}
 		for ids := w.Requests(); len(ids) > 0; ids = w.Requests() {
 			err := s.lookAnew(ctx)
-			switch {
-			case ctx.Err() != nil:
-				return nil
-			case endsSession(err):
-				return err
-			case err != nil:
-				s.l.trouble("a look at the server", err) // no answer: they ask again
-			default:
+			if goes, why := s.goesOn(ctx, "a look at the server", err); !goes {
+				return why
+			}
+			if err == nil { // else no answer: they ask again
 				w.Answer(ids)
 			}
 		}

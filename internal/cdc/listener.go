@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/pgerror"
 	"walpurge/internal/relay"
 	"walpurge/internal/retry"
 )
@@ -155,9 +156,9 @@ func (l *Listener) Run(ctx context.Context) error {
 			state = "led to an older copy of the server"
 		}
 		l.setState(state, err)
-		if !said[err.Error()] {
-			said[err.Error()] = true
-			l.log.Error("not following the database's log", "error", err)
+		if line := pgerror.Line(err); !said[line] {
+			said[line] = true
+			l.log.Error("not following the database's log", "error", line)
 		}
 		if !retry.Wait(ctx, pause) {
 			l.setState("stopped", nil)
@@ -267,7 +268,7 @@ func (l *Listener) setState(state string, err error) {
 	defer l.mu.Unlock()
 	s := &l.mu.status
 	if err != nil {
-		s.LastError, s.LastErrorAt = err.Error(), time.Now()
+		s.LastError, s.LastErrorAt = pgerror.Line(err), time.Now()
 		s.Failures++
 	}
 	s.State, s.Connected = state, state == following

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/retry"
 )
 
 const flushQuery = "SELECT pg_current_wal_flush_lsn()::text"
@@ -101,18 +100,11 @@ func (s *session) prove(ctx context.Context) error {
 	stuck := standstill{hurry: func() time.Duration { return leaderHurry }}
 	for {
 		err := s.probe(ctx, side, &stuck)
-		switch {
-		case ctx.Err() != nil:
+		if goes, why := s.goesOn(ctx, "freshness", err); !goes {
+			return why
+		}
+		if !side.rest(ctx, err) {
 			return nil
-		case endsSession(err):
-			return err
-		case err != nil:
-			s.l.trouble("freshness", err)
-			if !retry.Wait(ctx, side.wait.Next()) {
-				return nil
-			}
-		default:
-			side.wait.Reset()
 		}
 		select {
 		case <-ctx.Done():

@@ -58,7 +58,37 @@ var errShuttingDown = errors.New("the server is shutting down or starting")
 // that connection.
 func endsSession(err error) bool {
 	var doubted *doubt
-	return errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) || errors.Is(err, errShuttingDown) || errors.As(err, &doubted)
+	for _, end := range []error{errOtherServer, errOtherStart, errShuttingDown, errWaitedFor, errStreamGone} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return errors.As(err, &doubted)
+}
+
+// goesOn tells whether the session goes on after what was done on a side
+// connection, with err or without. If not, why is its end; nil: it was told to
+// end. Trouble with that connection alone is noted.
+func (s *session) goesOn(ctx context.Context, what string, err error) (goes bool, why error) {
+	switch {
+	case ctx.Err() != nil:
+		return false, nil
+	case endsSession(err):
+		return false, err
+	case err != nil:
+		s.l.trouble(what, err)
+	}
+	return true, nil
+}
+
+// rest makes a pause after err, each longer than the one before, and none
+// without one. It tells whether ctx goes on.
+func (s *side) rest(ctx context.Context, err error) bool {
+	if err != nil {
+		return retry.Wait(ctx, s.wait.Next())
+	}
+	s.wait.Reset()
+	return true
 }
 
 // verify asks who answers: behind one name there may be several servers. One

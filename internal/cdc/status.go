@@ -2,6 +2,8 @@ package cdc
 
 import (
 	"time"
+
+	"walpurge/internal/pgerror"
 )
 
 // Status is where a Listener stands, for people and for metrics.
@@ -92,11 +94,21 @@ func (l *Listener) system() string {
 // trouble notes an error beside the stream, which goes on, and logs it unless
 // it is the one that was noted last.
 func (l *Listener) trouble(what string, err error) {
+	line := pgerror.Line(err)
 	l.mu.Lock()
-	same := l.mu.status.LastError == err.Error()
-	l.mu.status.LastError, l.mu.status.LastErrorAt = err.Error(), time.Now()
+	same := l.mu.status.LastError == line
+	l.mu.status.LastError, l.mu.status.LastErrorAt = line, time.Now()
 	l.mu.Unlock()
-	if !same {
-		l.log.Warn("a connection beside the stream failed", "for", what, "error", err)
+	if same {
+		return
 	}
+	said := []any{"for", what, "error", line}
+	if what == forRelay && l.cfg.Relay.Setting != "" {
+		said = append(said, "setting", l.cfg.Relay.Setting)
+	}
+	l.log.Warn("a connection beside the stream failed", said...)
 }
+
+// forRelay is what a connection to Redis is for. Where its URL is set is logged
+// with it, and never the URL, which may have a password.
+const forRelay = "relay"

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/retry"
 )
 
 // Pauses between snapshots while something stays pending.
@@ -70,21 +69,16 @@ func (s *session) watchVisibility(ctx context.Context) error {
 			return nil
 		case <-s.visibility.wake:
 		}
-		if err := s.settle(ctx, side); err != nil {
-			if ctx.Err() != nil {
-				return nil
-			}
-			if endsSession(err) {
-				return err
-			}
-			s.l.trouble("visibility", err)
-			if !retry.Wait(ctx, side.wait.Next()) {
-				return nil
-			}
-			s.visibility.poke()
-			continue
+		err := s.settle(ctx, side)
+		if goes, why := s.goesOn(ctx, "visibility", err); !goes {
+			return why
 		}
-		side.wait.Reset()
+		if !side.rest(ctx, err) {
+			return nil
+		}
+		if err != nil {
+			s.visibility.poke()
+		}
 	}
 }
 

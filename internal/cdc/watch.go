@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-
-	"walpurge/internal/retry"
 )
 
 // watchInterval is how often the catalogue and the slot are looked at. A
@@ -34,19 +32,11 @@ func (s *session) watch(ctx context.Context) error {
 			reason = "schema"
 		}
 		err := s.look(ctx, side, reason, &inactive)
-		var doubted *doubt
-		switch {
-		case ctx.Err() != nil:
+		if goes, why := s.goesOn(ctx, "catalogue", err); !goes {
+			return why
+		}
+		if !side.rest(ctx, err) {
 			return nil
-		case errors.As(err, &doubted), endsSession(err), errors.Is(err, errWaitedFor), errors.Is(err, errStreamGone):
-			return err
-		case err != nil:
-			s.l.trouble("catalogue", err)
-			if !retry.Wait(ctx, side.wait.Next()) {
-				return nil
-			}
-		default:
-			side.wait.Reset()
 		}
 	}
 }

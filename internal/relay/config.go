@@ -13,6 +13,7 @@ import (
 type Config struct {
 	// Client has connections that nobody else waits for: some of them block.
 	Client    redis.UniversalClient
+	Setting   string // what the operator calls its URL: log lines name it
 	Namespace string // the key begins with it
 
 	MaxEntries int           // that the stream keeps; 0: 100,000

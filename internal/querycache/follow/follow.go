@@ -30,6 +30,8 @@ type Config struct {
 	MaxLag      time.Duration // see querycache.Options
 	Registry    prometheus.Registerer
 	Logger      *slog.Logger
+
+	RedisSetting string // what the operator calls RedisURL: log lines name it
 }
 
 // bulkRows is how many rows of a transaction are told apart; the proxy's default.
@@ -71,7 +73,7 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	config := cdc.Config{
 		URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, BulkRows: bulkRows, MaxLag: c.MaxLag,
 		ReadAhead: cdc.DefaultReadAhead,
-		Relay:     &relay.Config{Client: changes, Namespace: c.Namespace},
+		Relay:     &relay.Config{Client: changes, Setting: c.RedisSetting, Namespace: c.Namespace},
 		Now:       func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: c.Logger,
 	}
 	for _, t := range tables {

@@ -1,0 +1,60 @@
+package cdc
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
+)
+
+// TestFailedConnectionsAreToldInOneLine: that of a session and those beside
+// the stream, of which the driver lists each attempt in a line of its own. The
+// relay's names the setting of its URL, and none has a password.
+func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
+	const nobody = "someone:secret@127.0.0.1:1"
+	client, err := relay.NewClient("redis://" + nobody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	guard, err := coherence.New(coherence.Config{Tables: modelTables, FenceBits: 6})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var book logbook
+	l := NewListener(Config{
+		URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", MaxLag: time.Second, Now: clock(),
+		Relay: &relay.Config{Client: client, Setting: "redis.url"}, Logger: book.logger(),
+	}, &Catalogue{Tables: modelTables}, guard, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	side := newSide(l, server{})
+	_, beside := flushPosition(ctx, side)
+	l.trouble("freshness", beside)
+	if !strings.Contains(beside.Error(), "\n") {
+		t.Errorf("the driver says it in one line, so nothing is shown: %v", beside)
+	}
+	for _, words := range []string{`not following the database's log" error=`, "for=freshness error=", "for=relay error="} {
+		eventually(t, "a record with "+words, func() bool { return book.count(words) > 0 })
+	}
+	eventually(t, "the last error", func() bool { return l.Status().LastError != "" })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if said := l.Status().LastError; strings.Contains(said, "\n") || strings.Contains(said, "secret") {
+		t.Errorf("the status says %q", said)
+	}
+	for _, unwanted := range []string{`\n`, "secret"} { // a line's end is written so
+		if book.count(unwanted) > 0 {
+			t.Errorf("%s is logged:\n%s", unwanted, &book.text)
+		}
+	}
+	if relays, named := book.count("for=relay"), book.count(" setting=redis.url\n"); relays != named {
+		t.Errorf("%d of %d records name the setting:\n%s", named, relays, &book.text)
+	}
+}
