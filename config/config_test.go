@@ -88,9 +88,7 @@ func TestKeysKeepTheirPosition(t *testing.T) {
 f:4:9: the slot "s" is gone; create it
       slot: s
             ^
-f:5:1: past the end
-    
-    ^`
+f:5:1: past the end`
 	if err == nil || err.Error() != want {
 		t.Errorf("got\n%v\nwant\n%s", err, want)
 	}

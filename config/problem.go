@@ -67,7 +67,7 @@ func NewErrors(problems ...Problem) error {
 // maxPrinted keeps a file of another kind, read by mistake, from filling the terminal.
 const maxPrinted = 50
 
-// Error prints each problem in one line, followed by its source line and a caret below the column.
+// Error prints each problem in one line, followed by its source line and a caret below the column, unless that line is empty.
 func (e *Errors) Error() string {
 	var b strings.Builder
 	for i, p := range e.Problems {
@@ -79,7 +79,7 @@ func (e *Errors) Error() string {
 			break
 		}
 		b.WriteString(p.String())
-		if p.caret > 0 {
+		if p.source != "" {
 			fmt.Fprintf(&b, "\n    %s\n    %s^", p.source, strings.Repeat(" ", p.caret-1))
 		}
 	}

@@ -27,6 +27,8 @@ type checked struct {
 	Error      string    `json:"error,omitempty"`
 	Redis      string    `json:"redis"` // checked, unreachable, or none
 	RedisError string    `json:"redis_error,omitempty"`
+	Origin     string    `json:"origin"` // checked or unreachable
+	OriginErr  string    `json:"origin_error,omitempty"`
 	Problems   []problem `json:"problems,omitempty"`
 	Notes      []string  `json:"notes,omitempty"`
 }
@@ -39,8 +41,8 @@ type problem struct {
 	Message string `json:"message"`
 }
 
-// check says what is wrong with the configuration, and with the database and
-// Redis for it. One that doesn't answer is no mistake of the configuration.
+// check says what is wrong with the configuration, and with the database, Redis and
+// the origin for it. One that doesn't answer is no mistake of the configuration.
 func check(ctx context.Context, c *command) error {
 	found, err := c.check(ctx)
 	if c.json && found != nil {
@@ -66,13 +68,18 @@ func check(ctx context.Context, c *command) error {
 		fmt.Fprintf(c.stdout, "%s: %s: %s\n", c.file, colours.odd("note"), note)
 	}
 	ok := colours.good("ok")
-	switch database, tier := found.Database == "checked", found.Redis == "checked"; {
-	case database && tier:
-		ok += ", and so are the database and Redis"
-	case database:
-		ok += ", and so is the database"
-	case tier:
-		ok += ", and so is Redis"
+	var also []string
+	for _, part := range []struct{ state, name string }{{found.Database, "the database"}, {found.Redis, "Redis"}, {found.Origin, "the origin"}} {
+		if part.state == "checked" {
+			also = append(also, part.name)
+		}
+	}
+	switch n := len(also); n {
+	case 0:
+	case 1:
+		ok += ", and so is " + also[0]
+	default:
+		ok += ", and so are " + strings.Join(also[:n-1], ", ") + " and " + also[n-1]
 	}
 	fmt.Fprintf(c.stdout, "%s: %s\n", c.file, ok)
 	if found.Error != "" {
@@ -81,13 +88,16 @@ func check(ctx context.Context, c *command) error {
 	if found.RedisError != "" {
 		fmt.Fprintf(c.stderr, "Redis was not checked: %s\n", found.RedisError)
 	}
+	if found.OriginErr != "" {
+		fmt.Fprintf(c.stderr, "the origin was not checked: %s\n", found.OriginErr)
+	}
 	return nil
 }
 
 // check looks. The result is nil when the command line was the mistake.
 func (c *command) check(ctx context.Context) (*checked, error) {
 	err := c.load()
-	found := &checked{File: c.file, Database: "none", Redis: "none"}
+	found := &checked{File: c.file, Database: "none", Redis: "none", Origin: "unreachable"}
 	var problems *config.Errors
 	switch {
 	case errors.As(err, &problems):
@@ -103,6 +113,9 @@ func (c *command) check(ctx context.Context) (*checked, error) {
 		return found, err
 	}
 	if err := c.checkRedis(ctx, found); err != nil {
+		return found, err
+	}
+	if err := c.checkOrigin(ctx, found); err != nil {
 		return found, err
 	}
 	found.OK = true

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net/http/httptest"
 	"os"
 	"os/signal"
 	"testing"
@@ -36,7 +37,8 @@ func TestMain(m *testing.M) {
 }
 
 // TestCommandLine runs the shell sessions under testdata/script. $DATABASE_URL
-// is an empty database, and "proxy" is this program.
+// is an empty database, $ORIGIN and $TLS_ORIGIN are addresses of servers, the second with a
+// certificate that nobody trusts, and "proxy" is this program.
 func TestCommandLine(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
@@ -49,6 +51,11 @@ func TestCommandLine(t *testing.T) {
 			e.Setenv("REDIS_URL", testbed.SharedRedis(e.T().(testing.TB)))
 			e.Setenv("WALPURGE_PROXY", "1")
 			e.Setenv("PROXY", exe)
+			plain, sealed := httptest.NewServer(nil), httptest.NewTLSServer(nil)
+			e.Defer(plain.Close)
+			e.Defer(sealed.Close)
+			e.Setenv("ORIGIN", plain.Listener.Addr().String())
+			e.Setenv("TLS_ORIGIN", sealed.Listener.Addr().String())
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -39,6 +39,7 @@ func serve(ctx context.Context, c *command) error {
 	rotate := make(chan os.Signal, 1)
 	signal.Notify(rotate, syscall.SIGUSR1, syscall.SIGHUP)
 	defer signal.Stop(rotate)
+	defer tuneGC()()
 	log := logger(c.config, c.stderr)
 	began := time.Now()
 	s := &sidecar{file: c.file, config: c.config, log: log, now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }}

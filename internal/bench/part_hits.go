@@ -166,6 +166,8 @@ func hitsResult(cs []*contender, common float64, rounds int) *result {
 		notes: []string{fmt.Sprintf("2 KiB bodies, %d connections, the server on one core, medians of %d alternating rounds; user and system time of the "+
 			"whole process group. Redis, which Django asks, has its own process on the other core and is not counted.", connections, rounds)},
 	}
+	costs.notes = append(costs.notes, fmt.Sprintf("The C floor, which answers with a constant, takes %s of Varnish's CPU and %s of HAProxy's: that is what the kernel needs to receive and to send.",
+		number(floor.cpu.median()/find(varnish).cpu.median()), number(floor.cpu.median()/peer.cpu.median())))
 	waits := table{
 		title: "How long a hit takes",
 		head:  []string{"", "rate", "requests/s", "p50 ms", "p99 ms", "p99.9 ms", "p99 smallest … largest"},

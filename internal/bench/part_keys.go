@@ -78,7 +78,7 @@ func measureKeys(ctx context.Context, st *stage) (*result, error) {
 	t := table{
 		title: fmt.Sprintf("%s keys", thousands(float64(n))),
 		head:  []string{"", "throughput: all keys / 10 keys", "in use, an entry beyond its bytes", "resident, an entry beyond its bytes", "µs a request", "requests/s", "with 10 of the keys", "resident, an entry", "filled in s"},
-		notes: []string{fmt.Sprintf("One process holds all %s responses of %d B; loads over all of them and over 10 of them take turns, medians of %d. Resident is what the resident set has grown by, with what Go's collector lets lie until it runs: as much as is in use. "+
+		notes: []string{fmt.Sprintf("One process holds all %s responses of %d B; loads over all of them and over 10 of them take turns, medians of %d. Resident is what the resident set has grown by, with what Go's collector lets lie until it runs: a quarter of what is in use. "+
 			"In use is what Go's collector finds when it is asked to run. "+
 			"An entry's bytes are those of its URL, and of its head and body as clients get them, without Age and the like.", thousands(float64(n)), keySize, rounds)},
 	}

@@ -73,6 +73,8 @@ func TestRFC9112Section3_2RefusedTargetsAndHosts(t *testing.T) {
 		{"two hosts", "GET /x HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400},
 		{"host with a path", "GET /x HTTP/1.1\r\nHost: a/b\r\n\r\n", 400},
 		{"host with a user", "GET /x HTTP/1.1\r\nHost: u@a\r\n\r\n", 400},
+		{"encoded host", "GET /x HTTP/1.1\r\nHost: %61\r\n\r\n", 400},
+		{"absolute target, encoded host", "GET http://%61/x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
 		{"host with two ports", "GET /x HTTP/1.1\r\nHost: a:80:81\r\n\r\n", 400},
 		{"host with a word for a port", "GET /x HTTP/1.1\r\nHost: a:http\r\n\r\n", 400},
 		{"host with an open bracket", "GET /x HTTP/1.1\r\nHost: [::1\r\n\r\n", 400},

@@ -74,12 +74,13 @@ func validHost(h []byte) bool {
 }
 
 // hostByte is what a host's name may have: what RFC 3986 section 3.2.2 allows
-// but the comma, and bytes above ASCII, which servers take as they are.
+// but the comma and the percent sign, and bytes above ASCII, which servers take
+// as they are. An encoded name would be one host here and another to who decodes it.
 var hostByte = func() (host [256]bool) {
 	for c := range 256 {
 		host[c] = 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c >= 0x80
 	}
-	for _, c := range ".-_~%!$&'()*+;=" {
+	for _, c := range ".-_~!$&'()*+;=" {
 		host[c] = true
 	}
 	return host
