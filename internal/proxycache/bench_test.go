@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -64,13 +65,23 @@ const plainRequest = "GET /api/listings/1 HTTP/1.1\r\nHost: shop.example\r\n\r\n
 // afterWrite is the same with a signed position beside the browser's cookies.
 var afterWrite = strings.Replace(asBrowser, "abcdef\r\n", "abcdef; at="+newSeal(testSecret).sign("0000000000000007.0/1")+"\r\n", 1)
 
+// Those who have the response already, by its tag and by its date.
+var (
+	byTag  = strings.Replace(asBrowser, "Upgrade-Insecure", "If-None-Match: \"0\", \"1\"\r\nUpgrade-Insecure", 1)
+	byDate = strings.Replace(asBrowser, "Upgrade-Insecure", "If-Modified-Since: Fri, 27 Nov 2026 17:34:20 GMT\r\nUpgrade-Insecure", 1)
+)
+
 func benchHit(b *testing.B, request string) {
 	r := newRig(b, func(_ *rig, o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
-	r.say(strings.Repeat("x", 2048), "Content-Type: application/json", `Etag: "1"`)
+	r.say(strings.Repeat("x", 2048), "Content-Type: application/json", `Etag: "1"`, "Last-Modified: Fri, 27 Nov 2026 17:34:20 GMT")
 	c := r.dial()
+	want := http.StatusOK
+	if strings.Contains(request, "\r\nIf-") {
+		want = http.StatusNotModified
+	}
 	for range 2 {
 		c.send(request)
-		if got := c.read("GET"); got.StatusCode != 200 {
+		if got := c.read("GET"); got.StatusCode != want {
 			b.Fatal(got.Status)
 		}
 	}
@@ -85,6 +96,8 @@ func BenchmarkHit(b *testing.B) {
 	b.Run("plain", func(b *testing.B) { benchHit(b, plainRequest) })
 	b.Run("browser", func(b *testing.B) { benchHit(b, asBrowser) })
 	b.Run("position", func(b *testing.B) { benchHit(b, afterWrite) })
+	b.Run("tag", func(b *testing.B) { benchHit(b, byTag) })
+	b.Run("date", func(b *testing.B) { benchHit(b, byDate) })
 }
 
 // tour is a feed that asks for each of n responses in an order in which nothing
@@ -147,7 +160,7 @@ func TestHitAllocatesNothing(t *testing.T) {
 	if raceEnabled {
 		t.Log("the race detector allocates: only the benchmark's correctness is checked")
 	}
-	for _, request := range []string{plainRequest, asBrowser, afterWrite} {
+	for _, request := range []string{plainRequest, asBrowser, afterWrite, byTag, byDate} {
 		result := testing.Benchmark(func(b *testing.B) { benchHit(b, request) })
 		if n := result.AllocsPerOp(); n > 0 && !raceEnabled {
 			t.Errorf("%d allocations for a hit", n)

@@ -1,6 +1,8 @@
 package proxycache
 
 import (
+	"bytes"
+
 	"walpurge/internal/proxycache/http1"
 	"walpurge/internal/proxycache/rfc9111"
 )
@@ -40,7 +42,10 @@ func (e *entry) validatable() bool { return e.etag() != "" || e.modified() != ""
 // the client about what it has (RFC 9110 section 15.4.5). tag is what it has.
 func append304(dst, head []byte, tag string) []byte {
 	dst = appendStatus(dst, 304)
-	for name, value := range fields(head) {
+	_, lines, _ := bytes.Cut(head, crlf)
+	for len(lines) > 0 {
+		var name, value []byte
+		name, value, lines = nextField(lines)
 		switch string(name) {
 		case "Etag":
 			dst = appendField(dst, "Etag", tag)

@@ -48,14 +48,34 @@ func fields(head []byte) iter.Seq2[[]byte, []byte] {
 func fieldLines(rest []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for rest := rest; len(rest) > 0; {
-			var line []byte
-			line, rest, _ = bytes.Cut(rest, crlf)
-			name, value, _ := bytes.Cut(line, []byte(": "))
-			if !yield(name, value) {
+			var name, value []byte
+			if name, value, rest = nextField(rest); !yield(name, value) {
 				return
 			}
 		}
 	}
+}
+
+// nextField takes the first field from lines, each with CRLF. Unlike fieldLines
+// it allocates nothing.
+func nextField(lines []byte) (name, value, rest []byte) {
+	line, rest, _ := bytes.Cut(lines, crlf)
+	i := bytes.IndexByte(line, ':')
+	if i < 0 || i+2 > len(line) {
+		return line, nil, rest
+	}
+	return line[:i], line[i+2:], rest
+}
+
+// fieldIn is the first value of a field among lines; nil: it isn't there.
+func fieldIn(lines []byte, name string) []byte {
+	for len(lines) > 0 {
+		var n, value []byte
+		if n, value, lines = nextField(lines); string(n) == name {
+			return value
+		}
+	}
+	return nil
 }
 
 var crlf = []byte("\r\n")

@@ -9,12 +9,13 @@ import (
 )
 
 // special are the fields with which a request may want something else than
-// the stored response as it is.
-var special = rfc9111.Conditions | rfc9111.Preconditions | http1.Of(http1.Authorization, http1.CacheControl, http1.Pragma,
+// the stored response as it is, or to be told that it has it.
+var special = rfc9111.Preconditions | http1.Of(http1.Authorization, http1.CacheControl, http1.Pragma,
 	http1.Range, http1.Upgrade)
 
-// fastHit answers a plain GET or HEAD from the memory tier. It allocates
-// nothing and takes no lock; whatever isn't plain is left to decide.
+// fastHit answers a plain GET or HEAD from the memory tier, or one that says
+// what the client has. It allocates nothing and takes no lock; whatever isn't
+// plain is left to decide.
 func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) bool {
 	if !p.positions.covered(asked) { // before the handle, as C1
 		return false
@@ -71,10 +72,15 @@ func isRead(method []byte) bool {
 	return string(method) == "GET" || string(method) == "HEAD"
 }
 
-// sendHit sends e as it lies in the memory tier.
+// sendHit sends e as it lies in the memory tier, or that it hasn't changed.
 func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
-	f := e.form(ex.Request)
-	b := append(ex.Buffer(), f.head...)
+	b, body := ex.Buffer(), []byte(nil)
+	if tag, same := notModified(ex.Request, e); same {
+		b = append304(b, e.sent(), tag)
+	} else {
+		f := e.form(ex.Request)
+		b, body = append(b, f.head...), f.body
+	}
 	b = appendAge(b, e.ageAt(now))
 	b = append(b, "Cache-Status: walpurge; hit; ttl="...)
 	b = strconv.AppendInt(b, e.ttlAt(now), 10)
@@ -82,7 +88,7 @@ func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
 	if p.opt.ServerTiming {
 		b = p.appendTiming(b, &rfc9111.CacheStatus{Hit: true}, e, now)
 	}
-	_ = ex.Send(b, f.body) // the client may be gone; there is nobody to tell
+	_ = ex.Send(b, body) // the client may be gone; there is nobody to tell
 }
 
 func appendAge(dst []byte, age int64) []byte {

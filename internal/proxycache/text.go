@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"net/http"
@@ -124,15 +125,19 @@ func (e *entry) header() http.Header {
 	return h
 }
 
-// field is the first value of a field of the stored head.
+// field is the first value of a field of the stored head, a part of e's text.
 func (e *entry) field(name string) string {
-	for n, value := range e.fields() {
-		if string(n) == name {
-			return string(value)
-		}
+	head, more := e.stored()
+	_, lines, _ := bytes.Cut(head, crlf)
+	value := fieldIn(lines, name)
+	if value == nil {
+		value = fieldIn(more, name)
 	}
-	return ""
+	return borrowed(value)
 }
+
+// borrowed is b as a string. Nobody may write to b.
+func borrowed(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
 // declares tells whether e's head names dependencies of its own.
 func (e *entry) declares() bool {
@@ -148,12 +153,8 @@ func (e *entry) modified() string { return e.field("Last-Modified") }
 // date is the response's Date.
 func (e *entry) date() string { return e.field("Date") }
 
-// tag is the ETag that clients get, the origin's or ours.
+// tag is the ETag that clients get, the origin's or ours, a part of e's text.
 func (e *entry) tag() string {
-	for name, value := range fields(e.sent()) {
-		if string(name) == "Etag" {
-			return string(value)
-		}
-	}
-	return ""
+	_, lines, _ := bytes.Cut(e.sent(), crlf)
+	return borrowed(fieldIn(lines, "Etag"))
 }

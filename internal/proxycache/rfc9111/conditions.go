@@ -56,6 +56,9 @@ func NotModifiedSince(since []byte, modified, date string) bool {
 	if modified == "" {
 		modified = date
 	}
+	if string(since) == modified {
+		return true
+	}
 	at, ok := ParseDate(modified)
 	return ok && !at.After(bound)
 }

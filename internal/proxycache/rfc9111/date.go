@@ -46,10 +46,11 @@ func parseExactly(form, s string) (time.Time, bool) {
 		s = s[:zone] + "GMT"
 	}
 	t, err := time.Parse(form, s)
-	if err != nil || !strings.EqualFold(t.Format(form), s) {
+	if err != nil {
 		return time.Time{}, false
 	}
-	return t, true
+	var room [len(" 02-Jan-06 15:04:05 GMT") + 8]byte
+	return t, strings.EqualFold(string(t.AppendFormat(room[:0], form)), s)
 }
 
 // weekday tells whether s is the name of a day, cut to size letters if that
