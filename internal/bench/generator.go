@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -205,6 +206,11 @@ func (g *generator) send(i int, p *plan, n int, due time.Time) error {
 	return nil
 }
 
+var errHungUp = errors.New("the server closed the connection")
+
+// dropped tells whether err is that the server has ended a connection, in either way.
+func dropped(err error) bool { return errors.Is(err, errHungUp) || errors.Is(err, syscall.ECONNRESET) }
+
 // receive reads what connection i has.
 func (g *generator) receive(i int, p *plan, o *outcome) error {
 	c := &g.conns[i]
@@ -217,7 +223,7 @@ func (g *generator) receive(i int, p *plan, o *outcome) error {
 		case err != nil:
 			return fmt.Errorf("request %d: %w", c.n, err)
 		case read == 0:
-			return fmt.Errorf("request %d: the server closed the connection", c.n)
+			return fmt.Errorf("request %d: %w", c.n, errHungUp)
 		}
 		whole, err := c.take(g.scratch[:held+read], p, o)
 		if err != nil {

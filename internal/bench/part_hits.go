@@ -43,7 +43,7 @@ func (c *contender) add(r *reading) {
 // measureHits compares what a hit costs, how many there are a second, and how long they take.
 func measureHits(ctx context.Context, st *stage) (*result, error) {
 	names := []string{guarded, plain, haproxy, nginx, varnish, traffic, django, bottom}
-	rounds, span := 5, 2500*time.Millisecond
+	rounds, span := 7, 2500*time.Millisecond
 	if st.short {
 		rounds, span = 2, 400*time.Millisecond
 	}

@@ -2,9 +2,7 @@ package bench
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"syscall"
 	"time"
 )
 
@@ -45,11 +43,11 @@ func (st *stage) try(ctx context.Context, trials []trial, rounds int, span time.
 					return st.with(ctx, name, t.connections, t.adjust, func(s *server, g *generator) error { return st.attempt(ctx, s, g, t, span, f) })
 				}
 				err := attempt()
-				if errors.Is(err, syscall.ECONNRESET) && name != guarded { // some servers do that to one of many connections
+				if dropped(err) && name != guarded { // some servers do that to one of many connections
 					st.say("%s: once more, since %v", t.label, err)
 					err = attempt()
 				}
-				if errors.Is(err, syscall.ECONNRESET) && name != guarded {
+				if dropped(err) && name != guarded {
 					st.say("%s: not this round: %v", t.label, err)
 					continue
 				}
@@ -92,7 +90,7 @@ func compared(title string, trials []trial, found map[string]map[string]*tried, 
 		for _, name := range trial.names {
 			f := found[trial.label][name]
 			if len(f.cpu) == 0 {
-				t.rows = append(t.rows, []string{trial.label, name, "", "", "it reset connections in every round", ""})
+				t.rows = append(t.rows, []string{trial.label, name, "", "", "it dropped connections in every round", ""})
 				continue
 			}
 			t.rows = append(t.rows, []string{
