@@ -27,7 +27,7 @@ type checked struct {
 	Error      string    `json:"error,omitempty"`
 	Redis      string    `json:"redis"` // checked, unreachable, or none
 	RedisError string    `json:"redis_error,omitempty"`
-	Origin     string    `json:"origin"` // checked or unreachable
+	Origin     string    `json:"origin"` // checked, unreachable, or none where something else was wrong before
 	OriginErr  string    `json:"origin_error,omitempty"`
 	Problems   []problem `json:"problems,omitempty"`
 	Notes      []string  `json:"notes,omitempty"`
@@ -97,7 +97,7 @@ func check(ctx context.Context, c *command) error {
 // check looks. The result is nil when the command line was the mistake.
 func (c *command) check(ctx context.Context) (*checked, error) {
 	err := c.load()
-	found := &checked{File: c.file, Database: "none", Redis: "none", Origin: "unreachable"}
+	found := &checked{File: c.file, Database: "none", Redis: "none", Origin: "none"}
 	var problems *config.Errors
 	switch {
 	case errors.As(err, &problems):

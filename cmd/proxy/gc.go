@@ -14,13 +14,17 @@ import (
 const (
 	leastRoom = 32 << 20 // bytes
 	roomShare = 4        // a quarter of what is in use
+
+	// Whatever is in use, the runtime lets the heap grow to 4 MiB times GOGC/100, and before
+	// the first collection nothing is known to be in use.
+	leastHeap = 4 << 20
 )
 
 // gcPercent is the value of GOGC that gives a heap with so many bytes in use its room. Roots
 // are the bytes of stacks and globals, of which GOGC is a percentage too (runtime/debug.SetGCPercent).
 func gcPercent(live, roots uint64) int {
 	room := max(leastRoom, live/roomShare)
-	return int(max(1, 100*room/max(1, live+roots)))
+	return int(max(1, 100*room/max(leastHeap, live+roots)))
 }
 
 // gcTuner keeps GOGC at gcPercent. It looks after each collection.

@@ -297,10 +297,13 @@ func TestClientsAskEachTimeOnRoutesWithDependencies(t *testing.T) {
 }
 
 func TestHitOfACodedFormAllocatesNothing(t *testing.T) {
-	request := strings.Replace(plainRequest, "\r\n\r\n", "\r\nAccept-Encoding: gzip;q=0.8, deflate, br\r\n\r\n", 1)
-	result := testing.Benchmark(func(b *testing.B) { benchHit(b, request) })
-	if n := result.AllocsPerOp(); n > 0 && !raceEnabled {
-		t.Errorf("%d allocations for a hit", n)
+	const accepts = "\r\nAccept-Encoding: gzip;q=0.8, deflate, br"
+	for _, more := range []string{accepts, accepts + "\r\nIf-None-Match: \"1~gzip\""} {
+		request := strings.Replace(plainRequest, "\r\n\r\n", more+"\r\n\r\n", 1)
+		result := testing.Benchmark(func(b *testing.B) { benchHit(b, request) })
+		if n := result.AllocsPerOp(); n > 0 && !raceEnabled {
+			t.Errorf("%d allocations for a hit%q", n, more)
+		}
 	}
 }
 

@@ -92,11 +92,15 @@ func codingOf(name []byte) int {
 // CodedTag is the ETag of a response's form in coding c, where that of the plain
 // one is tag: strong tags tell forms apart (RFC 9110 section 8.8.3.3), weak ones
 // don't have to.
-func CodedTag(tag string, c int) string {
+func CodedTag(tag string, c int) string { return string(AppendCodedTag(nil, tag, c)) }
+
+// AppendCodedTag appends it.
+func AppendCodedTag(dst []byte, tag string, c int) []byte {
 	if !strings.HasPrefix(tag, `"`) || c == Identity {
-		return tag
+		return append(dst, tag...)
 	}
-	return tag[:len(tag)-1] + "~" + CodingNames[c] + `"`
+	dst = append(append(dst, tag[:len(tag)-1]...), '~')
+	return append(append(dst, CodingNames[c]...), '"')
 }
 
 // StripCodings takes the names that CodedTag adds out of the tags of a condition
