@@ -11,7 +11,7 @@ import (
 func (r *reader) coarse(c *wal.Commit, verdicts map[wal.File]verdict) {
 	tx := r.tx
 	tx.Begin(c.XID, c.Start, timestamp(uint64(c.At)))
-	every := c.Everything || len(c.Truncated) > 0
+	every := c.Everything || len(c.Truncated) > 0 || c.Messaged // which may have named any table
 	for i := range c.Files {
 		f := &c.Files[i]
 		switch v := verdicts[f.File]; {
@@ -40,8 +40,8 @@ func (r *reader) messages(c *wal.Commit) {
 		return
 	}
 	for _, content := range c.Messages {
-		for name := range bytes.FieldsSeq(content) {
-			r.tx.Group(string(name))
+		for word := range bytes.FieldsSeq(content) {
+			purge(r.tx, word)
 		}
 	}
 }

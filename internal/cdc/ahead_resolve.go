@@ -93,7 +93,7 @@ func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.F
 	var f wal.File
 	var oid, root uint32
 	_, err = pgx.ForEachRow(rows, []any{&f.Space, &f.Node, &oid, &root}, func() error {
-		r.seen[f] = r.s.catalogue.verdict(oid, root)
+		r.seen[f] = r.s.current.Load().verdict(oid, root)
 		return nil
 	})
 	if err != nil {

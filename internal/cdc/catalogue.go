@@ -23,7 +23,7 @@ type Catalogue struct {
 	Database string
 
 	statusInterval time.Duration // a third of wal_sender_timeout, at most a second
-	fingerprint    string
+	look           *look         // of the same snapshot
 	relations      []relationFacts
 	byOID          map[uint32]coherence.TableID
 	byName         map[string]coherence.TableID
@@ -50,6 +50,7 @@ type relationFacts struct {
 	identity    byte // pg_class.relreplident
 	partitioned bool
 	owned       bool // the role may alter it
+	unfit       bool // it must not come into a publication as it is
 	columns     []columnFacts
 	watched     []watchedColumn
 	old         identity // what old rows can be relied on for
@@ -183,10 +184,30 @@ func inspect(ctx context.Context, cfg *Config, conn *pgx.Conn) (*inspection, err
 		}
 	}
 	ins.checkFreeSlots()
-	if ins.catalogue.fingerprint, err = fingerprint(ctx, tx, cfg); err != nil {
+	if ins.catalogue.look, err = readLook(ctx, tx, ins.server.version, cfg.Publication, cfg.Watches); err != nil {
 		return nil, err
 	}
 	return ins, nil
+}
+
+// ofTables is what stands in the way of following single tables, by name, each
+// with its mend; ofServer is the rest.
+func (ins *inspection) ofTables() map[string]string {
+	lost := make(map[string]string)
+	for _, r := range ins.everything() {
+		if r.Table == "" {
+			continue
+		}
+		if lost[r.Table] != "" {
+			lost[r.Table] += "; "
+		}
+		lost[r.Table] += r.String()
+	}
+	return lost
+}
+
+func (ins *inspection) ofServer() refusals {
+	return slices.DeleteFunc(ins.everything(), func(r Refusal) bool { return r.Table != "" })
 }
 
 // everything is all that stands in the way of a Listener.

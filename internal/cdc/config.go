@@ -68,6 +68,12 @@ func (w *Watch) names() (schema, table string) {
 	return schema, table
 }
 
+// qualified is the table's name as [Catalogue] has it.
+func (w *Watch) qualified() string {
+	schema, table := w.names()
+	return schema + "." + table
+}
+
 // slotName is what PostgreSQL allows: https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION.
 var slotName = regexp.MustCompile(`^[a-z0-9_]{1,63}$`)
 
@@ -94,6 +100,17 @@ func probeInterval(lag time.Duration) time.Duration {
 // followerInterval is the same on a follower.
 func followerInterval(lag time.Duration) time.Duration {
 	return min(max(lag/10, 5*time.Millisecond), time.Second)
+}
+
+// lookInterval is how often the catalogue is looked at: a hit needs a look that
+// is as young as the proof of the position. followerLookInterval is the same on
+// a follower.
+func lookInterval(lag time.Duration) time.Duration {
+	return min(max(lag/10, 5*time.Millisecond), 250*time.Millisecond)
+}
+
+func followerLookInterval(lag time.Duration) time.Duration {
+	return min(max(lag/4, 5*time.Millisecond), time.Second)
 }
 
 func (c *Config) logger() *slog.Logger {

@@ -242,8 +242,8 @@ func (d *decoder) message(c *wire.Cursor) error {
 	if !d.inside {
 		return errors.New("a transactional message outside a transaction")
 	}
-	for name := range bytes.FieldsSeq(content) {
-		d.tx.Group(string(name))
+	for word := range bytes.FieldsSeq(content) {
+		purge(d.tx, word)
 	}
 	return nil
 }

@@ -17,8 +17,8 @@ import (
 //	slot_lost     the server had removed WAL that the slot needed
 //	slot_ahead    the slot stands beyond what has been applied: somebody moved it or made it again
 //	decode        the stream could not be understood
-//	schema        a relation in the stream led to a change of the catalogue
-//	catalogue     the catalogue has changed
+//	schema        a relation in the stream led to a change of the publication
+//	catalogue     the publication has changed, or what is watched
 //	relay         Redis took nothing for so long that others can't continue
 //	redis         Redis has lost entries of the relay
 //	gap           a follower found entries of the relay missing
@@ -55,7 +55,7 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return h.doubt
 	case found.slot > held:
 		return "slot_ahead"
-	case s.catalogue.fingerprint != h.fingerprint:
+	case !s.catalogue.look.continues(parseLook(h.fingerprint), l.guard.Tables()):
 		return "catalogue"
 	}
 	return ""

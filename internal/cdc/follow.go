@@ -31,6 +31,7 @@ type follower struct {
 		known     bool // the guard has everything from floor up to End
 		floor     coherence.LSN
 		announced *relay.Announcement
+		accepted  *look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
 		mapping   *relay.Mapping
 		doubt     string   // why the next leader must start an epoch; empty: it need not
 		doubtedAt uint64   // the sequence by then

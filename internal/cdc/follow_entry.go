@@ -134,6 +134,9 @@ func (f *follower) announce(a *relay.Announcement) {
 	if m.announced == nil || m.announced.Server != a.Server {
 		m.term++
 	}
+	if m.announced == nil || m.announced.Fingerprint != a.Fingerprint {
+		m.accepted = parseLook(a.Fingerprint)
+	}
 	m.announced = a
 	if own := f.l.system(); a.Server.System != own && a.Server.System != m.foreign {
 		m.foreign = a.Server.System
@@ -151,5 +154,9 @@ func (f *follower) apply(e *relay.Entry) error {
 	}
 	f.l.guard.Advance(e.Applied)
 	f.l.guard.SettleTo(e.Watermark)
+	if e.Announced != nil && f.mu.accepted != nil {
+		f.l.settleLost(f.mu.accepted) // after what drops what was read before
+		f.l.noteLost(f.mu.accepted.lost)
+	}
 	return nil
 }

@@ -130,7 +130,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	}
 	t := relay.Term{
 		Stream: f.stream, After: m.End, Nonce: random(), MaxLag: l.maxLag(),
-		Announced: &relay.Announcement{Server: s.server.ServerID, Origin: f.origin(), Fingerprint: s.catalogue.fingerprint, Tables: l.guard.Tables()},
+		Announced: &relay.Announcement{Server: s.server.ServerID, Origin: f.origin(), Fingerprint: s.sight.accepted().String(), Tables: l.guard.Tables()},
 		Watermark: l.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { l.trouble(forRelay, err) },
 		Chance: l.cfg.Chance, Logger: l.log,
 	}

@@ -47,12 +47,13 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	}
 	side := newSide(f.l, expect)
 	defer side.close()
+	sight := &followerSight{follower: f}
 	f.l.flush.open()
 	wake := f.l.flush.waking()
 	defer f.l.flush.retire(wake, errNotFollowing)
 	stuck := standstill{hurry: hesitation}
 	for ctx.Err() == nil {
-		goes, err := f.probe(ctx, side, term, &stuck)
+		goes, err := f.probe(ctx, side, sight, term, &stuck)
 		switch {
 		case !goes:
 			if err != nil {
@@ -79,10 +80,10 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 }
 
 // probe asks once. It reports whether the term goes on.
-func (f *follower) probe(ctx context.Context, side *side, term int, stuck *standstill) (bool, error) {
+func (f *follower) probe(ctx context.Context, side *side, sight *followerSight, term int, stuck *standstill) (bool, error) {
 	waiters := f.l.flush.take() // R6: before the question is asked
 	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
-	lsn, err := flushPosition(ctx, side)
+	lsn, asked, err := sight.position(ctx, side, len(waiters) > 0, asked)
 	answer(waiters, flushAnswer{lsn, err})
 	goes, proven := f.proves(term), false
 	if err == nil {

@@ -19,6 +19,7 @@ type member struct {
 	persistence string
 	identity    byte
 	index       string   // of USING INDEX
+	owned       bool     // the role may alter it
 	key         []string // columns of the replica identity; empty: there is none that works
 }
 
@@ -35,17 +36,19 @@ func (m *member) statement() string {
 	return "ALTER TABLE " + quoteTable(m.schema, m.table) + " REPLICA IDENTITY FULL"
 }
 
-// A deferrable primary key is no replica identity, and of an index only its
+// pg_partition_tree() would lock every partition. A deferrable primary key is no replica identity, and of an index only its
 // key columns count, not the included ones.
 const membersQuery = `
-WITH member AS (SELECT $1::oid AS oid UNION SELECT relid FROM pg_partition_tree($1::oid::regclass))
+WITH RECURSIVE member AS (SELECT $1::oid AS oid, (SELECT relkind = 'p' FROM pg_class WHERE oid = $1) AS partitioned
+ UNION SELECT i.inhrelid, m.partitioned FROM member m JOIN pg_inherits i ON i.inhparent = m.oid AND m.partitioned)
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistence::text, c.relreplident::text,
  coalesce((SELECT array_agg(a.attname::text ORDER BY k.n) FROM pg_index i
    CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, n)
    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
    WHERE i.indrelid = c.oid AND k.n <= i.indnkeyatts AND i.indimmediate AND i.indisvalid
      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END), '{}'),
- coalesce((SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident), '')
+ coalesce((SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident), ''),
+ pg_has_role(c.relowner, 'USAGE')
 FROM member m JOIN pg_class c ON c.oid = m.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 ORDER BY c.oid <> $1, c.oid`
 
@@ -58,7 +61,7 @@ func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) er
 	}
 	var m member
 	var ident string
-	if _, err := pgx.ForEachRow(rows, []any{&m.oid, &m.schema, &m.table, &m.kind, &m.persistence, &ident, &m.key, &m.index}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&m.oid, &m.schema, &m.table, &m.kind, &m.persistence, &ident, &m.key, &m.index, &m.owned}, func() error {
 		m.identity = ident[0]
 		facts.members = append(facts.members, m)
 		m.key = nil

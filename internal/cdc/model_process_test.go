@@ -72,6 +72,15 @@ func (p *modelProcess) server() *modelPrimary {
 	return p.w.primary
 }
 
+// modelCatalogue is what the catalogue says, always.
+var modelCatalogue = func() *look {
+	l := &look{publication: "f", tables: make(map[string]tableLook)}
+	for _, t := range modelTables {
+		l.tables[t.Name] = tableLook{"a", "b", "c", "d", "e"}
+	}
+	return l
+}()
+
 var errModelEnded = errors.New("receive: the connection has ended")
 
 // start starts a process that knows nothing.
@@ -110,7 +119,7 @@ func (p *modelProcess) connect(t *rapid.T) {
 	if p.session != nil || p.primaryCut {
 		t.Skip("connected, or cut off")
 	}
-	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{fingerprint: "f"}}
+	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{look: modelCatalogue}}
 	p.incarnation, p.planned = m.incarnation, false
 	p.plan.standing = p.session.arrive(p.readonly)
 }

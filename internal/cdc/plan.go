@@ -48,6 +48,12 @@ func (s *session) plan(ctx context.Context, found standing) plan {
 		}
 		l.guard.Unprove()
 	}
+	// A history that goes on goes by what was accepted in it. What has changed since then is found
+	// before anything is proven.
+	s.sight.accept(s.catalogue.look)
+	if before := parseLook(l.history.fingerprint); p.reason == "" && before != nil {
+		s.sight.accept(before)
+	}
 	return p
 }
 
@@ -76,7 +82,9 @@ func (s *session) begin(ctx context.Context, p plan, at coherence.LSN) error {
 	} else if p.reason != "" {
 		l.newEpoch(p.reason, at)
 	}
-	l.history.server, l.history.fingerprint = s.server, s.catalogue.fingerprint
+	l.settleLost(s.sight.accepted())
+	l.noteLost(s.sight.accepted().lost)
+	l.history.server, l.history.fingerprint = s.server, s.sight.accepted().String()
 	l.history.begun, l.history.doubt = true, ""
 	return nil
 }

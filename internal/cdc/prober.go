@@ -121,11 +121,12 @@ func (s *session) prove(ctx context.Context) error {
 func (s *session) probe(ctx context.Context, side *side, stuck *standstill) error {
 	waiters := s.l.flush.take() // R6: before the question is asked
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
-	lsn, err := flushPosition(ctx, side)
+	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)
 	answer(waiters, flushAnswer{lsn, err})
 	if err != nil {
 		return err
 	}
+	q.asked = proves
 	reached, err := s.answered(q, lsn)
 	if err != nil {
 		return err

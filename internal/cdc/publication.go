@@ -182,11 +182,11 @@ func (ins *inspection) checkCreate() {
 	}
 }
 
-// createStatement makes the publication.
+// createStatement makes the publication, without tables that must not be in it.
 func (ins *inspection) createStatement() string {
 	var tables []string
 	for i := range ins.catalogue.relations {
-		if r := &ins.catalogue.relations[i]; r.oid != 0 {
+		if r := &ins.catalogue.relations[i]; r.oid != 0 && !r.unfit {
 			tables = append(tables, quoteTable(r.members[0].schema, r.members[0].table))
 		}
 	}

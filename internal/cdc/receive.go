@@ -41,6 +41,7 @@ func (s *session) receive(ctx context.Context) error {
 				_ = s.status(false) // spares the next session what is known already
 				return ctx.Err()
 			}
+			s.renew()
 			if err := s.status(s.asked.Swap(false)); err != nil {
 				return err
 			}
@@ -117,15 +118,13 @@ func (s *session) data(msg []byte) error {
 	s.pace.bulk.Store(s.decoder.streaming.now != nil)
 	if s.decoder.suspect {
 		s.decoder.suspect = false
-		select {
-		case s.suspicion <- struct{}{}:
-		default:
-		}
+		s.suspect()
 	}
 	if committed {
 		s.deliver(s.decoder.tx)
 		s.front.stream(s.decoder.tx.End)
 	}
+	s.renew()
 	return nil
 }
 

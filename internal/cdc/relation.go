@@ -56,19 +56,31 @@ func (id *identity) narrow(full bool, key map[string]bool) {
 // for every column whether it belongs to the key, name, type, modifier.
 func (d *decoder) relation(c *wire.Cursor) error {
 	message := c.Rest
-	rel := &relation{oid: c.Uint32()}
-	if known := d.relations[rel.oid]; known != nil && bytes.Equal(known.message, message) {
+	oid := wire.Cursor{Rest: message}
+	if known := d.relations[oid.Uint32()]; known != nil && bytes.Equal(known.message, message) {
 		// Every streamed transaction describes what it touches: one is enough.
 		c.Rest = nil
 		d.describe(known)
 		return nil
 	}
+	rel, err := d.describedBy(c)
+	if err != nil {
+		return err
+	}
+	d.describe(rel)
+	return nil
+}
+
+// describedBy reads the content of a Relation message.
+func (d *decoder) describedBy(c *wire.Cursor) (*relation, error) {
+	message := c.Rest
+	rel := &relation{oid: c.Uint32()}
 	schema, name, ident := c.ZString(), c.ZString(), c.Uint8()
 	n := int(c.Uint16())
 	var types []uint32
 	for range n {
 		if c.Short {
-			return wire.ErrShort
+			return nil, wire.ErrShort
 		}
 		a := attribute{flag: c.Uint8()&1 != 0, bit: coherence.OtherColumns}
 		a.name = string(c.ZString())
@@ -77,10 +89,10 @@ func (d *decoder) relation(c *wire.Cursor) error {
 		rel.attributes = append(rel.attributes, a)
 	}
 	if c.Short {
-		return wire.ErrShort
+		return nil, wire.ErrShort
 	}
 	if len(c.Rest) > 0 {
-		return wire.ErrLong
+		return nil, wire.ErrLong
 	}
 	rel.message = bytes.Clone(message)
 	qualified := string(schema) + "." + string(name)
@@ -107,8 +119,7 @@ func (d *decoder) relation(c *wire.Cursor) error {
 	if !rel.unwatched && !rel.foreign {
 		d.bind(rel)
 	}
-	d.describe(rel)
-	return nil
+	return rel, nil
 }
 
 // describe makes rel what its id means from here on, in the transaction that

@@ -23,7 +23,9 @@ import (
 type session struct {
 	l           *Listener
 	server      server
-	catalogue   *Catalogue
+	catalogue   *Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
+	current     atomic.Pointer[Catalogue]
+	sight       sight
 	slot        string
 	replication *pgconn.PgConn
 	pace        *pace
@@ -32,12 +34,13 @@ type session struct {
 	front       front
 	from        coherence.LSN // where the stream starts
 	ahead       ahead
-	suspicion   chan struct{} // wakes the watcher
-	asked       atomic.Bool   // somebody wants an answer from the server
-	over        atomic.Bool   // the session ends
-	filled      atomic.Uint64 // LSN of a segment's end that has been sent, and may not be flushed yet
-	due         time.Time     // when the next status is sent at the latest
-	interval    time.Duration // between two of them
+	suspicion   chan struct{}           // wakes the watcher
+	renewal     atomic.Pointer[renewal] // for the receiver
+	asked       atomic.Bool             // somebody wants an answer from the server
+	over        atomic.Bool             // the session ends
+	filled      atomic.Uint64           // LSN of a segment's end that has been sent, and may not be flushed yet
+	due         time.Time               // when the next status is sent at the latest
+	interval    time.Duration           // between two of them
 }
 
 // session runs one session. It always returns an error: why it ended.
@@ -61,6 +64,7 @@ func (l *Listener) session(ctx context.Context) error {
 		return err
 	}
 	l.noteSession(s)
+	defer func() { l.history.fingerprint = s.sight.accepted().String() }()
 	defer l.open.Store(0)
 	l.flush.open()
 	defer l.flush.shut(errNotFollowing)
@@ -125,6 +129,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	if err := s.confirm(ctx, control, at); err != nil {
 		return err
 	}
+	s.current.Store(s.catalogue)
 	s.decoder = newDecoder(s.catalogue, l.guard.Tables(), l.cfg.BulkRows)
 	s.interval = s.catalogue.statusInterval
 	return s.begin(ctx, p, at)
@@ -177,10 +182,22 @@ func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool,
 	if err != nil {
 		return false, err
 	}
-	if err := ins.everything().err(); err != nil {
+	refused := ins.ofServer()
+	if l.guard.Epoch() == 0 {
+		refused = ins.everything()
+	}
+	if err := refused.err(); err != nil {
 		return false, err
 	}
 	if ins.catalogue.publication == nil {
+		unfit := ins.ofTables()
+		for t := range ins.catalogue.relations {
+			r := &ins.catalogue.relations[t]
+			r.unfit = unfit[r.name] != ""
+		}
+		if len(unfit) == len(ins.catalogue.relations) {
+			return false, ins.everything().err()
+		}
 		statement := ins.createStatement()
 		if err := runTogether(ctx, control, []string{statement}); err != nil {
 			return false, err
@@ -191,11 +208,17 @@ func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool,
 			return created, err
 		}
 	}
-	s.catalogue = ins.catalogue
-	for _, column := range s.catalogue.compareBy(l.guard.Tables()) {
-		l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
-	}
+	s.adopt(ins)
 	return created, nil
+}
+
+// adopt makes what was found the session's catalogue.
+func (s *session) adopt(ins *inspection) {
+	s.catalogue = ins.catalogue
+	s.catalogue.look = s.catalogue.look.with(ins.ofTables())
+	for _, column := range s.catalogue.compareBy(s.l.guard.Tables()) {
+		s.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
+	}
 }
 
 // findSlot finds the slot or makes it, and returns where it stands. reason is

@@ -147,11 +147,16 @@ func (ins *inspection) schemaStatements() (do, undo []string) {
 
 // runTogether runs statements in one transaction.
 func runTogether(ctx context.Context, conn *pgx.Conn, statements []string) error {
+	return runWithin(ctx, conn, lockTimeout, statements)
+}
+
+// runWithin is runTogether with another bound on how long each lock is waited for.
+func runWithin(ctx context.Context, conn *pgx.Conn, patience string, statements []string) error {
 	if len(statements) == 0 {
 		return nil
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = "+quoteText(lockTimeout)); err != nil {
+		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = "+quoteText(patience)); err != nil {
 			return err
 		}
 		for _, s := range statements {

@@ -58,7 +58,7 @@ var errShuttingDown = errors.New("the server is shutting down or starting")
 // that connection.
 func endsSession(err error) bool {
 	var doubted *doubt
-	for _, end := range []error{errOtherServer, errOtherStart, errShuttingDown, errWaitedFor, errStreamGone} {
+	for _, end := range []error{errOtherServer, errOtherStart, errShuttingDown, errWaitedFor, errStreamGone, errRestart} {
 		if errors.Is(err, end) {
 			return true
 		}

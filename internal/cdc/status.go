@@ -27,6 +27,8 @@ type Status struct {
 	ReadAhead             bool   `json:"read_ahead"`              // the stream is behind, and the log is read ahead of it
 	ReadAheadTransactions uint64 `json:"read_ahead_transactions"` // that were applied by whole tables because of that
 
+	Lost []Lost `json:"lost,omitempty"` // watched tables that can't be followed
+
 	RetainedBytes int64  `json:"retained_bytes"` // of WAL that the slot keeps; -1: not known
 	WALStatus     string `json:"wal_status"`     // of pg_replication_slots
 

@@ -9,29 +9,33 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// watchInterval is how often the catalogue and the slot are looked at. A
-// change of the schema that no row message shows, such as a partition that is
-// attached, is noticed after that long.
-const watchInterval = time.Second
+// watchInterval is how often the slot is looked at, and a table that can't be
+// followed; hurriedInterval is the same while one is about to be.
+const (
+	watchInterval   = time.Second
+	hurriedInterval = 100 * time.Millisecond
+)
 
-// watch looks after what the stream doesn't show: the catalogue, the slot,
-// and whether the server has begun to wait for us.
+// watch looks after what the stream doesn't show: what the prober has found to
+// be different in the catalogue, the slot, and whether the server has begun to
+// wait for us.
 func (s *session) watch(ctx context.Context) error {
 	side := newSide(s.l, s.server)
 	defer side.close()
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	inactive := 0
+	w := &watcher{session: s, side: side, horizons: make(map[string]horizon)}
 	for {
+		tick := time.NewTimer(w.interval())
 		reason := "catalogue"
 		select {
 		case <-ctx.Done():
+			tick.Stop()
 			return nil
 		case <-tick.C:
 		case <-s.suspicion:
 			reason = "schema"
 		}
-		err := s.look(ctx, side, reason, &inactive)
+		tick.Stop()
+		err := w.look(ctx, reason)
 		if goes, why := s.goesOn(ctx, "catalogue", err); !goes {
 			return why
 		}
@@ -41,43 +45,72 @@ func (s *session) watch(ctx context.Context) error {
 	}
 }
 
+// watcher is what watch knows.
+type watcher struct {
+	*session
+	side     *side
+	quickly  quickly
+	inactive int                // looks that have found nobody to read the slot
+	seen     time.Time          // when the slot was looked at last
+	horizons map[string]horizon // of tables that wait for one
+	tried    map[string]string  // tables whose replica identity was mended in vain, and why
+}
+
+func (w *watcher) interval() time.Duration {
+	if len(w.horizons) > 0 {
+		return hurriedInterval
+	}
+	return watchInterval
+}
+
 // errStreamGone says that the server has given up our stream.
 var errStreamGone = errors.New("nobody reads the slot any more: the server has ended our stream")
 
 // look looks once.
-func (s *session) look(ctx context.Context, side *side, reason string, inactive *int) error {
-	conn, err := side.open(ctx)
+func (w *watcher) look(ctx context.Context, reason string) error {
+	conn, err := w.side.open(ctx)
 	if err != nil {
 		return err
 	}
+	old, err := w.askOldest(ctx, conn) // before the catalogue is looked at
+	if err != nil {
+		return err
+	}
+	_, sum, err := w.quickly.probe(ctx, w.side, w.catalogue.Version, w.l.cfg.Publication, w.l.cfg.Watches)
+	if err != nil {
+		return err
+	}
+	if accepted := w.sight.accepted(); sum != accepted.quick || len(accepted.lost) > 0 {
+		if err := w.examine(ctx, conn, old, reason); err != nil {
+			return err
+		}
+	} else {
+		w.l.ahead.baseline.accept(old, w.front.position())
+	}
+	if time.Since(w.seen) < watchInterval {
+		return nil
+	}
+	w.seen = time.Now()
+	return w.lookAtSlot(ctx, conn)
+}
+
+// lookAtSlot looks after the slot and who waits for us.
+func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	old, err := s.askOldest(ctx, conn) // before the catalogue is looked at
+	now, err := findSlot(ctx, conn, w.slot)
 	if err != nil {
-		return err
+		return fmt.Errorf("read slot %s: %w", w.slot, err)
 	}
-	statement, args := fingerprintStatement(s.catalogue.Version, &s.l.cfg)
-	var sum string
-	if err := conn.QueryRow(ctx, statement, args...).Scan(&sum); err != nil {
-		return fmt.Errorf("fingerprint the catalogue: %w", err)
-	}
-	if sum != s.catalogue.fingerprint {
-		return &doubt{reason, errors.New("the publication or a watched table has changed")}
-	}
-	s.l.ahead.baseline.accept(old, s.front.position())
-	now, err := findSlot(ctx, conn, s.slot)
-	if err != nil {
-		return fmt.Errorf("read slot %s: %w", s.slot, err)
-	}
-	s.l.noteSlot(s.slot, now)
+	w.l.noteSlot(w.slot, now)
 	if now == nil || !now.active {
 		// The server may be a moment behind when a stream starts or ends.
-		if *inactive++; *inactive >= 3 {
+		if w.inactive++; w.inactive >= 3 {
 			return errStreamGone
 		}
 		return nil
 	}
-	*inactive = 0
+	w.inactive = 0
 	return checkAsynchronous(ctx, conn, now.pid)
 }
 

@@ -321,11 +321,11 @@ func parameters(query string) []uint32 {
 	}
 	oids := slices.Repeat([]uint32{pgtype.TextOID}, n)
 	switch {
-	case strings.Contains(query, "md5(concat_ws"):
+	case strings.Contains(query, "$2::text[]"):
 		oids[1], oids[2] = pgtype.TextArrayOID, pgtype.TextArrayOID
 	case strings.Contains(query, "sync_state"):
 		oids[0] = pgtype.Int4OID
-	case strings.Contains(query, "pg_publication_rel r"), strings.Contains(query, "attrelid = $1"), strings.Contains(query, "pg_partition_tree($1"):
+	case strings.Contains(query, "pg_publication_rel r"), strings.Contains(query, "attrelid = $1"), query == membersQuery:
 		oids[0] = pgtype.OIDOID
 	}
 	return oids
@@ -361,9 +361,11 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 		}
 		return t
 	case query == membersQuery:
-		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, ""}}}
-	case asks("md5(concat_ws"):
-		return one(text, m.print)
+		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text, boolean}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, "", true}}}
+	case asks("pg_current_snapshot()::text <> $4"):
+		return &wireTable{[]uint32{text, text, text}, [][]any{{m.flushed.String(), m.snapshot(), m.print}}}
+	case asks("$2::text[]"): // a whole look
+		return &wireTable{[]uint32{text, text}, [][]any{{m.print, m.print + "\n1 a b c d e"}}}
 	case asks("FROM pg_publication p WHERE pubname"):
 		return &wireTable{[]uint32{oid, boolean, boolean, boolean, boolean, boolean, boolean, boolean, text}, [][]any{{uint32(16600), false, true, true, true, true, true, true, ""}}}
 	case asks("FROM pg_publication_tables"):

@@ -7,7 +7,7 @@ import (
 )
 
 // Guard holds what is cached against what has changed. All methods may be
-// called from any goroutine; Apply, Advance and Reset only from one at a
+// called from any goroutine; Apply, Advance, Lose and Reset only from one at a
 // time, the one that reads the log.
 //
 // INVARIANT: watermark ≤ applied; both only rise inside an epoch.
@@ -36,6 +36,7 @@ type Guard struct {
 	anything  *shape // one tag, which every transaction touches
 	fences    fences
 	handles   int
+	lost      []bool // by TableID: its changes can't be followed
 
 	scratch applyScratch // of Apply
 }
@@ -125,6 +126,9 @@ func (g *Guard) Open(h *Handle, owner Holder, deps []Dependency) bool {
 	h.settled, h.stored = uint32(g.settled), false
 	g.link(h, deps) // R3: index first, then check
 	h.doomed = !g.usable(h)
+	if h.doomed && g.readsLost(h) {
+		h.settled-- // R7: nobody would tell who joins what has changed meanwhile
+	}
 	h.live.Store(true)
 	return !h.doomed
 }
@@ -184,7 +188,7 @@ func (g *Guard) reaches(epoch Epoch, asof LSN) bool {
 }
 
 func (g *Guard) unfenced(d *Dependency, asof LSN) bool {
-	return asof >= d.shape.floor && d.shape.fence <= asof && g.fences.of(d.shape, d.sum) <= asof
+	return !d.shape.lost && asof >= d.shape.floor && d.shape.fence <= asof && g.fences.of(d.shape, d.sum) <= asof
 }
 
 // Extend adds dependencies that were learned from the response itself. They

@@ -18,8 +18,9 @@ type shape struct {
 
 	byValue // its nodes
 
-	floor LSN // INVARIANT: touches at or before floor were not fenced for this shape
-	fence LSN // the last commit that touched the shape as a whole
+	floor LSN  // INVARIANT: touches at or before floor were not fenced for this shape
+	fence LSN  // the last commit that touched the shape as a whole
+	lost  bool // the table's changes can't be followed
 }
 
 // shapeKey finds a shape by its definition.
@@ -61,7 +62,7 @@ func (g *Guard) shape(table TableID, columns []Equal, counts ColumnSet) *shape {
 	}
 	s := &shape{
 		id: g.nextShape, columns: columns, counts: counts,
-		byValue: newByValue(), floor: g.applied,
+		byValue: newByValue(), floor: g.applied, lost: g.lost[table],
 	}
 	g.nextShape++
 	g.byKey[key] = s

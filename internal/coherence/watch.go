@@ -42,7 +42,7 @@ func (g *Guard) Watch(tables []Table) error {
 	g.mu.Lock()
 	g.known.Store(k)
 	for len(g.shapes) < len(k.tables) {
-		g.shapes = append(g.shapes, nil)
+		g.shapes, g.lost = append(g.shapes, nil), append(g.lost, false)
 	}
 	g.scratch.init(k.tables)
 	g.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"walpurge/internal/retry"
@@ -35,6 +36,8 @@ type Writer struct {
 	keyedAt   time.Time // when that was
 
 	requests, answers inbox
+
+	fingerprint atomic.Pointer[string] // to be announced from now on; nil: as before
 }
 
 // NewWriter makes the writer of a term.
@@ -137,7 +140,8 @@ func (w *Writer) Drain(ctx context.Context) (time.Duration, error) {
 		}
 		mark := min(w.term.Watermark(), b.applied)
 		told := w.answers.take(math.MaxInt)
-		if b.count == 0 && len(told) == 0 {
+		anew := b.count == 0 && w.announceAnew() // else it would come before what waits
+		if b.count == 0 && len(told) == 0 && !anew {
 			since := time.Since(w.sentAt)
 			switch moved := b.applied > w.at.Applied || mark > w.at.Watermark; {
 			case moved && since < markPause && !w.demanded(ctx):
@@ -151,10 +155,32 @@ func (w *Writer) Drain(ctx context.Context) (time.Duration, error) {
 		}
 		e := &Entry{Applied: max(b.applied, w.at.Applied), Answered: told, Count: b.count, transactions: b.transactions}
 		e.Watermark = min(max(mark, w.at.Watermark), e.Applied)
+		if anew {
+			e.Announced = w.term.Announced
+		}
 		if err := w.insist(ctx, e); err != nil {
 			return 0, err
 		}
 	}
+}
+
+// Announce changes the fingerprint that is announced, and announces it at once,
+// after all transactions that the writer has been handed before.
+func (w *Writer) Announce(fingerprint string) {
+	w.fingerprint.Store(&fingerprint)
+	w.poke()
+}
+
+// announceAnew tells whether there is something else to announce than before.
+func (w *Writer) announceAnew() bool {
+	changed := w.fingerprint.Swap(nil)
+	if changed == nil || *changed == w.term.Announced.Fingerprint {
+		return false
+	}
+	a := *w.term.Announced
+	a.Fingerprint = *changed
+	w.term.Announced = &a
+	return true
 }
 
 // fill completes an entry to be the next.

@@ -1,0 +1,221 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/coherence"
+)
+
+// errRestart says that the server's part of the stream has to begin anew for
+// what has changed in the catalogue. The history goes on.
+var errRestart = errors.New("partitions have come or gone: PostgreSQL 14 notices that only at the beginning of a stream, which is taken up again")
+
+// examination is what an examine has found of each table.
+type examination struct {
+	now    *look
+	lost   map[string]string // can't be followed, and why
+	waits  map[string]string // could be, once a horizon has passed
+	drops  []coherence.TableID
+	regain []coherence.TableID
+	renews bool // decoding has to go by the catalogue of now
+	moved  bool // partitions or the publication have changed
+}
+
+// examine finds out what has changed in the catalogue and does what follows from
+// it. Until that is done nothing is proven, save for what doesn't depend on a
+// table that can't be followed:
+//
+//  1. Tables that can't be followed, or not yet, are lost: what depends on them ends,
+//     and is asked of the origin from then on. All others go on.
+//  2. Decoding goes by the catalogue as it is now.
+//  3. A message in the log drops what depends on the tables that have changed, in every
+//     process and at a position (R1): everything that was read before the change ends, and the
+//     change was visible before the message was written.
+//  4. When that has been applied, what was seen is accepted.
+//
+// What concerns more than tables is a doubt (R8) for reason.
+func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reason string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*queryTimeout)
+	defer cancel()
+	ins, err := inspect(ctx, &w.l.cfg, conn)
+	if err != nil {
+		return err
+	}
+	if ins, err = w.mendIdentities(ctx, conn, ins); err != nil {
+		return err
+	}
+	accepted := w.sight.accepted()
+	if err := ins.ofServer().err(); err != nil {
+		return &doubt{reason, err}
+	}
+	if !ins.catalogue.look.continues(accepted, w.l.guard.Tables()) {
+		return &doubt{reason, errors.New("the publication has changed")}
+	}
+	x, err := w.compare(ctx, conn, accepted, ins)
+	if err != nil {
+		return err
+	}
+	lost := maps.Clone(x.lost)
+	maps.Copy(lost, x.waits)
+	for _, t := range x.regain { // not before it is dropped
+		lost[w.tableName(t)] = accepted.lost[w.tableName(t)]
+	}
+	if !maps.Equal(lost, accepted.lost) {
+		accepted = accepted.with(lost)
+		w.settle(accepted)
+	}
+	if x.moved && ins.server.version < schemasVersion {
+		return errRestart
+	}
+	if x.renews {
+		if err := w.renewed(ctx, ins, old); err != nil {
+			return err
+		}
+	}
+	if err := w.drop(ctx, conn, slices.Concat(x.drops, x.regain)); err != nil {
+		return err
+	}
+	for _, t := range x.regain {
+		delete(lost, w.tableName(t))
+		delete(w.horizons, w.tableName(t))
+		w.l.log.Info("a table is followed again", "table", w.tableName(t))
+	}
+	w.settle(x.now.with(lost))
+	return nil
+}
+
+func (w *watcher) tableName(t coherence.TableID) string { return w.l.guard.Tables()[t].Name }
+
+// compare decides for each table what becomes of it.
+func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, ins *inspection) (*examination, error) {
+	x := &examination{now: ins.catalogue.look, lost: ins.ofTables(), waits: make(map[string]string)}
+	for i := range w.l.guard.Tables() {
+		t, name := coherence.TableID(i), w.tableName(coherence.TableID(i))
+		_, was := accepted.lost[name]
+		change := accepted.changed(name, x.now)
+		x.renews = x.renews || change >= reidentify || was
+		x.moved = x.moved || change >= reread || was
+		switch {
+		case x.lost[name] != "":
+			delete(w.horizons, name)
+		case was, change == republished:
+			passed, why, err := w.passed(ctx, conn, name, x.now.tables[name].published)
+			switch {
+			case err != nil:
+				return nil, err
+			case passed:
+				x.regain = append(x.regain, t)
+			default:
+				x.waits[name] = why
+			}
+		case change == reread:
+			x.drops = append(x.drops, t)
+		}
+	}
+	return x, nil
+}
+
+// horizon is what a table that has come into the publication waits for.
+type horizon struct {
+	published string // the table's place in the publication
+	id        uint64 // transactions with a smaller one have to end
+	said      time.Time
+}
+
+// passed tells whether every transaction has ended that was open when a table was
+// first seen in its place in the publication: one that was open may never be published
+// for it. If not, why says so.
+func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published string) (passed bool, why string, err error) {
+	h, waits := w.horizons[table]
+	if !waits || h.published != published {
+		h = horizon{published: published, said: time.Now()}
+		if h.id, err = nextID(ctx, conn); err != nil {
+			return false, "", err
+		}
+		w.horizons[table] = h
+	}
+	now, err := snapshot(ctx, conn)
+	if err != nil || now.XMin > h.id {
+		return err == nil, "", err
+	}
+	if time.Since(h.said) >= horizonReport {
+		h.said = time.Now()
+		w.horizons[table] = h
+		w.l.log.Warn("nothing that depends on a table is cached until the transactions that were open when it came into the publication have ended",
+			append([]any{"table", table}, w.l.blocker(ctx, conn)...)...)
+	}
+	return false, "transactions are open that may have begun before table " + table + " came into the publication; it is followed once they have ended", nil
+}
+
+// renewed has decoding go by what was found.
+func (w *watcher) renewed(ctx context.Context, ins *inspection, old oldest) error {
+	for _, column := range ins.catalogue.compareBy(w.l.guard.Tables()) {
+		w.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
+	}
+	if err := w.renewWith(ctx, ins.catalogue); err != nil {
+		return fmt.Errorf("go by the catalogue of now: %w", err)
+	}
+	w.l.ahead.baseline.begin(old)
+	return nil
+}
+
+// drop ends what depends on tables by a message in the log, and returns when
+// that has been applied.
+func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.TableID) error {
+	if len(tables) == 0 {
+		return nil
+	}
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = w.tableName(t)
+	}
+	at, err := emit(ctx, conn, tableContent(names))
+	if err != nil {
+		return &doubt{"catalogue", fmt.Errorf("drop what depends on %s: %w", strings.Join(names, ", "), err)}
+	}
+	ready, stop := w.l.guard.WaitApplied(at)
+	defer stop()
+	w.ask()
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the log up to %s: %w", at, ctx.Err())
+	}
+	w.l.log.Info("the catalogue's entry of a table has changed: what depends on it was dropped", "tables", strings.Join(names, ", "))
+	return nil
+}
+
+// settle accepts what has been found and done, and tells the other processes.
+func (w *watcher) settle(now *look) {
+	f := &w.front
+	f.mu.Lock() // the guard hears from one at a time
+	w.l.settleLost(now)
+	f.mu.Unlock()
+	w.sight.accept(now)
+	w.l.noteLost(now.lost)
+	w.announce(now)
+}
+
+// settleLost makes the guard's lost tables those of l. REQUIRES: nothing is being
+// applied.
+func (l *Listener) settleLost(now *look) {
+	for i := range l.guard.Tables() {
+		t, name := coherence.TableID(i), l.guard.Tables()[i].Name
+		why, lost := now.lost[name]
+		switch {
+		case lost && !l.guard.Lost(t):
+			dropped := l.guard.Lose(t)
+			l.log.Error("a table can't be followed: what depends on it is asked of the origin", "table", name, "why", why, "dropped", dropped)
+		case !lost && l.guard.Lost(t):
+			l.guard.Regain(t)
+		}
+	}
+}

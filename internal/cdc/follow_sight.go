@@ -1,0 +1,95 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"walpurge/internal/coherence"
+)
+
+// followerSight is what a follower knows of the catalogue in one term: whether
+// it is the one that the leader goes by.
+type followerSight struct {
+	*follower
+	version int
+	quickly quickly
+	proven  coherence.Nanos // when it was last asked and found to be so
+	asked   time.Time       // when it was last asked; zero: ask at once
+	with    *look           // what the leader went by
+	sum     string          // when the quick look that was like it was taken
+	since   time.Time       // since when it isn't; zero: it is
+}
+
+// position is [session.position] on a follower.
+func (s *followerSight) position(ctx context.Context, side *side, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
+	s.mu.Lock()
+	accepted, watches, tables := s.mu.accepted, slices.Clone(s.l.cfg.Watches), s.l.guard.Tables()
+	s.mu.Unlock()
+	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < followerLookInterval(s.l.maxLag()) {
+		lsn, err := flushPosition(ctx, side)
+		if accepted != nil {
+			asked = min(asked, s.proven)
+		}
+		return lsn, asked, err
+	}
+	if err := s.findVersion(ctx, side); err != nil {
+		return 0, 0, err
+	}
+	began := time.Now()
+	lsn, sum, err := s.quickly.probe(ctx, side, s.version, s.l.cfg.Publication, watches)
+	if err != nil {
+		return 0, 0, err
+	}
+	s.asked = time.Time{}
+	holds := s.with == accepted && s.sum == sum
+	if !holds {
+		if holds, err = s.compare(ctx, side, accepted, watches, tables, sum); err != nil {
+			return 0, 0, err
+		}
+	}
+	if holds {
+		s.asked, s.proven, s.since = began, asked, time.Time{}
+	}
+	return lsn, s.proven, nil
+}
+
+// compare tells whether the catalogue is as the leader says.
+func (s *followerSight) compare(ctx context.Context, side *side, accepted *look, watches []Watch, tables []coherence.Table, sum string) (bool, error) {
+	conn, err := side.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	now, err := readLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
+	if err != nil {
+		return false, err
+	}
+	if accepted.same(now, tables) {
+		s.with, s.sum = accepted, now.quick
+		return now.quick == sum, nil
+	}
+	switch {
+	case s.since.IsZero():
+		s.since = time.Now()
+	case time.Since(s.since) > steady:
+		return false, errors.New("the catalogue is not as the process that leads has found it: nothing is served from the cache until both agree")
+	}
+	return false, nil
+}
+
+// findVersion asks for the server's version once.
+func (s *followerSight) findVersion(ctx context.Context, side *side) error {
+	if s.version != 0 {
+		return nil
+	}
+	conn, err := side.open(ctx)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	return conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version)
+}

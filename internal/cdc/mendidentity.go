@@ -1,0 +1,108 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// A table without a usable replica identity that is published makes UPDATE and
+// DELETE of the application fail (G6): a partition that was made without a key, a
+// primary key that was dropped, an identity that was set to NOTHING. Whoever
+// leads ends that at once, by what its role may do: it gives the table
+// replica identity FULL where that makes no write fail, or else takes it out of the
+// publication.
+
+// mendLock bounds how long that may hold up others: a lock that is waited for
+// holds up all who come after.
+const mendLock = "100ms"
+
+// mendIdentities ends that writes fail. It returns what the catalogue says then.
+func (w *watcher) mendIdentities(ctx context.Context, conn *pgx.Conn, ins *inspection) (*inspection, error) {
+	if w.tried == nil {
+		w.tried = make(map[string]string)
+	}
+	mended := false
+	for t := range ins.catalogue.relations {
+		r := &ins.catalogue.relations[t]
+		if !ins.failsWrites(r) {
+			delete(w.tried, r.name)
+			continue
+		}
+		said, err := w.mendIdentity(ctx, conn, ins, r)
+		if err != nil {
+			said = "UPDATE and DELETE of the application fail on table " + r.name + ", and this role can't end that: " + err.Error()
+		} else {
+			mended = true
+		}
+		if w.tried[r.name] != said {
+			w.tried[r.name] = said
+			w.l.log.Error(said, "table", r.name)
+		}
+	}
+	if !mended {
+		return ins, nil
+	}
+	return inspect(ctx, &w.l.cfg, conn)
+}
+
+// failsWrites tells whether writes of the application fail because the table is
+// published.
+func (ins *inspection) failsWrites(r *relationFacts) bool {
+	p := ins.catalogue.publication
+	if p == nil || r.oid == 0 {
+		return false
+	}
+	for _, t := range p.missing {
+		if &ins.catalogue.relations[t] == r {
+			return false
+		}
+	}
+	for i := range r.members {
+		if m := &r.members[i]; m.holdsRows() && !m.usable() {
+			return true
+		}
+	}
+	return false
+}
+
+// holdsRows tells whether rows lie in m: it is no inner node of a tree of partitions.
+func (m *member) holdsRows() bool { return m.kind != "p" && m.kind != "f" }
+
+// mendIdentity ends it for one table, and says how.
+func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspection, r *relationFacts) (said string, err error) {
+	var statements []string
+	owned := true
+	for i := range r.members {
+		if m := &r.members[i]; m.holdsRows() && !m.usable() {
+			statements = append(statements, m.statement())
+			owned = owned && m.owned
+		}
+	}
+	all := strings.Join(statements, "; ")
+	var failed error
+	if owned && r.obstacle == "" {
+		if failed = runWithin(ctx, conn, mendLock, statements); failed == nil {
+			return "UPDATE and DELETE of the application failed on table " + r.name + ", which had no usable replica identity; done: " + all, nil
+		}
+	}
+	p := ins.catalogue.publication
+	statement := "ALTER PUBLICATION " + quoteName(ins.cfg.Publication) + " DROP TABLE " + quoteTable(r.members[0].schema, r.members[0].table)
+	mend := "run as the table's owner: " + all
+	if r.obstacle != "" {
+		mend = "give it a primary key"
+	}
+	if !p.owned || p.all {
+		if failed != nil {
+			mend += fmt.Sprintf(" (%v)", failed)
+		}
+		return "", fmt.Errorf("%s", mend)
+	}
+	if failed = runWithin(ctx, conn, mendLock, []string{statement}); failed != nil {
+		return "", fmt.Errorf("%s, or as the publication's owner: %s (%w)", mend, statement, failed)
+	}
+	return "UPDATE and DELETE of the application failed on table " + r.name + ", which has no usable replica identity; done: " + statement +
+		"; what mends it: " + mend + ", then `proxy setup -config FILE`", nil
+}
