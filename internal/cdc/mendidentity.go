@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -100,9 +101,39 @@ func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspect
 		}
 		return "", fmt.Errorf("%s", mend)
 	}
-	if failed = runWithin(ctx, conn, mendLock, []string{statement}); failed != nil {
+	failed = w.withdraw(ctx, conn, r, statement)
+	if errors.Is(failed, errMended) {
+		return "UPDATE and DELETE of the application failed on table " + r.name + ", until somebody gave it a replica identity", nil
+	}
+	if failed != nil {
 		return "", fmt.Errorf("%s, or as the publication's owner: %s (%w)", mend, statement, failed)
 	}
 	return "UPDATE and DELETE of the application failed on table " + r.name + ", which has no usable replica identity; done: " + statement +
 		"; what mends it: " + mend + ", then `proxy setup -config FILE`", nil
+}
+
+// errMended says that a table has got a replica identity meanwhile.
+var errMended = errors.New("the table has a usable replica identity")
+
+// withdraw takes a table out of the publication by statement, unless its writes
+// work by now: with the publication changed, nobody else can change that.
+func (w *watcher) withdraw(ctx context.Context, conn *pgx.Conn, r *relationFacts, statement string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, s := range []string{"SET LOCAL lock_timeout = " + quoteText(mendLock), statement} {
+			if _, err := tx.Exec(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", s, err)
+			}
+		}
+		again := &inspection{tx: tx}
+		now := relationFacts{oid: r.oid, identity: r.identity, columns: r.columns}
+		if err := again.readMembers(ctx, &now); err != nil {
+			return err
+		}
+		for i := range now.members {
+			if m := &now.members[i]; m.holdsRows() && !m.usable() {
+				return nil
+			}
+		}
+		return errMended // and nothing is withdrawn
+	})
 }

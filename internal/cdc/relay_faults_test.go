@@ -188,18 +188,75 @@ func TestSlotDroppedUnderTheLeader(t *testing.T) {
 }
 
 // TestSchemaChangeReachesFollowers: what the leader notices of the catalogue
-// ends the epoch of all.
+// ends what depends on the table in all processes, and no more. A follower
+// proves nothing from the change on until that has happened.
 func TestSchemaChangeReachesFollowers(t *testing.T) {
 	f, leader, followers := led(t, 1)
-	f.agree(followers...)
-	epoch := leader.guard.Epoch().String()
-	f.exec("ALTER TABLE listings ADD COLUMN more int", "INSERT INTO listings VALUES (1, 'Abuja', 10, NULL, 1)")
-	f.newEpoch(leader, epoch, leader, followers[0])
-	for _, r := range []*rig{leader, followers[0]} {
-		if got := r.epochs(); !slices.Contains([]string{"schema", "catalogue"}, got[len(got)-1]) {
-			t.Errorf("epochs %v", got)
+	follower := followers[0]
+	f.agree(follower)
+	for _, ddl := range []string{"ALTER TABLE listings ADD COLUMN more int DEFAULT 7", "ALTER TABLE listings ENABLE ROW LEVEL SECURITY", "VACUUM FULL listings"} {
+		led, followed := leader.wholePage("listings"), follower.wholePage("listings")
+		f.exec(ddl)
+		follower.afterwards()
+		if followed.handle.Live() {
+			t.Errorf("%s: a page on the follower is a hit for a strict read", ddl)
+		}
+		leader.afterwards()
+		if led.handle.Live() {
+			t.Errorf("%s: a page on the leader is a hit for a strict read", ddl)
 		}
 	}
+	leader.expectEpochs("start")
+	follower.expectEpochs("start")
+}
+
+// TestLostTableReachesFollowers: so does what can't be followed, for as long as
+// it can't, whoever leads.
+func TestLostTableReachesFollowers(t *testing.T) {
+	f, leader, followers := led(t, 1)
+	follower := followers[0]
+	f.agree(follower)
+	page := follower.wholePage("listings")
+	f.exec("ALTER PUBLICATION walpurge DROP TABLE listings")
+	follower.afterwards()
+	if page.handle.Live() {
+		t.Error("a page of a table that isn't published is a hit")
+	}
+	if got := follower.listener.Status().Lost; len(got) != 1 || got[0].Table != "public.listings" {
+		t.Errorf("lost on the follower are %+v", got)
+	}
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.role(follower, roleLeader)
+	follower.afterwards()
+	if follower.guard.Open(page.handle, page, page.deps) {
+		t.Error("a fill may be stored by who leads now")
+	}
+	follower.guard.Close(page.handle)
+	f.exec("ALTER PUBLICATION walpurge ADD TABLE listings")
+	follower.wholePage("listings")
+	follower.expectEpochs("start")
+}
+
+// TestTakeoverAfterASchemaChange: who leads next finds what has changed while
+// nobody led.
+func TestTakeoverAfterASchemaChange(t *testing.T) {
+	f, leader, followers := led(t, 1)
+	follower := followers[0]
+	f.agree(follower)
+	page := follower.wholePage("listings")
+	f.exec("BEGIN", "ALTER TABLE listings ADD COLUMN more int DEFAULT 7") // known to nobody yet
+	if err := leader.stop(); err != nil {
+		t.Fatal(err)
+	}
+	f.exec("COMMIT")
+	f.role(follower, roleLeader)
+	follower.afterwards()
+	if page.handle.Live() {
+		t.Error("a page from before is a hit for a strict read")
+	}
+	follower.expectEpochs("start")
 }
 
 // TestUncoveredFollowerServesNothing: a process that watches a table which the
