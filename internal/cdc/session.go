@@ -182,7 +182,7 @@ func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool,
 	}
 	if ins.catalogue.publication == nil {
 		statement := ins.createStatement()
-		if err := runTogether(ctx, control, []string{statement}); err != nil {
+		if err := l.cfg.runTogether(ctx, control, []string{statement}); err != nil {
 			return false, err
 		}
 		created = true
@@ -231,11 +231,18 @@ func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence
 
 // createSlot makes the slot. The server waits for transactions that are open.
 func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
-	patience := time.AfterFunc(horizonReport, func() {
-		s.l.log.Warn("the server makes the slot once the transactions that are open now have ended", "slot", s.slot)
+	l := s.l
+	see := l.waits("the server makes the slot once the transactions that are open now have ended")
+	var made pglogrepl.CreateReplicationSlotResult
+	err := l.cfg.attend(ctx, int32(s.replication.PID()), waitLook, func(w waited) {
+		if w != nil {
+			l.setState("waiting for open transactions", nil)
+		}
+		see(w)
+	}, func() (err error) {
+		made, err = pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, l.cfg.Temporary, s.catalogue.Version)))
+		return err
 	})
-	defer patience.Stop()
-	made, err := pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, s.l.cfg.Temporary, s.catalogue.Version)))
 	if err != nil {
 		return 0, fmt.Errorf("create slot %s: %w", s.slot, err)
 	}
