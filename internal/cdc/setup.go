@@ -40,6 +40,11 @@ func Setup(ctx context.Context, cfg Config, print bool) (statements []string, er
 		slot = []string{slotStatement(cfg.Slot, ins.server.version)}
 	}
 	if print {
+		if stuck, err := ins.slotIsStuck(ctx, conn); err != nil {
+			return nil, err
+		} else if stuck {
+			slot = again(cfg.Slot, ins.server.version)
+		}
 		return slices.Concat(ins.server.grants(), inTurn(schema, len(slot) > 0), slot), nil
 	}
 	statements = append(schema, slot...)
@@ -47,6 +52,12 @@ func Setup(ctx context.Context, cfg Config, print bool) (statements []string, er
 		return nil, err
 	}
 	// The publication comes first: pgoutput looks it up as of each change.
+	if stuck, err := ins.slotIsStuck(ctx, conn); err != nil {
+		return nil, err
+	} else if stuck {
+		slot = again(cfg.Slot, ins.server.version)
+		statements = slices.Concat(schema, slot)
+	}
 	for _, s := range slot {
 		if err := cfg.execAttended(ctx, conn, s); err != nil {
 			return nil, errors.Join(err, cfg.undo(ctx, undo))
