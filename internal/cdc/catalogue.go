@@ -52,9 +52,10 @@ type relationFacts struct {
 	owned       bool // the role may alter it
 	columns     []columnFacts
 	watched     []watchedColumn
-	old         identity // what old rows can be relied on for
-	members     []member // the table itself, or it and its partitions
-	obstacle    string   // why replica identity FULL would make writes fail; empty: it would not
+	old         identity         // what old rows can be relied on for
+	members     []member         // the table itself, or it and its partitions
+	rights      map[uint32]right // of the role, by the members' oids
+	obstacle    string           // why replica identity FULL would make writes fail; empty: it would not
 }
 
 // columnFacts is a column of a watched table.

@@ -194,6 +194,8 @@ func (ins *inspection) checkCreate() {
 		if r := &ins.catalogue.relations[t]; r.oid != 0 && !r.owned {
 			ins.forbidden.table(r.name, "as the tables' owner: "+ins.createStatement(),
 				"publication %s doesn't exist and the role %s may not publish table %s, which it doesn't own", ins.cfg.Publication, s.user, r.name)
+		} else if r.oid != 0 {
+			ins.checkRights(r, &r.members[0], "publish")
 		}
 	}
 }

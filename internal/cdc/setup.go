@@ -97,21 +97,6 @@ func (s *serverFacts) grants() []string {
 	return []string{"ALTER ROLE " + quoteName(s.user) + " REPLICATION"}
 }
 
-// checkOwned refuses tables and publications that the role can't alter and
-// that must be.
-func (ins *inspection) checkOwned() {
-	p := ins.catalogue.publication
-	if p != nil && !p.owned && len(ins.alterStatements()) > 0 {
-		ins.forbidden.server("run setup as the owner of publication "+ins.cfg.Publication+printMend, "the role %s may not alter publication %s", ins.server.user, ins.cfg.Publication)
-	}
-	for t := range ins.catalogue.relations {
-		r := &ins.catalogue.relations[t]
-		if r.oid != 0 && !r.owned && len(ins.identityStatements(t)) > 0 {
-			ins.forbidden.table(r.name, "run setup as the owner of table "+r.name+printMend, "the role %s may not alter table %s", ins.server.user, r.name)
-		}
-	}
-}
-
 // identityStatements set the replica identity of one table where it has to be
 // set: some declared column's old value is not logged, or nothing is.
 func (ins *inspection) identityStatements(t int) []string {
