@@ -139,6 +139,9 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	if err != nil {
 		return mistaken(c.config, err)
 	}
+	if stuck, err := cdc.StuckSlot(ctx, *db); err == nil && stuck != "" { // else whoever reads it finds out
+		found.Notes = append(found.Notes, stuck)
+	}
 	for _, coarse := range catalogue.Coarse {
 		found.Notes = append(found.Notes, fmt.Sprintf("table %s: old rows don't say enough, so a change counts for any value of %s; %s",
 			coarse.Table, strings.Join(coarse.Columns, ", "), coarse.Mend))

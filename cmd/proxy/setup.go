@@ -20,6 +20,7 @@ func setup(ctx context.Context, c *command) error {
 	if db == nil {
 		return usageError{errors.New("nothing to set up: no route has depends_on")}
 	}
+	db.Waiting = func(text string) { fmt.Fprintln(c.stderr, newPalette(c.stderr).odd("proxy:"), text) }
 	statements, err := cdc.Setup(ctx, *db, c.print)
 	if err != nil {
 		if unreachable(err) {

@@ -53,9 +53,10 @@ type relationFacts struct {
 	unfit       bool // it must not come into a publication as it is
 	columns     []columnFacts
 	watched     []watchedColumn
-	old         identity // what old rows can be relied on for
-	members     []member // the table itself, or it and its partitions
-	obstacle    string   // why replica identity FULL would make writes fail; empty: it would not
+	old         identity         // what old rows can be relied on for
+	members     []member         // the table itself, or it and its partitions
+	rights      map[uint32]right // of the role, by the members' oids
+	obstacle    string           // why replica identity FULL would make writes fail; empty: it would not
 }
 
 // columnFacts is a column of a watched table.

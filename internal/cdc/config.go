@@ -49,6 +49,12 @@ type Config struct {
 
 	Now    func() coherence.Nanos // the process's monotonic clock
 	Logger *slog.Logger           // nil: nothing is logged
+
+	// Waiting is told in words which session or transaction of the server Setup or
+	// Inspect waits for. It must not block. nil: it is logged.
+	Waiting func(string)
+
+	locks lockPatience // zero: lockTries and lockPause
 }
 
 // Watch is a table and the columns that are spoken of.

@@ -16,6 +16,7 @@ import (
 //	slot_missing  the slot had been dropped
 //	slot_lost     the server had removed WAL that the slot needed
 //	slot_ahead    the slot stands beyond what has been applied: somebody moved it or made it again
+//	publication   the slot had to decode changes from when its publication was not there
 //	decode        the stream could not be understood
 //	schema        a relation in the stream led to a change of the publication
 //	catalogue     the publication has changed, or what is watched

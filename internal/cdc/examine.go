@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,7 +86,7 @@ func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reaso
 	}
 	for _, t := range x.regain {
 		delete(lost, w.tableName(t))
-		delete(w.horizons, w.tableName(t))
+		w.endHorizon(w.tableName(t))
 		w.l.log.Info("a table is followed again", "table", w.tableName(t))
 	}
 	w.settle(x.now.with(lost))
@@ -105,7 +106,7 @@ func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, i
 		x.moved = x.moved || change >= reread || was
 		switch {
 		case x.lost[name] != "":
-			delete(w.horizons, name)
+			w.endHorizon(name)
 		case was, change == republished:
 			passed, why, err := w.passed(ctx, conn, name, x.now.tables[name].published)
 			switch {
@@ -127,32 +128,44 @@ func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, i
 type horizon struct {
 	published string // the table's place in the publication
 	id        uint64 // transactions with a smaller one have to end
-	said      time.Time
+	asked     time.Time
+	see       func(waited)
 }
 
 // passed tells whether every transaction has ended that was open when a table was
 // first seen in its place in the publication: one that was open may never be published
 // for it. If not, why says so.
 func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published string) (passed bool, why string, err error) {
-	h, waits := w.horizons[table]
-	if !waits || h.published != published {
-		h = horizon{published: published, said: time.Now()}
+	const waits = "nothing that depends on a table is cached until the transactions that were open when it came into the publication have ended"
+	h, known := w.horizons[table]
+	if !known || h.published != published {
+		w.endHorizon(table)
+		h = horizon{published: published, see: w.l.waits(waits)}
 		if h.id, err = nextID(ctx, conn); err != nil {
 			return false, "", err
 		}
-		w.horizons[table] = h
 	}
 	now, err := snapshot(ctx, conn)
 	if err != nil || now.XMin > h.id {
+		w.horizons[table] = h
 		return err == nil, "", err
 	}
-	if time.Since(h.said) >= horizonReport {
-		h.said = time.Now()
-		w.horizons[table] = h
-		w.l.log.Warn("nothing that depends on a table is cached until the transactions that were open when it came into the publication have ended",
-			append([]any{"table", table}, w.l.blocker(ctx, conn)...)...)
+	if time.Since(h.asked) >= horizonLook {
+		h.asked = time.Now()
+		if found, err := askWaited(ctx, conn, openQuery, strconv.FormatUint(h.id, 10)); err == nil {
+			h.see(found)
+		}
 	}
+	w.horizons[table] = h
 	return false, "transactions are open that may have begun before table " + table + " came into the publication; it is followed once they have ended", nil
+}
+
+// endHorizon ends the wait of a table.
+func (w *watcher) endHorizon(table string) {
+	if h, known := w.horizons[table]; known {
+		h.see(nil)
+		delete(w.horizons, table)
+	}
 }
 
 // renewed has decoding go by what was found.

@@ -3,7 +3,6 @@ package cdc
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 const (
 	snapshotQuery = "SELECT pg_current_snapshot()::text"
 
-	horizonReport = 10 * time.Second // how often it is said who is waited for
-	horizonPause  = 20 * time.Millisecond
+	horizonPause = 20 * time.Millisecond
+	horizonLook  = time.Second // how often it is asked who is waited for
 )
 
 // passHorizon waits until every transaction that is open now has ended. One
@@ -29,7 +28,9 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	said := time.Now()
+	see := l.waits("nothing is cached until the transactions that were open at the start have ended")
+	defer see(nil)
+	var asked time.Time
 	for {
 		now, err := snapshot(ctx, control)
 		if err != nil {
@@ -39,9 +40,11 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 			return nil
 		}
 		l.setState("waiting for open transactions", nil)
-		if time.Since(said) >= horizonReport {
-			said = time.Now()
-			l.log.Warn("nothing is cached until the transactions that were open at the start have ended", l.blocker(ctx, control)...)
+		if time.Since(asked) >= horizonLook {
+			asked = time.Now()
+			if found, err := askWaited(ctx, control, openQuery, strconv.FormatUint(horizon, 10)); err == nil { // else the next snapshot says why
+				see(found)
+			}
 		}
 		if !retry.Wait(ctx, horizonPause) {
 			return ctx.Err()
@@ -75,17 +78,4 @@ func snapshot(ctx context.Context, conn *pgx.Conn) (coherence.Snapshot, error) {
 		return coherence.Snapshot{}, fmt.Errorf("ask for a snapshot: %w", err)
 	}
 	return coherence.ParseSnapshot(text)
-}
-
-// blocker says which session or prepared transaction is the oldest, as far as
-// the role may see it.
-func (l *Listener) blocker(ctx context.Context, control *pgx.Conn) []any {
-	var what, state string
-	err := control.QueryRow(ctx, `SELECT what, state FROM (
-  SELECT 'pid ' || pid AS what, coalesce(state, '') AS state, age(backend_xid) AS age FROM pg_stat_activity WHERE backend_xid IS NOT NULL
-  UNION ALL SELECT 'prepared transaction ' || gid, 'prepared', age(transaction) FROM pg_prepared_xacts) AS open ORDER BY age DESC LIMIT 1`).Scan(&what, &state)
-	if err != nil {
-		return nil
-	}
-	return []any{slog.String("oldest", what), slog.String("state", state)}
 }

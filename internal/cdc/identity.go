@@ -139,11 +139,15 @@ func (r *relationFacts) unknownBefore(w *Watch) []string {
 	return slices.Sorted(maps.Keys(missing))
 }
 
+// alters tells whether the i-th member is to be altered for replica identity
+// FULL.
+func (m *member) alters(i int) bool { return !m.full() && (m.kind != "p" || i == 0) }
+
 // fullStatements set the replica identity to FULL wherever it isn't.
 func (r *relationFacts) fullStatements() []string {
 	var statements []string
 	for i := range r.members {
-		if m := &r.members[i]; !m.full() && (m.kind != "p" || i == 0) {
+		if m := &r.members[i]; m.alters(i) {
 			statements = append(statements, m.statement())
 		}
 	}

@@ -66,6 +66,7 @@ type history struct {
 	server      server
 	fingerprint string // of the catalogue
 	doubt       string // the reason for a new epoch that the last session left; empty: none
+	stuck       *stuck // the slot that the last session could not read on; nil: none
 }
 
 // NewListener makes a listener for the guard, which must have been made with
@@ -169,6 +170,7 @@ func (l *Listener) Run(ctx context.Context) error {
 
 // ended draws the consequences of a session's end.
 func (l *Listener) ended(err error) {
+	l.noteStuck(err)
 	var doubted *doubt
 	var refused *RefusalError
 	switch {

@@ -112,6 +112,20 @@ func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspect
 		"; what mends it: " + mend + ", then `proxy setup -config FILE`", nil
 }
 
+// runWithin runs statements in one transaction, in one try.
+func runWithin(ctx context.Context, conn *pgx.Conn, patience string, statements []string) error {
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return runIn(ctx, tx, patience, statements) })
+}
+
+func runIn(ctx context.Context, tx pgx.Tx, patience string, statements []string) error {
+	for _, s := range append([]string{"SET LOCAL lock_timeout = " + quoteText(patience)}, statements...) {
+		if _, err := tx.Exec(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s, err)
+		}
+	}
+	return nil
+}
+
 // errMended says that a table has got a replica identity meanwhile.
 var errMended = errors.New("the table has a usable replica identity")
 
@@ -119,10 +133,8 @@ var errMended = errors.New("the table has a usable replica identity")
 // work by now: with the publication changed, nobody else can change that.
 func (w *watcher) withdraw(ctx context.Context, conn *pgx.Conn, r *relationFacts, statement string) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		for _, s := range []string{"SET LOCAL lock_timeout = " + quoteText(mendLock), statement} {
-			if _, err := tx.Exec(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", s, err)
-			}
+		if err := runIn(ctx, tx, mendLock, []string{statement}); err != nil {
+			return err
 		}
 		again := &inspection{tx: tx}
 		now := relationFacts{oid: r.oid, identity: r.identity, columns: r.columns}

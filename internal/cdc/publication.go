@@ -98,27 +98,43 @@ func (ins *inspection) readPublication(ctx context.Context) error {
 	return ins.checkFilters(ctx, p)
 }
 
+// publishedQuery lists what a publication names: tables, schemas or all. It is
+// pg_publication_tables without its locks: since PostgreSQL 16 that view locks
+// every table that has no column list, and waits behind whoever has one for
+// itself. PostgreSQL 19 has tables that are excepted.
+const publishedQuery = `
+SELECT c.oid, c.relispartition FROM pg_publication p JOIN pg_class c ON c.relkind IN ('r', 'p') AND c.relpersistence = 'p' AND c.oid >= $2
+WHERE p.pubname = $1 AND (
+ EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid AND NOT coalesce((to_jsonb(r)->>'prexcept')::boolean, false))
+ %s
+ OR p.puballtables AND NOT EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid AND r.prrelid = c.oid))`
+
+// Schemas in publications came with PostgreSQL 15.
+const publishedSchemas = `OR EXISTS (SELECT FROM pg_publication_namespace s WHERE s.pnpubid = p.oid AND s.pnnspid = c.relnamespace)`
+
 // readPublished finds which watched tables the publication has, and what else
 // it has.
 func (ins *inspection) readPublished(ctx context.Context, p *publication) error {
-	rows, err := ins.tx.Query(ctx, `SELECT c.oid FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
-JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename WHERE t.pubname = $1`, ins.cfg.Publication)
-	if err != nil {
-		return err
+	schemas := publishedSchemas
+	if ins.server.version < columnListVersion {
+		schemas = ""
 	}
-	published, err := pgx.CollectRows(rows, pgx.RowTo[uint32])
+	rows, err := ins.tx.Query(ctx, fmt.Sprintf(publishedQuery, schemas), ins.cfg.Publication, firstUserOID)
 	if err != nil {
 		return err
 	}
 	c := ins.catalogue
 	has := make(map[uint32]bool)
-	for _, oid := range published {
+	var oid uint32
+	var partition bool
+	if _, err := pgx.ForEachRow(rows, []any{&oid, &partition}, func() error {
 		has[oid] = true
-		_, watched := c.byOID[oid]
-		_, partition := c.leaves[oid]
-		if !watched && !partition {
+		if _, watched := c.byOID[oid]; !watched && !partition {
 			c.others[oid] = true
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	for t := range c.relations {
 		if r := &c.relations[t]; r.oid != 0 && !has[r.oid] {
@@ -178,6 +194,8 @@ func (ins *inspection) checkCreate() {
 		if r := &ins.catalogue.relations[t]; r.oid != 0 && !r.owned {
 			ins.forbidden.table(r.name, "as the tables' owner: "+ins.createStatement(),
 				"publication %s doesn't exist and the role %s may not publish table %s, which it doesn't own", ins.cfg.Publication, s.user, r.name)
+		} else if r.oid != 0 {
+			ins.checkRights(r, &r.members[0], "publish")
 		}
 	}
 }

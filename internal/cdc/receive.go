@@ -51,7 +51,7 @@ func (s *session) receive(ctx context.Context) error {
 		case *pgproto3.CopyData:
 			err = s.frame(m.Data)
 		case *pgproto3.ErrorResponse:
-			err = fmt.Errorf("receive: %w", pgconn.ErrorResponseToPgError(m))
+			err = s.failed(pgconn.ErrorResponseToPgError(m))
 		case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus, *pgproto3.NotificationResponse:
 		case *pgproto3.CopyDone:
 			err = errors.New("receive: the server ended the stream")

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -199,7 +198,7 @@ func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool,
 			return false, ins.everything().err()
 		}
 		statement := ins.createStatement()
-		if err := runTogether(ctx, control, []string{statement}); err != nil {
+		if err := l.cfg.runTogether(ctx, control, []string{statement}); err != nil {
 			return false, err
 		}
 		created = true
@@ -237,28 +236,44 @@ func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence
 	if have != nil && have.active {
 		return 0, "", fmt.Errorf("%w (pid %d)", errSlotInUse, have.pid)
 	}
-	if have != nil && !have.lost() {
-		return have.confirmed, "", nil
-	}
-	if have != nil {
-		// Its WAL is gone. The slot is ours: database and plugin have been checked.
+	switch {
+	case have == nil:
+	case have.lost():
 		reason = "slot_lost"
 		l.log.Warn("the slot is lost: "+have.whyLost()+"; making it again", "slot", s.slot)
-		if _, err := control.Exec(ctx, "SELECT pg_drop_replication_slot($1)", s.slot); err != nil {
-			return 0, "", fmt.Errorf("drop the lost slot %s: %w", s.slot, err)
+	case l.history.stuck.is(have, s.server):
+		reason = reasonPublication
+		l.log.Warn("the slot can't be read on: the log has changes from when the publication was not there (dropped, renamed, or not made yet); making the slot again",
+			"slot", s.slot, "publication", l.cfg.Publication)
+	default:
+		l.history.stuck = nil
+		return have.confirmed, "", nil
+	}
+	if have != nil { // it is ours: database and plugin have been checked
+		if err := dropSlot(ctx, control, s.slot); err != nil {
+			return 0, "", fmt.Errorf("drop slot %s: %w", s.slot, err)
 		}
 	}
-	at, err = s.createSlot(ctx)
+	if at, err = s.createSlot(ctx); err == nil {
+		l.history.stuck = nil
+	}
 	return at, reason, err
 }
 
 // createSlot makes the slot. The server waits for transactions that are open.
 func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
-	patience := time.AfterFunc(horizonReport, func() {
-		s.l.log.Warn("the server makes the slot once the transactions that are open now have ended", "slot", s.slot)
+	l := s.l
+	see := l.waits("the server makes the slot once the transactions that are open now have ended")
+	var made pglogrepl.CreateReplicationSlotResult
+	err := l.cfg.attend(ctx, int32(s.replication.PID()), waitLook, func(w waited) {
+		if w != nil {
+			l.setState("waiting for open transactions", nil)
+		}
+		see(w)
+	}, func() (err error) {
+		made, err = pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, l.cfg.Temporary, s.catalogue.Version)))
+		return err
 	})
-	defer patience.Stop()
-	made, err := pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, s.l.cfg.Temporary, s.catalogue.Version)))
 	if err != nil {
 		return 0, fmt.Errorf("create slot %s: %w", s.slot, err)
 	}
@@ -294,7 +309,7 @@ func (s *session) start(ctx context.Context, at coherence.LSN) error {
 			return fmt.Errorf("%s: %w", set, err)
 		}
 	}
-	names := "publication_names " + quoteText(`"`+strings.ReplaceAll(s.l.cfg.Publication, `"`, `""`)+`"`)
+	names := "publication_names " + quoteText(quoteAlways(s.l.cfg.Publication))
 	err := pglogrepl.StartReplication(ctx, s.replication, s.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
 	})

@@ -5,13 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/jackc/pgx/v5"
 )
-
-// lockTimeout bounds how long a statement of ours waits for a lock on a
-// table: all that comes after it on that table waits too.
-const lockTimeout = "5s"
 
 // Setup makes what a Listener needs and isn't there: the publication, replica
 // identity FULL where a declared column's old value or a usable identity is
@@ -46,20 +40,47 @@ func Setup(ctx context.Context, cfg Config, print bool) (statements []string, er
 		slot = []string{slotStatement(cfg.Slot, ins.server.version)}
 	}
 	if print {
-		return slices.Concat(ins.server.grants(), schema, slot), nil
+		if stuck, err := ins.slotIsStuck(ctx, conn); err != nil {
+			return nil, err
+		} else if stuck {
+			slot = again(cfg.Slot, ins.server.version)
+		}
+		return slices.Concat(ins.server.grants(), inTurn(schema, len(slot) > 0), slot), nil
 	}
 	statements = append(schema, slot...)
-	if err := runTogether(ctx, conn, schema); err != nil {
+	if err := cfg.runTogether(ctx, conn, schema); err != nil {
 		return nil, err
 	}
 	// The publication comes first: pgoutput looks it up as of each change.
+	if stuck, err := ins.slotIsStuck(ctx, conn); err != nil {
+		return nil, err
+	} else if stuck {
+		slot = again(cfg.Slot, ins.server.version)
+		statements = slices.Concat(schema, slot)
+	}
 	for _, s := range slot {
-		if _, err := conn.Exec(ctx, s); err != nil {
-			err = fmt.Errorf("%s: %w", s, err)
+		if err := cfg.execAttended(ctx, conn, s); err != nil {
 			return nil, errors.Join(err, cfg.undo(ctx, undo))
 		}
 	}
 	return statements, nil
+}
+
+// inTurn is DDL for whoever runs it by hand: each statement by itself, so that
+// no lock is kept while another is waited for.
+func inTurn(schema []string, slot bool) []string {
+	if len(schema) == 0 {
+		return nil
+	}
+	first := "-- Whoever comes to a table after a statement that waits for it waits too. So each gives up soon: where one\n" +
+		"-- ends in \"canceling statement due to lock timeout\", run all of this again, what is done already does no harm.\n" +
+		fmt.Sprintf("SET lock_timeout = '%dms'", lockTimeout.Milliseconds())
+	last := "RESET lock_timeout"
+	if slot {
+		last = "-- The slot is made once all transactions that are open now have ended. Who that is:\n" +
+			"-- SELECT pid, usename, application_name, state, xact_start FROM pg_stat_activity WHERE backend_xid IS NOT NULL ORDER BY xact_start\n" + last
+	}
+	return slices.Concat([]string{first}, schema, []string{last})
 }
 
 // printMend is what else helps when the role lacks a right.
@@ -74,21 +95,6 @@ func (s *serverFacts) grants() []string {
 		return []string{"GRANT rds_replication TO " + quoteName(s.user)}
 	}
 	return []string{"ALTER ROLE " + quoteName(s.user) + " REPLICATION"}
-}
-
-// checkOwned refuses tables and publications that the role can't alter and
-// that must be.
-func (ins *inspection) checkOwned() {
-	p := ins.catalogue.publication
-	if p != nil && !p.owned && len(ins.alterStatements()) > 0 {
-		ins.forbidden.server("run setup as the owner of publication "+ins.cfg.Publication+printMend, "the role %s may not alter publication %s", ins.server.user, ins.cfg.Publication)
-	}
-	for t := range ins.catalogue.relations {
-		r := &ins.catalogue.relations[t]
-		if r.oid != 0 && !r.owned && len(ins.identityStatements(t)) > 0 {
-			ins.forbidden.table(r.name, "run setup as the owner of table "+r.name+printMend, "the role %s may not alter table %s", ins.server.user, r.name)
-		}
-	}
 }
 
 // identityStatements set the replica identity of one table where it has to be
@@ -145,29 +151,6 @@ func (ins *inspection) schemaStatements() (do, undo []string) {
 	return do, undo
 }
 
-// runTogether runs statements in one transaction.
-func runTogether(ctx context.Context, conn *pgx.Conn, statements []string) error {
-	return runWithin(ctx, conn, lockTimeout, statements)
-}
-
-// runWithin is runTogether with another bound on how long each lock is waited for.
-func runWithin(ctx context.Context, conn *pgx.Conn, patience string, statements []string) error {
-	if len(statements) == 0 {
-		return nil
-	}
-	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL lock_timeout = "+quoteText(patience)); err != nil {
-			return err
-		}
-		for _, s := range statements {
-			if _, err := tx.Exec(ctx, s); err != nil {
-				return fmt.Errorf("%s: %w", s, err)
-			}
-		}
-		return nil
-	})
-}
-
 // undo takes back what was done, on a connection of its own and even when ctx
 // has ended.
 func (c *Config) undo(ctx context.Context, statements []string) error {
@@ -181,7 +164,7 @@ func (c *Config) undo(ctx context.Context, statements []string) error {
 		return fmt.Errorf("undo: %w", err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	if err := runTogether(ctx, conn, statements); err != nil {
+	if err := c.runTogether(ctx, conn, statements); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	return nil

@@ -78,6 +78,11 @@ func slotCommand(name string, temporary bool, version int) string {
 	return "CREATE_REPLICATION_SLOT " + name + " LOGICAL pgoutput NOEXPORT_SNAPSHOT"
 }
 
+// again is the SQL that makes the slot name in place of the one that is there.
+func again(name string, version int) []string {
+	return []string{"SELECT pg_drop_replication_slot(" + quoteText(name) + ")", slotStatement(name, version)}
+}
+
 // lost tells whether the WAL that the slot needs is gone, or will be: the server
 // lets nobody read from it.
 func (s *slot) lost() bool { return s.walStatus == "lost" }

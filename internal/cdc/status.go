@@ -8,9 +8,10 @@ import (
 
 // Status is where a Listener stands, for people and for metrics.
 type Status struct {
-	Role        string `json:"role"`      // leader, follower or waiting
-	Connected   bool   `json:"connected"` // this process reads the slot
-	State       string `json:"state"`     // in words
+	Role        string `json:"role"`                  // leader, follower or waiting
+	Connected   bool   `json:"connected"`             // this process reads the slot
+	State       string `json:"state"`                 // in words
+	WaitingFor  string `json:"waiting_for,omitempty"` // the sessions of the server that keep it waiting
 	Slot        string `json:"slot"`
 	Publication string `json:"publication"`
 	System      string `json:"system"`

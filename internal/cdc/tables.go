@@ -66,6 +66,9 @@ func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 	if err := ins.readMembers(ctx, &facts); err != nil {
 		return err
 	}
+	if err := ins.readRights(ctx, &facts); err != nil {
+		return err
+	}
 	if err := ins.readObstacle(ctx, &facts); err != nil {
 		return err
 	}

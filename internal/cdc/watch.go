@@ -23,6 +23,11 @@ func (s *session) watch(ctx context.Context) error {
 	side := newSide(s.l, s.server)
 	defer side.close()
 	w := &watcher{session: s, side: side, horizons: make(map[string]horizon)}
+	defer func() {
+		for table := range w.horizons {
+			w.endHorizon(table)
+		}
+	}()
 	for {
 		tick := time.NewTimer(w.interval())
 		reason := "catalogue"

@@ -1,0 +1,117 @@
+package cdc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"walpurge/internal/retry"
+)
+
+// All that comes to a table after a statement that waits for it waits too,
+// reads included. So ours gives up soon, and comes again later. It gives up
+// before deadlock_timeout, so that no transaction of the application is ever the
+// one that is cancelled.
+const (
+	lockTimeout = 200 * time.Millisecond // of all statements of a try together
+	lockTries   = 30
+	lockPause   = 2 * time.Second
+	lockLook    = lockTimeout / 10 // until it is asked whom a statement waits for
+)
+
+// lockPatience is how often a lock is asked for.
+type lockPatience struct {
+	tries int
+	pause time.Duration
+}
+
+// runTogether runs statements in one transaction. Where somebody else has a
+// lock that it needs, it says who, and tries again.
+func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []string) error {
+	if len(statements) == 0 {
+		return nil
+	}
+	var pid int32
+	var deadlock int64
+	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid(), setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout'").Scan(&pid, &deadlock); err != nil {
+		return err
+	}
+	timeout := time.Duration(deadlock) * time.Millisecond
+	room := max(min(lockTimeout, timeout/2), time.Millisecond)
+	p := c.locks
+	if p.tries == 0 {
+		p = lockPatience{lockTries, lockPause}
+	}
+	began := time.Now()
+	for try := 1; ; try++ {
+		var seen waited
+		err := c.attend(ctx, pid, lockLook, func(w waited) {
+			if w != nil {
+				seen = w
+			}
+		}, func() error { return runOnce(ctx, conn, statements, room) })
+		if !lockedOut(err) {
+			return err
+		}
+		by := "another session"
+		if seen != nil {
+			by = seen.String()
+		}
+		if try == p.tries {
+			return fmt.Errorf("%w; the lock was held by %s at the last of %d tries in %s; nothing was changed: end that transaction, or come again when it has ended",
+				err, by, try, time.Since(began).Round(time.Second))
+		}
+		c.waiting("%s; the lock is held by %s; this was try %d of %d, the next is in %s; nothing has been changed yet, and Ctrl-C ends it", lockedText(err), by, try, p.tries, p.pause)
+		if room < timeout && seen.vacuums() {
+			room = timeout + lockTimeout // the server ends an autovacuum for whoever waits for so long
+		}
+		if !retry.Wait(ctx, p.pause) {
+			return fmt.Errorf("%w; nothing was changed: %w", ctx.Err(), err)
+		}
+	}
+}
+
+// statementError is a statement that failed.
+type statementError struct {
+	statement string
+	err       error
+}
+
+func (e *statementError) Error() string { return e.statement + ": " + e.err.Error() }
+func (e *statementError) Unwrap() error { return e.err }
+
+// lockedText is what a statement waits for, in short.
+func lockedText(err error) string {
+	var failed *statementError
+	if errors.As(err, &failed) {
+		return failed.statement
+	}
+	return err.Error()
+}
+
+// runOnce runs them, and waits no longer than room for all locks together.
+func runOnce(ctx context.Context, conn *pgx.Conn, statements []string, room time.Duration) error {
+	over := time.Now().Add(room)
+	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		for _, s := range statements {
+			left := max(time.Until(over).Milliseconds(), 1) // 0 would be for ever
+			if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", left)); err != nil {
+				return err
+			}
+			if _, err := tx.Exec(ctx, s); err != nil {
+				return &statementError{s, err}
+			}
+		}
+		return nil
+	})
+}
+
+// lockedOut tells whether err says that somebody else has a lock.
+func lockedOut(err error) bool {
+	var answer *pgconn.PgError
+	return errors.As(err, &answer) && (answer.Code == "55P03" || answer.Code == "40P01") // lock_not_available, deadlock_detected
+}

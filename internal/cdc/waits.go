@@ -1,0 +1,260 @@
+package cdc
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// holder is a session or a prepared transaction that keeps one of ours waiting.
+type holder struct {
+	pid         int32 // 0: a prepared transaction
+	gid         string
+	user        string
+	application string
+	database    string
+	kind        string // backend_type; empty: hidden
+	state       string // empty: hidden
+	since       string // when its transaction began, in UTC; empty: hidden
+	age         float64
+}
+
+// String names it and says what it does, as far as the role may see that.
+func (h *holder) String() string {
+	var b strings.Builder
+	who := []string{}
+	add := func(what, name string) {
+		if name != "" {
+			who = append(who, what+" "+plain(name))
+		}
+	}
+	switch {
+	case h.pid == 0:
+		b.WriteString("prepared transaction " + strconv.Quote(h.gid))
+	case h.kind != "" && h.kind != "client backend":
+		fmt.Fprintf(&b, "%s %d", h.kind, h.pid)
+	default:
+		fmt.Fprintf(&b, "session %d", h.pid)
+	}
+	add("user", h.user)
+	add("application", h.application)
+	add("database", h.database)
+	if len(who) > 0 {
+		b.WriteString(" (" + strings.Join(who, ", ") + ")")
+	}
+	switch {
+	case h.pid == 0:
+		b.WriteString(": COMMIT PREPARED or ROLLBACK PREPARED ends it, and it is open")
+	case h.state == "" && h.since == "":
+		b.WriteString(", of which this role sees no more without pg_read_all_stats")
+		return b.String()
+	case h.state != "":
+		b.WriteString(", " + h.state)
+	}
+	if h.since != "" {
+		fmt.Fprintf(&b, " since %s UTC, for %s", h.since, time.Duration(h.age*float64(time.Second)).Round(time.Second))
+	}
+	return b.String()
+}
+
+// plain is s, quoted where it has what a terminal shouldn't get.
+func plain(s string) string {
+	if q := strconv.Quote(s); q[1:len(q)-1] != s {
+		return q
+	}
+	return s
+}
+
+// waited is whom a session waits for at one moment. nil: for nobody.
+type waited []holder
+
+// String names the first three.
+func (w waited) String() string {
+	var names []string
+	for i := range w[:min(len(w), 3)] {
+		names = append(names, w[i].String())
+	}
+	if n := len(w) - len(names); n > 0 {
+		names = append(names, fmt.Sprintf("%d more", n))
+	}
+	return strings.Join(names, "; and for ")
+}
+
+// same tells whether both are the same sessions in the same states.
+func (w waited) same(other waited) bool {
+	if len(w) != len(other) {
+		return false
+	}
+	for i := range w {
+		if w[i].pid != other[i].pid || w[i].gid != other[i].gid || w[i].state != other[i].state {
+			return false
+		}
+	}
+	return true
+}
+
+// vacuums tells whether they are autovacuum workers alone, which give way to
+// whoever waits for as long as deadlock_timeout.
+func (w waited) vacuums() bool {
+	for i := range w {
+		if w[i].kind != "autovacuum worker" && (w[i].kind != "" || w[i].user != "" || w[i].pid == 0) {
+			return false
+		}
+	}
+	return len(w) > 0
+}
+
+const sinceColumns = `coalesce(to_char(%[1]s AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'), ''), coalesce(extract(epoch FROM clock_timestamp() - %[1]s), 0)::float8`
+
+var (
+	sessionColumns = `a.pid, '', coalesce(a.usename::text, ''), coalesce(a.application_name, ''), coalesce(a.datname::text, ''),
+ coalesce(a.backend_type, ''), coalesce(a.state, ''), ` + fmt.Sprintf(sinceColumns, "a.xact_start")
+	preparedColumns = `0, p.gid, p.owner::text, '', p.database::text, '', '', ` + fmt.Sprintf(sinceColumns, "p.prepared")
+
+	// blockersQuery finds who has the lock that session $1 waits for: a table's,
+	// or the one that every transaction has on its own id. A prepared transaction has no
+	// session; its locks are listed under its id.
+	blockersQuery = `
+WITH b AS MATERIALIZED (SELECT DISTINCT unnest(pg_blocking_pids($1)) AS pid),
+w AS MATERIALIZED (SELECT * FROM pg_locks WHERE pid = $1 AND NOT granted AND EXISTS (SELECT FROM b WHERE pid = 0))
+SELECT ` + sessionColumns + ` FROM pg_stat_activity a WHERE a.pid IN (SELECT pid FROM b)
+UNION ALL SELECT ` + preparedColumns + ` FROM pg_prepared_xacts p WHERE EXISTS (SELECT FROM w WHERE w.transactionid = p.transaction
+  OR EXISTS (SELECT FROM pg_locks l WHERE l.pid IS NULL AND l.virtualtransaction = '-1/' || p.transaction
+    AND l.database IS NOT DISTINCT FROM w.database AND l.relation = w.relation))
+ORDER BY 9 DESC`
+
+	// openQuery finds the transactions that began before id $1, the oldest first.
+	openQuery = `
+SELECT ` + sessionColumns + ` FROM pg_stat_activity a WHERE age(a.backend_xid) > age(($1::text::bigint & 4294967295)::text::xid)
+UNION ALL SELECT ` + preparedColumns + ` FROM pg_prepared_xacts p WHERE age(p.transaction) > age(($1::text::bigint & 4294967295)::text::xid)
+ORDER BY 9 DESC`
+)
+
+// askWaited asks one of the queries above.
+func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (waited, error) {
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	rows, err := conn.Query(ctx, query, arg)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holder, err error) {
+		err = row.Scan(&h.pid, &h.gid, &h.user, &h.application, &h.database, &h.kind, &h.state, &h.since, &h.age)
+		return h, err
+	})
+}
+
+// backendID is the process that serves conn.
+func backendID(ctx context.Context, conn *pgx.Conn) (pid int32, err error) {
+	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
+	return pid, err
+}
+
+// attend does what waits in the session pid of the server. Meanwhile it asks
+// every so often, on a connection of its own, whom that session waits for, and
+// tells it, nil included.
+func (c *Config) attend(ctx context.Context, pid int32, every time.Duration, tell func(waited), do func() error) error {
+	asking, stop := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = c.askAgain(asking, pid, every, tell)
+	}()
+	err := do()
+	stop()
+	<-ended
+	tell(nil)
+	return err
+}
+
+// execAttended runs a statement that may wait for transactions that are open,
+// and says whom it waits for.
+func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
+	pid, err := backendID(ctx, conn)
+	if err != nil {
+		return err
+	}
+	s := sayer{say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
+	return c.attend(ctx, pid, waitLook, s.see, func() error {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return &statementError{statement, err}
+		}
+		return nil
+	})
+}
+
+// askAgain asks until ctx ends, or the server can't be asked.
+func (c *Config) askAgain(ctx context.Context, pid int32, every time.Duration, tell func(waited)) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	var conn *pgx.Conn
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if conn == nil { // nothing is asked of what ends at once
+			var err error
+			if conn, err = c.connect(ctx); err != nil {
+				return err
+			}
+			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+		}
+		found, err := askWaited(ctx, conn, blockersQuery, pid)
+		if err != nil {
+			return err
+		}
+		tell(found)
+	}
+}
+
+const (
+	waitLook   = 200 * time.Millisecond // between two questions whom a session waits for
+	waitReport = 10 * time.Second       // how often it is said when nothing changes
+	waitShort  = time.Second            // what is over by then is not worth a line in the log
+)
+
+// sayer says whom a session waits for: when it is somebody else, and every ten
+// seconds. What ends before after is not said.
+type sayer struct {
+	say   func(string)
+	after time.Time
+	last  waited
+	at    time.Time
+}
+
+func (s *sayer) see(w waited) {
+	now := time.Now()
+	if w == nil || now.Before(s.after) || w.same(s.last) && now.Sub(s.at) < waitReport {
+		return
+	}
+	s.last, s.at = w, now
+	s.say(w.String())
+}
+
+// waiting is where Setup and Inspect say whom they wait for.
+func (c *Config) waiting(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if c.Waiting != nil {
+		c.Waiting(text)
+		return
+	}
+	c.logger().Warn(text)
+}
+
+// waits returns what notes for /status whom the listener waits for, nil when the
+// wait is over, and logs it with message when it lasts.
+func (l *Listener) waits(message string) func(waited) {
+	s := sayer{after: time.Now().Add(waitShort), say: func(text string) { l.log.Warn(message, "waiting_for", text) }}
+	return func(w waited) {
+		l.mu.Lock()
+		l.mu.status.WaitingFor = w.String()
+		l.mu.Unlock()
+		s.see(w)
+	}
+}
