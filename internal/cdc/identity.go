@@ -19,7 +19,6 @@ type member struct {
 	persistence string
 	identity    byte
 	index       string   // of USING INDEX
-	owned       bool     // the role may alter it
 	key         []string // columns of the replica identity; empty: there is none that works
 }
 
@@ -47,8 +46,7 @@ SELECT c.oid, n.nspname::text, c.relname::text, c.relkind::text, c.relpersistenc
    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
    WHERE i.indrelid = c.oid AND k.n <= i.indnkeyatts AND i.indimmediate AND i.indisvalid
      AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END), '{}'),
- coalesce((SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident), ''),
- pg_has_role(c.relowner, 'USAGE')
+ coalesce((SELECT x.relname::text FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = c.oid AND i.indisreplident), '')
 FROM member m JOIN pg_class c ON c.oid = m.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 ORDER BY c.oid <> $1, c.oid`
 
@@ -61,7 +59,7 @@ func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) er
 	}
 	var m member
 	var ident string
-	if _, err := pgx.ForEachRow(rows, []any{&m.oid, &m.schema, &m.table, &m.kind, &m.persistence, &ident, &m.key, &m.index, &m.owned}, func() error {
+	if _, err := pgx.ForEachRow(rows, []any{&m.oid, &m.schema, &m.table, &m.kind, &m.persistence, &ident, &m.key, &m.index}, func() error {
 		m.identity = ident[0]
 		facts.members = append(facts.members, m)
 		m.key = nil

@@ -79,7 +79,8 @@ func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspect
 	for i := range r.members {
 		if m := &r.members[i]; m.holdsRows() && !m.usable() {
 			statements = append(statements, m.statement())
-			owned = owned && m.owned
+			right := r.rights[m.oid]
+			owned = owned && right.owned && right.usage
 		}
 	}
 	all := strings.Join(statements, "; ")

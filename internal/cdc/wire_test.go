@@ -323,6 +323,10 @@ func parameters(query string) []uint32 {
 	switch {
 	case strings.Contains(query, "$2::text[]"):
 		oids[1], oids[2] = pgtype.TextArrayOID, pgtype.TextArrayOID
+	case query == rightsQuery:
+		oids[0] = pgtype.OIDArrayOID
+	case strings.Contains(query, "SELECT c.oid, c.relispartition"):
+		oids[1] = pgtype.OIDOID
 	case strings.Contains(query, "sync_state"):
 		oids[0] = pgtype.Int4OID
 	case strings.Contains(query, "pg_publication_rel r"), strings.Contains(query, "attrelid = $1"), query == membersQuery:
@@ -360,16 +364,18 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 			t.data = append(t.data, []any{c.name, uint32(23), "", c.base, false, []string{}, true, true, ""})
 		}
 		return t
+	case query == rightsQuery:
+		return &wireTable{[]uint32{oid, text, boolean, boolean}, [][]any{{uint32(table), "public", true, true}}}
 	case query == membersQuery:
-		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text, boolean}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, "", true}}}
+		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, ""}}}
 	case asks("pg_current_snapshot()::text <> $4"):
 		return &wireTable{[]uint32{text, text, text}, [][]any{{m.flushed.String(), m.snapshot(), m.print}}}
 	case asks("$2::text[]"): // a whole look
 		return &wireTable{[]uint32{text, text}, [][]any{{m.print, m.print + "\n1 a b c d e"}}}
+	case asks("SELECT c.oid, c.relispartition"):
+		return &wireTable{[]uint32{oid, boolean}, [][]any{{uint32(table), false}}}
 	case asks("FROM pg_publication p WHERE pubname"):
 		return &wireTable{[]uint32{oid, boolean, boolean, boolean, boolean, boolean, boolean, boolean, text}, [][]any{{uint32(16600), false, true, true, true, true, true, true, ""}}}
-	case asks("FROM pg_publication_tables"):
-		return one(oid, uint32(table))
 	case asks("FROM pg_publication_rel r"):
 		return &wireTable{oids: []uint32{oid, boolean, boolean}}
 	case query == slotQuery:
