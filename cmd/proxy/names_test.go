@@ -172,7 +172,7 @@ func TestNamesInDependsOn(t *testing.T) {
 		{`"posts"`, `posts`, `"Posts"`},
 		{`public.posts`, `posts`, `"Posts"`},
 		{`"\"public\".\"Posts\""`, `"Posts"`, `posts`},
-		{`%"Odd table"`, "", ""},
+		{`%"%22Odd, %22%22schema%22%22%22.%22Gr%c3%b6%c3%9fe (mm)%22"`, `"Odd, ""schema"""."Größe (mm)"`, `posts`}, // RFC 9651, 3.3.8
 		{`a.b.outbox`, "", ""},
 		{`"a.b.outbox"`, "", ""},
 		{`b.outbox`, "", ""},
