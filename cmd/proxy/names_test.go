@@ -204,7 +204,7 @@ func TestNamesAreShownAsTheyAreWritten(t *testing.T) {
 		"/table":      `a change of any row of a."b.outbox"`,
 		"/price?x=1":  `a change of a row of public.goods that has or had "price (eur)" = '1'`,
 		"/folded?x=1": `a change of a row of public.goods that has or had lower("lower(city)") = '1'`,
-		"/columns":    `a change of any row of public.goods, if it changes "price (eur)", Größe or adds or removes the row`,
+		"/columns":    `a change of any row of public.goods, if it changes Größe, "price (eur)" or adds or removes the row`,
 	} {
 		out.Reset()
 		if err := run(t.Context(), []string{"explain", "-json", "-config", r.config, request}, &out, &out); err != nil {
