@@ -73,7 +73,7 @@ routes:
 
 // oddRig has a proxy on these tables. Its publication has a name that
 // PostgreSQL allows and that has to be quoted everywhere.
-func oddRig(t *testing.T) *rig {
+func oddRig(t *testing.T, redis string, proxies int) *rig {
 	t.Helper()
 	url := testbed.Database(t)
 	conn, err := pgx.Connect(t.Context(), url)
@@ -87,8 +87,8 @@ func oddRig(t *testing.T) *rig {
 		}
 	}
 	return newRig(t, rigOptions{
-		dbURL: url, routes: strings.ReplaceAll(oddRoutes, "LONG", longName),
-		extra: `  publication: 'Our "purge", it''s 5 € \ all'` + "\n" +
+		dbURL: url, redis: redis, proxies: proxies, routes: strings.ReplaceAll(oddRoutes, "LONG", longName),
+		dbExtra: `  publication: 'Our "purge", it''s 5 € \ all'` + "\n" +
 			`  watch: [{ table: goods, columns: ['"price (eur)"', name] }, { table: '"a.b".outbox', columns: [id] }, 'a."b.outbox"', Posts, posts]` + "\n",
 	})
 }
@@ -97,7 +97,7 @@ func oddRig(t *testing.T) *rig {
 // its column's value, whatever the names, and nothing of another table or
 // column whose name looks the same once it is written without quotes.
 func TestNamesAreTakenInParts(t *testing.T) {
-	r := oddRig(t)
+	r := oddRig(t, "", 1)
 	hook := func(w http.ResponseWriter, _ *http.Request) bool {
 		_, _ = w.Write([]byte("ok"))
 		return true
@@ -150,10 +150,34 @@ func TestNamesAreTakenInParts(t *testing.T) {
 	r.misses("/columns")
 }
 
+// TestNamesBetweenProxies: the one that follows is told of each table by its
+// whole name.
+func TestNamesBetweenProxies(t *testing.T) {
+	r := oddRig(t, testbed.SharedRedis(t), 2)
+	hook := func(w http.ResponseWriter, _ *http.Request) bool {
+		_, _ = w.Write([]byte("ok"))
+		return true
+	}
+	r.hook.Store(&hook)
+	peer := r.peers[0]
+	for _, test := range []struct{ sql, changed, other string }{
+		{`insert into "a.b".outbox values (1)`, "/schema", "/table"},
+		{`insert into a."b.outbox" values (1)`, "/table", "/schema"},
+		{`insert into "Odd, ""schema"""."Größe (mm)" values (1)`, "/odd", "/upper"},
+		{`insert into goods (id, "price (eur)") values (1, 5)`, "/price?x=5", "/price?x=6"},
+	} {
+		peer.warm(test.changed, test.other)
+		r.exec(test.sql)
+		peer.caughtUp()
+		peer.misses(test.changed)
+		peer.stillHits(test.other)
+	}
+}
+
 // TestNamesInDependsOn: what a response names is read in the same way. A name
 // that could be that of two tables is none, and the response isn't kept.
 func TestNamesInDependsOn(t *testing.T) {
-	r := oddRig(t)
+	r := oddRig(t, "", 1)
 	field := ""
 	hook := func(w http.ResponseWriter, _ *http.Request) bool {
 		w.Header().Set("Depends-On", field)
@@ -197,7 +221,7 @@ func TestNamesInDependsOn(t *testing.T) {
 // TestNamesAreShownAsTheyAreWritten: explain, the metrics and the dashboard's
 // changes tell the tables apart, in a form that the file takes.
 func TestNamesAreShownAsTheyAreWritten(t *testing.T) {
-	r := oddRig(t)
+	r := oddRig(t, "", 1)
 	var out strings.Builder
 	for request, want := range map[string]string{
 		"/schema":     `a change of any row of "a.b".outbox`,
