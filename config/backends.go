@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"walpurge/internal/identifier"
 )
 
 const (
@@ -32,8 +34,8 @@ func (d *decoder) postgres(n *node) {
 			text, ok := d.text(n, "postgres.publication")
 			switch {
 			case !ok:
-			case !isName(text) || len(text) > maxIdentifier:
-				d.fail(n.pos, "postgres.publication: %s can't name a publication; use at most 63 letters, digits and _, not a digit first", n.show())
+			case len(text) > identifier.MaxBytes || strings.ContainsRune(text, 0):
+				d.fail(n.pos, "postgres.publication: %s can't name a publication; use at most %d bytes", n.show(), identifier.MaxBytes)
 			default:
 				p.Publication = text
 			}

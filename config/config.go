@@ -56,7 +56,7 @@ type Config struct {
 type Postgres struct {
 	URL         Secret        `yaml:"url"`         // postgres:// or key=value; direct, poolers don't carry replication
 	Slot        string        `yaml:"slot"`        // [a-z0-9_]{1,63}
-	Publication string        `yaml:"publication"` // a plain identifier of at most 63 bytes
+	Publication string        `yaml:"publication"` // any name of at most 63 bytes
 	ReadAhead   time.Duration `yaml:"read_ahead"`  // how long the stream may be behind before the log is read ahead of it; 0: it never is
 	Watch       []Dependency  `yaml:"watch"`       // tables that only responses name, with the columns that they narrow by; without conditions
 }

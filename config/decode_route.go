@@ -210,13 +210,15 @@ func (d *decoder) dependency(n *node) (Dependency, bool) {
 
 func (d *decoder) column(n *node, dep *Dependency) {
 	text, ok := d.text(n, "an entry of columns")
+	if !ok {
+		return
+	}
+	name, ok := d.columnName(n.pos, text, n.show())
 	switch {
 	case !ok:
-	case len(text) > maxIdentifier:
-		d.fail(n.pos, "a column's name has at most %d bytes; check the name in the database", maxIdentifier)
-	case slices.ContainsFunc(dep.Columns, func(c Column) bool { return c.Name == text }):
+	case slices.ContainsFunc(dep.Columns, func(c Column) bool { return c.Name == name }):
 		d.fail(n.pos, "columns lists %s twice; keep one", n.show())
 	default:
-		dep.Columns = append(dep.Columns, Column{text, n.pos})
+		dep.Columns = append(dep.Columns, Column{name, n.pos})
 	}
 }

@@ -2,8 +2,11 @@ package config
 
 import (
 	"errors"
+	"fmt"
 	"regexp"
 	"strings"
+
+	"walpurge/internal/identifier"
 )
 
 var (
@@ -32,24 +35,29 @@ func (d *decoder) where(n *node) []Condition {
 	return conditions
 }
 
-// left reads the column and the function over it.
+// left reads the column and the function over it. A name in double quotes is a column whatever it holds.
 func (d *decoder) left(e entry, c *Condition) bool {
-	c.Column = e.key
+	column := e.key
 	if m := foldedColumn.FindStringSubmatch(e.key); m != nil {
 		folds := []string{"lower", "upper"}
 		i := indexOf(folds, m[1])
 		if i < 0 {
-			d.fail(e.pos, "there is no function %q over a column; %s", m[1], suggest(m[1], folds))
+			d.fail(e.pos, "there is no function %q over a column; %s (a column of that name is written %s)", m[1], suggest(m[1], folds), inQuotes(e.key))
 			return false
 		}
-		c.Column, c.Fold = m[2], Fold(i+1)
+		column, c.Fold = m[2], Fold(i+1)
 	}
-	if c.Column == "" || len(c.Column) > maxIdentifier || strings.ContainsAny(c.Column, "()") {
-		d.fail(e.pos, "%q is not a column; write COLUMN, lower(COLUMN) or upper(COLUMN)", e.key)
+	if column == "" || !strings.HasPrefix(column, `"`) && strings.ContainsAny(column, "()") {
+		d.fail(e.pos, "%q is not a column; write COLUMN, lower(COLUMN) or upper(COLUMN), and a name with brackets in double quotes, as in '\"price (eur)\"'", e.key)
 		return false
 	}
-	return true
+	var ok bool
+	c.Column, ok = d.columnName(e.pos, column, fmt.Sprintf("%q", e.key))
+	return ok
 }
+
+// inQuotes is a column's name, quoted, as it is written in the file.
+func inQuotes(column string) string { return identifier.InFile(identifier.Quote(column)) }
 
 // right reads one value, a list of values or a range.
 func (d *decoder) right(n *node, c *Condition) bool {

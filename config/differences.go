@@ -11,7 +11,7 @@ func (c *Config) Differences(other *Config) []string {
 		bare.fromEnv = nil // the values, wherever they come from
 		m := map[string]string{}
 		for _, s := range bare.settings() {
-			m[s.key] = s.value
+			m[s.key] += s.value + "\n" // some keys have several
 		}
 		m["admin_token"], m["position.secret"] = string(c.AdminToken), string(c.Position.Secret)
 		if c.Position.Cookie == "" {

@@ -18,6 +18,12 @@ func TestDifferencesNameKeysAndSeeSecrets(t *testing.T) {
 	if got := mustParse(t, signed).Differences(other); !slices.Equal(got, []string{"position.secret"}) {
 		t.Errorf("another secret: got %v", got)
 	}
+	watching := "origin: http://h\npostgres: { url: postgres://h/d, watch: [a, b] }\n"
+	for _, list := range []string{"c, b", "a, c", "a", "'\"a.b\".b', b"} {
+		if got := mustParse(t, watching).Differences(mustParse(t, strings.ReplaceAll(watching, "a, b", list))); !slices.Equal(got, []string{"postgres.watch"}) {
+			t.Errorf("watching %s: got %v", list, got)
+		}
+	}
 	if got := before.Differences(before); got != nil {
 		t.Errorf("a configuration differs from itself in %v", got)
 	}

@@ -1,8 +1,9 @@
 package config
 
 import (
-	"slices"
 	"strings"
+
+	"walpurge/internal/identifier"
 )
 
 // table reads NAME or SCHEMA.NAME. A part that holds a dot stands in double quotes, as in SQL.
@@ -11,61 +12,31 @@ func (d *decoder) table(n *node, into *Table) bool {
 	if !ok {
 		return false
 	}
-	parts, ok := splitIdentifier(text)
-	if !ok || len(parts) > 2 || slices.ContainsFunc(parts, func(p string) bool { return len(p) > maxIdentifier }) {
-		d.fail(n.pos, "%s is not a table's name; write NAME or SCHEMA.NAME", n.show())
+	name, ok := identifier.ParseTable(text)
+	switch {
+	case !ok || strings.ContainsRune(text, 0):
+		d.fail(n.pos, `%s is not a table's name; write NAME or SCHEMA.NAME, and a part with a dot or a blank in double quotes, as in '"a.b".c'`, n.show())
+		return false
+	case len(name.Schema) > identifier.MaxBytes || len(name.Name) > identifier.MaxBytes:
+		d.fail(n.pos, "%s is longer than PostgreSQL's names, which have at most %d bytes; check the name in the database", n.show(), identifier.MaxBytes)
 		return false
 	}
-	if len(parts) == 1 {
-		parts = []string{"public", parts[0]}
-	}
-	*into = Table{Schema: parts[0], Name: parts[1], Pos: n.pos}
+	*into = Table{Schema: name.Schema, Name: name.Name, Pos: n.pos}
 	return true
 }
 
-// splitIdentifier splits a dotted name. It takes names as the catalogue spells them, so nothing is folded to lower case.
-func splitIdentifier(text string) ([]string, bool) {
-	var parts []string
-	for {
-		part, rest, more := "", "", false
-		if quoted, ok := strings.CutPrefix(text, `"`); ok {
-			end := 0
-			for {
-				i := strings.IndexByte(quoted[end:], '"')
-				if i < 0 {
-					return nil, false
-				}
-				end += i
-				if !strings.HasPrefix(quoted[end:], `""`) {
-					break
-				}
-				end += 2
-			}
-			part = strings.ReplaceAll(quoted[:end], `""`, `"`)
-			rest, more = strings.CutPrefix(quoted[end+1:], ".")
-			if !more && rest != "" {
-				return nil, false
-			}
-		} else {
-			part, rest, more = strings.Cut(text, ".")
-			if strings.ContainsAny(part, "\"'(),; \t") {
-				return nil, false
-			}
-		}
-		if part == "" {
-			return nil, false
-		}
-		parts = append(parts, part)
-		if !more {
-			return parts, true
-		}
-		text = rest
+// columnName reads a column's name, which may stand in double quotes. what says where it stands.
+func (d *decoder) columnName(pos Pos, text, shown string) (name string, ok bool) {
+	name, ok = identifier.ParseColumn(text)
+	switch {
+	case strings.ContainsRune(text, 0):
+		d.fail(pos, "%s holds a zero byte, which no name has; check the name in the database", shown)
+		ok = false
+	case !ok:
+		d.fail(pos, `%s is not a column; end the double quotes that it begins with, and double those that belong to the name`, shown)
+	case len(name) > identifier.MaxBytes:
+		d.fail(pos, "a column's name has at most %d bytes; check the name in the database", identifier.MaxBytes)
+		ok = false
 	}
-}
-
-func quoteIdentifier(s string) string {
-	if strings.ContainsAny(s, `."`) || s == "" {
-		return `"` + strings.ReplaceAll(s, `"`, `""`) + `"`
-	}
-	return s
+	return name, ok
 }

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"walpurge/internal/identifier"
 )
 
 // Route says how the requests for one path pattern are cached and which rows their responses are computed from.
@@ -107,7 +109,7 @@ func (d Dependency) String() string {
 		b.WriteString([]string{" where ", " and "}[min(i, 1)] + c.String())
 	}
 	for i, c := range d.Columns {
-		b.WriteString([]string{" columns ", ", "}[min(i, 1)] + c.Name)
+		b.WriteString([]string{" columns ", ", "}[min(i, 1)] + identifier.Quote(c.Name))
 	}
 	return b.String()
 }
@@ -118,13 +120,11 @@ type Table struct {
 	Pos          Pos
 }
 
+// Qualified is the name with its schema: what tells tables apart.
+func (t Table) Qualified() string { return identifier.Table{Schema: t.Schema, Name: t.Name}.String() }
+
 // String is the name as it is written in the file; the schema public is left out.
-func (t Table) String() string {
-	if t.Schema == "public" {
-		return quoteIdentifier(t.Name)
-	}
-	return quoteIdentifier(t.Schema) + "." + quoteIdentifier(t.Name)
-}
+func (t Table) String() string { return identifier.Table{Schema: t.Schema, Name: t.Name}.Short() }
 
 // Column names a column exactly as the catalogue does.
 type Column struct {
@@ -146,9 +146,9 @@ type Condition struct {
 func (c Condition) Range() bool { return c.Any == nil }
 
 func (c Condition) String() string {
-	left := c.Column
+	left := identifier.Quote(c.Column)
 	if c.Fold != FoldNone {
-		left = c.Fold.String() + "(" + c.Column + ")"
+		left = c.Fold.String() + "(" + left + ")"
 	}
 	if !c.Range() {
 		values := make([]string, len(c.Any))

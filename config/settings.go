@@ -18,7 +18,6 @@ const (
 	maxSocketPath   = 107 // bytes, what a sockaddr_un holds on Linux besides the final zero
 	maxBulkRows     = 10_000_000
 	maxConcurrency  = 1_000_000
-	maxIdentifier   = 63 // bytes; PostgreSQL cuts longer names off
 	exampleOrigin   = "http://127.0.0.1:9000"
 	examplePostgres = "postgres://user@127.0.0.1/database"
 )

@@ -12,6 +12,7 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/cdc"
+	"walpurge/internal/identifier"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/redisclient"
 )
@@ -143,8 +144,12 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 		found.Notes = append(found.Notes, stuck)
 	}
 	for _, coarse := range catalogue.Coarse {
+		columns := make([]string, len(coarse.Columns))
+		for i, c := range coarse.Columns {
+			columns[i] = identifier.Quote(c)
+		}
 		found.Notes = append(found.Notes, fmt.Sprintf("table %s: old rows don't say enough, so a change counts for any value of %s; %s",
-			coarse.Table, strings.Join(coarse.Columns, ", "), coarse.Mend))
+			coarse.Table, strings.Join(columns, ", "), coarse.Mend))
 	}
 	return nil
 }

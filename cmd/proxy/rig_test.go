@@ -73,6 +73,7 @@ type rigOptions struct {
 	redis   string
 	routes  string // default rigRoutes
 	extra   string // more configuration
+	dbExtra string // more of the section postgres
 	pending bool   // don't wait until ready
 	proxies int    // how many; all but the first are processes of their own
 	queries string // Redis for the origin's query cache; empty: none
@@ -133,7 +134,7 @@ func newRig(t testing.TB, o rigOptions) *rig {
 // configure writes a proxy's configuration and returns its path.
 func (r *rig) configure(pgURL, redisURL string) string {
 	r.t.Helper()
-	file := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\norigin: %s\npostgres:\n  url: %q\n  slot: %s\n", r.origin.URL, pgURL, slotName(r.dbURL))
+	file := fmt.Sprintf("listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\norigin: %s\npostgres:\n  url: %q\n  slot: %s\n%s", r.origin.URL, pgURL, slotName(r.dbURL), r.options.dbExtra)
 	if redisURL != "" {
 		file += fmt.Sprintf("redis:\n  url: %s\n  namespace: %s\n", redisURL, slotName(r.dbURL))
 	}

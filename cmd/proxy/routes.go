@@ -52,7 +52,7 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 // the conditions too: a row that moves in or out changes the page.
 func dependency(d config.Dependency, byName map[string]coherence.TableID, tables []coherence.Table) (proxycache.Dependency, error) {
 	dep := proxycache.Dependency{Words: d.String()}
-	id, ok := byName[qualified(d.Table)]
+	id, ok := byName[d.Table.Qualified()]
 	if !ok {
 		return dep, fmt.Errorf("table %s is not watched", d.Table)
 	}
@@ -107,7 +107,7 @@ func named(c *config.Config, tables []coherence.Table) []coherence.Template {
 	var list []coherence.Template
 	for _, w := range c.Postgres.Watch {
 		for id := range tables {
-			if tables[id].Name != qualified(w.Table) {
+			if tables[id].Name != w.Table.Qualified() {
 				continue
 			}
 			t := coherence.Template{Table: coherence.TableID(id)}

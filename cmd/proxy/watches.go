@@ -8,9 +8,6 @@ import (
 	"walpurge/internal/cdc"
 )
 
-// qualified is a table's name as the log and the guard spell it.
-func qualified(t config.Table) string { return t.Schema + "." + t.Name }
-
 // watches are the tables that the routes depend on and those that responses
 // may name, by name, each with every column that some condition or column list
 // mentions.
@@ -18,7 +15,7 @@ func watches(c *config.Config) []cdc.Watch {
 	type columns struct{ mentioned, compared, folded map[string]bool }
 	tables := map[string]columns{}
 	of := func(t config.Table) columns {
-		name := qualified(t)
+		name := t.Qualified()
 		if _, ok := tables[name]; !ok {
 			tables[name] = columns{map[string]bool{}, map[string]bool{}, map[string]bool{}}
 		}
@@ -35,7 +32,7 @@ func watches(c *config.Config) []cdc.Watch {
 	}
 	for _, route := range c.Routes {
 		for _, dep := range route.DependsOn {
-			name := qualified(dep.Table)
+			name := dep.Table.Qualified()
 			of(dep.Table)
 			for _, c := range dep.Where {
 				tables[name].mentioned[c.Column] = true
@@ -67,7 +64,7 @@ func place(c *config.Config, table, column string) config.Pos {
 	var found config.Pos
 	if c.Postgres != nil {
 		for _, w := range c.Postgres.Watch {
-			if qualified(w.Table) != table {
+			if w.Table.Qualified() != table {
 				continue
 			}
 			if found = w.Table.Pos; column == "" {
@@ -82,7 +79,7 @@ func place(c *config.Config, table, column string) config.Pos {
 	}
 	for _, route := range c.Routes {
 		for _, dep := range route.DependsOn {
-			if qualified(dep.Table) != table {
+			if dep.Table.Qualified() != table {
 				continue
 			}
 			if column == "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 )
 
 // Catalogue is what a database says of the watched tables at one moment.
@@ -100,7 +101,7 @@ func (c *Catalogue) compareBy(tables []coherence.Table) []string {
 			now, then := &c.Tables[t].Columns[i], &tables[t].Columns[i]
 			if now.Kind != then.Kind || gone(then.Labels, now.Labels) {
 				w.wanted = false
-				changed = append(changed, c.Tables[t].Name+"."+w.name)
+				changed = append(changed, c.Tables[t].Name+"."+identifier.Quote(w.name))
 			}
 		}
 	}

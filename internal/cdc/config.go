@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 	"walpurge/internal/relay"
 )
 
@@ -59,19 +60,17 @@ type Config struct {
 
 // Watch is a table and the columns that are spoken of.
 type Watch struct {
-	Table      string   // qualified, unquoted: public.listings
+	Table      string   // as identifier.Table writes it: public.listings
 	Columns    []string // in any condition or column list
 	Conditions []string // those used in conditions; their old values are wanted
 	Folded     []string // those under lower() or upper()
 }
 
-// names splits a qualified name. A name without a schema is in public.
+// names are the table's. A name without a schema is in public, and what is none
+// has no table.
 func (w *Watch) names() (schema, table string) {
-	schema, table, ok := strings.Cut(w.Table, ".")
-	if !ok {
-		return "public", w.Table
-	}
-	return schema, table
+	t, _ := identifier.ParseTableLoosely(w.Table)
+	return t.Schema, t.Name
 }
 
 // qualified is the table's name as [Catalogue] has it.
@@ -94,6 +93,11 @@ func (c *Config) check() error {
 	}
 	if len(c.Watches) == 0 {
 		return errors.New("no table is watched: declare one in a route's depends_on")
+	}
+	for i := range c.Watches {
+		if _, table := c.Watches[i].names(); table == "" {
+			return fmt.Errorf("table name %q: use NAME or SCHEMA.NAME, with a part that holds a dot in double quotes", c.Watches[i].Table)
+		}
 	}
 	return nil
 }

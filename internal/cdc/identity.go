@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/jackc/pgx/v5"
+
+	"walpurge/internal/identifier"
 )
 
 // member is a table that holds rows: the watched table itself, or one of its
@@ -22,7 +24,7 @@ type member struct {
 	key         []string // columns of the replica identity; empty: there is none that works
 }
 
-func (m *member) name() string { return m.schema + "." + m.table }
+func (m *member) name() string { return identifier.Table{Schema: m.schema, Name: m.table}.String() }
 
 // full tells whether the old row is logged whole.
 func (m *member) full() bool { return m.identity == 'f' }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 	"walpurge/internal/wire"
 )
 
@@ -95,10 +96,10 @@ func (d *decoder) describedBy(c *wire.Cursor) (*relation, error) {
 		return nil, wire.ErrLong
 	}
 	rel.message = bytes.Clone(message)
-	qualified := string(schema) + "." + string(name)
 	if len(schema) == 0 {
-		qualified = "pg_catalog." + string(name)
+		schema = []byte("pg_catalog")
 	}
+	qualified := identifier.Table{Schema: string(schema), Name: string(name)}.String()
 
 	table, byOID := d.catalogue.byOID[rel.oid]
 	byName, named := d.catalogue.byName[qualified]

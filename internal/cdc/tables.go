@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 )
 
 // firstUserOID is where the objects of users begin; those below are the
@@ -19,8 +20,8 @@ const firstUserOID = 16384
 const tableQuery = `
 SELECT c.oid, c.relkind::text, c.relpersistence::text, c.relreplident::text, c.relispartition,
  pg_has_role(c.relowner, 'USAGE'),
- coalesce((SELECT n2.nspname || '.' || p.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
-   JOIN pg_namespace n2 ON n2.oid = p.relnamespace WHERE i.inhrelid = c.oid LIMIT 1), ''),
+ coalesce((SELECT ARRAY[n2.nspname::text, p.relname::text] FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent
+   JOIN pg_namespace n2 ON n2.oid = p.relnamespace WHERE i.inhrelid = c.oid LIMIT 1), '{"",""}'),
  c.relkind <> 'p' AND EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind NOT IN ('i', 'I', 'c', 't', 'S')`
@@ -30,13 +31,14 @@ type tableRow struct {
 	oid                         uint32
 	kind, persistence, identity string
 	partition, owned            bool
-	parent                      string
+	parent                      []string // schema and name
 	inherited                   bool
 }
 
 func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
-	schema, name := w.names()
-	facts := relationFacts{name: schema + "." + name}
+	var named identifier.Table
+	named.Schema, named.Name = w.names()
+	facts := relationFacts{name: named.String()}
 	table := coherence.Table{Name: facts.name}
 	id := coherence.TableID(len(ins.catalogue.Tables))
 	defer func() {
@@ -46,15 +48,15 @@ func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 	}()
 
 	var t tableRow
-	err := ins.tx.QueryRow(ctx, tableQuery, schema, name).Scan(&t.oid, &t.kind, &t.persistence, &t.identity,
+	err := ins.tx.QueryRow(ctx, tableQuery, named.Schema, named.Name).Scan(&t.oid, &t.kind, &t.persistence, &t.identity,
 		&t.partition, &t.owned, &t.parent, &t.inherited)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return ins.missingTable(ctx, schema, name)
+		return ins.missingTable(ctx, named)
 	}
 	if err != nil {
 		return err
 	}
-	if !ins.checkTable(facts.name, &t) {
+	if !ins.checkTable(named, &t) {
 		return nil
 	}
 	facts.oid, facts.identity = t.oid, t.identity[0]
@@ -84,35 +86,45 @@ func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 
 // missingTable refuses a table that isn't there, and names those that might
 // have been meant.
-func (ins *inspection) missingTable(ctx context.Context, schema, name string) error {
-	rows, err := ins.tx.Query(ctx, `SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND c.oid >= $1 AND n.nspname !~ '^pg_' ORDER BY 1 LIMIT 10000`, firstUserOID)
+func (ins *inspection) missingTable(ctx context.Context, named identifier.Table) error {
+	rows, err := ins.tx.Query(ctx, `SELECT n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.oid >= $1 AND n.nspname !~ '^pg_' ORDER BY 1, 2 LIMIT 10000`, firstUserOID)
 	if err != nil {
 		return err
 	}
-	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	known, err := pgx.CollectRows(rows, pgx.RowToStructByPos[identifier.Table])
 	if err != nil {
 		return err
 	}
-	var here, elsewhere []string
+	var here []string
+	var elsewhere []identifier.Table
 	for _, k := range known {
-		in, table, _ := strings.Cut(k, ".")
 		switch {
-		case in == schema:
-			here = append(here, table)
-		case table == name:
+		case k.Schema == named.Schema:
+			here = append(here, k.Name)
+		case k.Name == named.Name, k.Schema+"."+k.Name == named.Schema+"."+named.Name: // or cut at another dot
 			elsewhere = append(elsewhere, k)
 		}
 	}
 	var similar []string
-	for _, table := range nearest(name, here) {
-		similar = append(similar, schema+"."+table)
+	for _, table := range nearest(named.Name, here) {
+		similar = append(similar, identifier.InFile(identifier.Table{Schema: named.Schema, Name: table}.String()))
 	}
-	similar = append(similar, elsewhere...)
-	qualified := schema + "." + name
-	ins.refused.table(qualified, didYouMean(similar, "create it, or correct the name in the configuration"),
-		"table %s doesn't exist in database %s", qualified, ins.server.database)
+	for _, k := range elsewhere {
+		similar = append(similar, identifier.InFile(k.String()))
+	}
+	ins.refused.table(named.String(), didYouMean(similar, "create it, or correct the name in the configuration"),
+		"table %s doesn't exist in database %s", named, ins.server.database)
 	return nil
+}
+
+// inFile writes columns as the configuration has them.
+func inFile(columns []string) []string {
+	written := make([]string, len(columns))
+	for i, c := range columns {
+		written[i] = identifier.InFile(identifier.Quote(c))
+	}
+	return written
 }
 
 func didYouMean(similar []string, otherwise string) string {
@@ -123,7 +135,8 @@ func didYouMean(similar []string, otherwise string) string {
 }
 
 // checkTable refuses what emits no row changes of its own.
-func (ins *inspection) checkTable(name string, t *tableRow) bool {
+func (ins *inspection) checkTable(named identifier.Table, t *tableRow) bool {
+	name := named.String()
 	refuse := func(mend, format string, args ...any) bool {
 		ins.refused.table(name, mend, "%s %s", name, fmt.Sprintf(format, args...))
 		return false
@@ -143,11 +156,12 @@ func (ins *inspection) checkTable(name string, t *tableRow) bool {
 	case t.oid < firstUserOID:
 		return refuse("depend on a table of your own", "belongs to the system catalogue, which is not published")
 	case t.persistence == "u":
-		return refuse("ALTER TABLE "+name+" SET LOGGED", "is unlogged: its changes are not in the WAL")
+		return refuse("ALTER TABLE "+quoteTable(named.Schema, named.Name)+" SET LOGGED", "is unlogged: its changes are not in the WAL")
 	case t.persistence == "t":
 		return refuse("depend on a permanent table", "is a temporary table: its changes are not in the WAL")
 	case t.partition:
-		return refuse("depend on "+t.parent, "is a partition of %s, and changes are published in the name of the latter", t.parent)
+		parent := identifier.Table{Schema: t.parent[0], Name: t.parent[1]}.String()
+		return refuse("depend on "+identifier.InFile(parent), "is a partition of %s, and changes are published in the name of the latter", parent)
 	case t.inherited:
 		return refuse("use declarative partitioning, or depend on the table and each child in one route",
 			"has children by INHERITS, whose rows it shows and whose changes it doesn't")
@@ -205,8 +219,8 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 	for _, name := range w.Columns {
 		t, ok := types[name]
 		if !ok {
-			ins.refused.column(facts.name, name, didYouMean(nearest(name, names), "the columns are "+strings.Join(names, ", ")),
-				"table %s has no column %s", facts.name, name)
+			ins.refused.column(facts.name, name, didYouMean(inFile(nearest(name, names)), "the columns are "+strings.Join(inFile(names), ", ")),
+				"table %s has no column %s", facts.name, identifier.Quote(name))
 		}
 		kind := t.kind(ins.server.exactText)
 		table.Columns = append(table.Columns, coherence.Column{Name: name, Kind: kind, Labels: t.labels})

@@ -10,7 +10,7 @@ type TableID uint16
 // Table is a watched table: its name and those of its columns that some
 // condition or column list mentions.
 type Table struct {
-	Name    string // schema-qualified, unquoted: public.listings
+	Name    string // as identifier.Table writes it: public.listings
 	Columns []Column
 }
 

@@ -7,15 +7,17 @@ import (
 	"github.com/dunglas/httpsfv"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 )
 
 // dependsOnField is the response field with which a service says which rows a
 // response is computed from: a list of tables, each with conditions as
 // parameters (RFC 9651), such as
 //
-//	Depends-On: listings;id=42, agents;id=7, "app.Price list"
+//	Depends-On: listings;id=42, agents;id=7, "app.Price list", "\"a.b\".outbox"
 //
-// A name without a schema is one of the schema public. Several members of one
+// A name without a schema is one of the schema public, and a part that holds a
+// dot stands in double quotes. Several members of one
 // table add up: the response depends on the rows of any of them.
 const dependsOnField = "Depends-On"
 
@@ -56,13 +58,12 @@ func namedTable(g *coherence.Guard, name any) (coherence.TableID, bool) {
 		text = string(name)
 	case string:
 		text = name
+	case httpsfv.DisplayString: // which alone is more than ASCII
+		text = string(name)
 	default:
 		return 0, false
 	}
-	if id, ok := g.Table(text); ok {
-		return id, true
-	}
-	return g.Table("public." + text)
+	return g.Table(identifier.Canonical(text))
 }
 
 // declaredRows makes the dependency on the rows of a table that have the

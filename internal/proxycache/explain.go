@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 	"walpurge/internal/proxycache/http1"
 	"walpurge/internal/proxycache/rfc9111"
 )
@@ -151,7 +152,7 @@ func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
 		}
 	}
 	for i, r := range d.Ranges {
-		name := table.Columns[d.Template.Ranges[i]].Name
+		name := identifier.Quote(table.Columns[d.Template.Ranges[i]].Name)
 		if op := s.end(r.From); op.Present {
 			conds = append(conds, name+" >= "+quoted(op.Values))
 		}
@@ -167,7 +168,7 @@ func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
 		var names []string
 		for i := range table.Columns {
 			if d.Template.Counts&(1<<i) != 0 {
-				names = append(names, table.Columns[i].Name)
+				names = append(names, identifier.Quote(table.Columns[i].Name))
 			}
 		}
 		text += ", if it changes " + strings.Join(names, ", ") + " or adds or removes the row"
@@ -187,7 +188,7 @@ func bodyWords(any []Expr) string {
 }
 
 func columnWords(table *coherence.Table, eq coherence.Equal) string {
-	name := table.Columns[eq.Column].Name
+	name := identifier.Quote(table.Columns[eq.Column].Name)
 	if eq.Fold != coherence.NoFold {
 		return eq.Fold.String() + "(" + name + ")"
 	}

@@ -36,7 +36,7 @@ func (r *Rows[R]) source() Source[string] {
 // Source is a table that a query reads, narrowed by conditions that every row
 // it looks at satisfies.
 type Source[A any] struct {
-	Table   string   // qualified: public.listings
+	Table   string   // as identifier.Table writes it: public.listings
 	Columns []string // whose changes count, those of the conditions among them; none: all
 	Where   []Where[A]
 	Between []Between[A]

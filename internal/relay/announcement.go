@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/identifier"
 	"walpurge/internal/wire"
 )
 
@@ -99,8 +100,9 @@ func (a *Announcement) Onto(own []coherence.Table) *Mapping {
 	}
 	for i := range leader {
 		t := mappedTable{}
-		id, known := byName[leader[i].Name]
-		delete(byName, leader[i].Name)
+		name := identifier.Canonical(leader[i].Name) // older processes write a blank without quotes
+		id, known := byName[name]
+		delete(byName, name)
 		for range leader[i].Columns {
 			t.columns, t.bits = append(t.columns, -1), append(t.bits, coherence.OtherColumns)
 		}

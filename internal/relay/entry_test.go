@@ -232,6 +232,30 @@ func TestMappingBetweenConfigurations(t *testing.T) {
 	}
 }
 
+// TestNamesOfOlderLeaders: a process that has been here longer writes names
+// without quotes. Where that says which table is meant it is followed, and where
+// it may be one of two it isn't.
+func TestNamesOfOlderLeaders(t *testing.T) {
+	for _, test := range []struct {
+		leader, own string
+		covers      bool
+	}{
+		{"public.listings", "public.listings", true},
+		{"app.Listings", "app.Listings", true},
+		{"public.Price list", `public."Price list"`, true},
+		{"public.it's", `public."it's"`, true},
+		{"a.b.outbox", `a."b.outbox"`, false},
+		{"a.b.outbox", `"a.b".outbox`, false},
+		{`a."b.outbox"`, `a."b.outbox"`, true},
+		{`a."b.outbox"`, `"a.b".outbox`, false},
+	} {
+		announced := Announcement{Tables: []coherence.Table{{Name: test.leader}}}
+		if got := announced.Onto([]coherence.Table{{Name: test.own}}).Covers(); got != test.covers {
+			t.Errorf("%s covers %s: %v", test.leader, test.own, got)
+		}
+	}
+}
+
 // FuzzDecodeEntry: whatever Redis returns, decoding ends without a panic.
 func FuzzDecodeEntry(f *testing.F) {
 	tx := coherence.NewTransaction(codecTables, 10)
