@@ -53,6 +53,7 @@ GO
 	go mod init finding >/dev/null 2>&1
 	go get github.com/gregjones/httpcache@v0.0.0-20190611155906-901d90724c79 >/dev/null 2>&1
 	go build -o cache .
+	echo "cacheable-request 13.0.19, http-cache-semantics 4.3.0, undici 7.30.2, httpcache v0.0.0-20190611155906-901d90724c79"
 )
 
 cat >"$dir/run.mjs" <<'JS'
