@@ -2,7 +2,7 @@
 # Subject:  HAProxy's cache and "Cache-Control: max-age=0, s-maxage=60".
 # Version:  HAProxy 2.6.12 (Debian 12's package, installed).
 # Expected: a shared cache goes by s-maxage (RFC 9111, 5.2.2.10), so the second request is a hit, in both orders.
-# Seen:     the response is never stored; max-age=1 instead of 0 with the same s-maxage is stored and kept for s-maxage.
+# Seen:     the response is never stored; max-age=1 instead of 0 with the same s-maxage is stored.
 # Matters:  this pair is the usual way to say "browsers ask each time, the proxy keeps it". Behind HAProxy it means no
 #           caching at all, with nothing in a log that says so.
 set -euo pipefail
