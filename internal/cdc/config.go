@@ -75,8 +75,8 @@ func (w *Watch) names() (schema, table string) {
 
 // qualified is the table's name as [Catalogue] has it.
 func (w *Watch) qualified() string {
-	schema, table := w.names()
-	return schema + "." + table
+	t, _ := identifier.ParseTableLoosely(w.Table)
+	return t.String()
 }
 
 // slotName is what PostgreSQL allows: https://www.postgresql.org/docs/current/warm-standby.html#STREAMING-REPLICATION-SLOTS-MANIPULATION.

@@ -252,14 +252,14 @@ func TestNearest(t *testing.T) {
 func TestFollowerOutlivesARefusal(t *testing.T) {
 	f, leader, followers := led(t, 1)
 	follower := followers[0]
-	f.exec("ALTER TABLE listings REPLICA IDENTITY NOTHING")
+	f.exec("ALTER PUBLICATION walpurge SET (publish = 'insert')")
 	if err := leader.stop(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the follower is refused", func() bool {
-		return strings.Contains(follower.listener.Status().LastError, "UPDATE and DELETE on it fail")
+		return strings.Contains(follower.listener.Status().LastError, "doesn't publish insert, update, delete and truncate")
 	})
-	f.exec("ALTER TABLE listings REPLICA IDENTITY FULL")
+	f.exec("ALTER PUBLICATION walpurge SET (publish = 'insert, update, delete, truncate')")
 	f.role(follower, roleLeader)
 	f.ready(follower)
 	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 10, NULL)")

@@ -357,7 +357,7 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 			[][]any{{int32(150000), "15.0", "logical", "UTF8", "d", "u", false, true, true, int32(0), int32(10), int32(1000), int32(60000), int32(65536), "", false}},
 		}
 	case query == tableQuery:
-		return &wireTable{[]uint32{oid, text, text, text, boolean, boolean, text, boolean}, [][]any{{uint32(table), "r", "p", "f", false, true, "", false}}}
+		return &wireTable{[]uint32{oid, text, text, text, boolean, boolean, texts, boolean}, [][]any{{uint32(table), "r", "p", "f", false, true, []string{}, false}}}
 	case query == columnsQuery:
 		t := &wireTable{oids: []uint32{text, oid, text, text, boolean, texts, boolean, boolean, text}}
 		for _, c := range []struct{ name, base string }{{"id", "int4"}, {"city", "text"}, {"price", "int4"}} {
