@@ -3,7 +3,6 @@ package deploy_test
 import (
 	"go/version"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -25,14 +24,9 @@ func toolchain(t *testing.T) string {
 //
 // go test puts the Go that it is part of first in PATH, so its version alone would tell little.
 func TestMakeBuildsWithTheToolchainOfGoMod(t *testing.T) {
+	read(t, "Makefile")
 	for _, set := range []string{"local", "", "go1.26.0"} {
-		ask := exec.Command("make", "--silent", "--eval", "ask: ; @echo $$GOTOOLCHAIN; go version", "ask")
-		ask.Dir = root
-		for _, v := range os.Environ() { // make may run this test, and then has told of its own settings
-			if name, _, _ := strings.Cut(v, "="); !strings.HasPrefix(name, "MAKE") && name != "MFLAGS" {
-				ask.Env = append(ask.Env, v)
-			}
-		}
+		ask := byMake("--silent", "--eval", "ask: ; @echo $$GOTOOLCHAIN; go version", "ask")
 		ask.Env = append(ask.Env, "GOTOOLCHAIN="+set)
 		out, err := ask.CombinedOutput()
 		if err != nil {

@@ -23,7 +23,7 @@ readonly pinned='
 18 18.4.0-beta.17 jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==
 '
 
-# What is run: a package and the arguments of its tests. -short is for the oracles: some seconds each.
+# What is run: a package and the arguments of its tests. -short is for the oracles: ten seconds each.
 readonly suites=(
   './internal/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
   './internal/wal'

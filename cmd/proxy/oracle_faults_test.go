@@ -42,10 +42,8 @@ func TestOracleThroughFaults(t *testing.T) {
 // TestOracleThroughRandomFaults brings them about in an order and at moments
 // that a seed decides, without waiting for what came before to be over.
 func TestOracleThroughRandomFaults(t *testing.T) {
-	duration, seed := 45*time.Second, uint64(20240229)
-	if testing.Short() {
-		duration = 8 * time.Second
-	}
+	duration, _ := trialOf(45*time.Second, 0)
+	seed := uint64(20240229)
 	if text := os.Getenv(faultSeed); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {

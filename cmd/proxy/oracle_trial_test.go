@@ -101,6 +101,16 @@ type trial struct {
 	violations, failures, excused                                atomic.Int64
 }
 
+// trialOf is how long a trial works and how many responses it needs at least:
+// what it is given, or ten seconds' worth of it with -short. So many are in
+// the time that make test has; make soak takes all of it.
+func trialOf(duration time.Duration, least int64) (time.Duration, int64) {
+	if testing.Short() {
+		return min(duration, 10*time.Second), min(least, 1000)
+	}
+	return duration, least
+}
+
 func newTrial(r *rig, all []*member, c crew) *trial {
 	tr := &trial{rig: r, members: all, crew: c, versions: "title", o: &oracle{owners: oracleWriters + c.carriers}}
 	tr.o.fill(r)
