@@ -47,12 +47,12 @@ check: go
 LONG := ^(TestOracleThroughRandomFaults|TestStrictHitsCostARoundTrip|TestFollowersPurgeSoonAfterTheLeader|TestMillionRowsInOneTransaction)$$
 
 # Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
-# needs all of it. With -short the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
+# needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
 # take longest, beside all the others in turn.
 test: go test-programs
 	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
 	@$(call took,compiling and go vet) go vet ./...
-	@$(measured); $(call took,tests) go test -vet=off -short -p 2 -skip '$(LONG)' ./...; $(show_measured)
+	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(LONG)' ./...; $(show_measured)
 
 # What tests have measured is shown at the end.
 measured = measured=$$(mktemp); trap 'rm -f "$$measured"' EXIT; export WALPURGE_MEASURED=$$measured

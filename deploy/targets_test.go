@@ -52,15 +52,13 @@ func recipe(t *testing.T, target string) string {
 // goTests are the calls of go test that a target makes.
 func goTests(t *testing.T, target string) (all []goTest) {
 	t.Helper()
-	for _, call := range regexp.MustCompile(`\bgo test ((?:'[^']*'|[^';>\n])+)`).FindAllStringSubmatch(recipe(t, target), -1) {
-		var g goTest
-		words := word.FindAllString(call[1], -1)
+	for _, call := range regexp.MustCompile(`(WALPURGE_SHORT=1 )?\bgo test ((?:'[^']*'|[^';>\n])+)`).FindAllStringSubmatch(recipe(t, target), -1) {
+		g := goTest{short: call[1] != ""}
+		words := word.FindAllString(call[2], -1)
 		for i := 0; i < len(words); i++ {
 			switch w := words[i]; w {
 			case "-race":
 				g.race = true
-			case "-short":
-				g.short = true
 			case "-run", "-skip", "-p", "-timeout":
 				i++
 				switch w {
@@ -72,7 +70,7 @@ func goTests(t *testing.T, target string) (all []goTest) {
 			case "-vet=off":
 			default:
 				if !strings.HasPrefix(w, "./") {
-					t.Fatalf("make %s: `go test %s`: this test doesn't know %s", target, call[1], w)
+					t.Fatalf("make %s: `go test %s`: this test doesn't know %s", target, call[2], w)
 				}
 				g.packages = append(g.packages, w)
 			}
@@ -112,7 +110,7 @@ func TestNothingFallsOutOfMake(t *testing.T) {
 	quick, soak := goTests(t, "test"), goTests(t, "soak")
 	for _, g := range quick {
 		if !g.short || g.race {
-			t.Errorf("make test runs %+v: it wants -short, and has no time for the race detector", g)
+			t.Errorf("make test runs %+v: it has time for short tests only, and none for the race detector", g)
 		}
 	}
 	known := map[string]bool{}

@@ -28,7 +28,7 @@ func TestOracleThroughFaults(t *testing.T) {
 	f := newFaults(t, faultsOptions{proxies: 3, stopped: 10 * time.Second})
 	f.start()
 	for _, each := range everyFault {
-		if testing.Short() && each.long {
+		if testbed.Short() && each.long {
 			continue
 		}
 		f.suffer(each)
@@ -107,7 +107,7 @@ type outcome struct {
 
 func newFaults(t *testing.T, o faultsOptions) *faults {
 	t.Helper()
-	if testing.Short() {
+	if testbed.Short() {
 		o.stopped = min(o.stopped, 4*time.Second)
 	}
 	pg := testbed.NewPostgres(t, map[string]string{"wal_sender_timeout": "3s", "wal_keep_size": "32MB"})

@@ -27,8 +27,8 @@ const (
 // what SQL says. A page is a query with random conditions, a change a random
 // transaction: after each, every page whose result is another must be gone.
 //
-// A round depends on nothing but its seed. With -short there is one for each
-// replica identity.
+// A round depends on nothing but its seed. In short tests there is one
+// for each replica identity.
 //
 //	go test ./internal/cdc -run 'TestPurgesContainEveryPageThatChanged/FULL/seed_1'
 func TestPurgesContainEveryPageThatChanged(t *testing.T) {
@@ -36,7 +36,7 @@ func TestPurgesContainEveryPageThatChanged(t *testing.T) {
 		t.Run(identity, func(t *testing.T) {
 			var total tally
 			rounds := uint64(3)
-			if testing.Short() {
+			if testbed.Short() {
 				rounds = 1
 			}
 			for seed := range rounds {
