@@ -22,6 +22,9 @@ export GOFLAGS := $(strip $(GOFLAGS) -pgo=off)
 # How long a step took is said at its end.
 took = TIMEFORMAT='$@: $(1): %0R s'; time
 
+# The pattern that names the tests of a list and no others.
+any = ^($(subst $() $(),|,$(strip $(1))))$$
+
 build: go
 	@echo 'build: bin/proxy, bin/origin and bin/demo'
 	@$(call took,compiling) CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
@@ -43,8 +46,10 @@ check: go
 	@go mod verify
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
-# Left to make soak: what takes minutes, and what has to have both cores for itself to measure.
-LONG := ^(TestOracleThroughRandomFaults|TestStrictHitsCostARoundTrip|TestFollowersPurgeSoonAfterTheLeader|TestMillionRowsInOneTransaction)$$
+# Left to make soak: what takes minutes, what has to have both cores for itself to measure, and small loads of make bench
+# and make levels.
+LONG := TestOracleThroughRandomFaults TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader \
+	TestMillionRowsInOneTransaction TestStage TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour
 
 # Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
 # needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
@@ -52,7 +57,7 @@ LONG := ^(TestOracleThroughRandomFaults|TestStrictHitsCostARoundTrip|TestFollowe
 test: go test-programs
 	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
 	@$(call took,compiling and go vet) go vet ./...
-	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(LONG)' ./...; $(show_measured)
+	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' ./...; $(show_measured)
 
 # What tests have measured is shown at the end.
 measured = measured=$$(mktemp); trap 'rm -f "$$measured"' EXIT; export WALPURGE_MEASURED=$$measured
@@ -60,8 +65,8 @@ show_measured = printf '\n$@: what was measured\n'; cat "$$measured"
 
 # These have both cores for themselves, and the last of them has no race detector either: a million rows are decoded ten
 # times as slowly with it, so how long nothing can be proven is held without it.
-ALONE := ^(TestOracle|TestStrictHitsCostARoundTrip|TestFollowersPurgeSoonAfterTheLeader)$$
-UNHURRIED := ^TestMillionRowsInOneTransaction$$
+ALONE := TestOracle TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader
+UNHURRIED := TestMillionRowsInOneTransaction
 
 # The rest: the race detector over all packages, the oracles in full length, faults in random order, what measures, a
 # million rows, fuzzing. The race detector shuffles what happens at one instant, and allocates: the protocol's scripts,
@@ -70,9 +75,9 @@ soak: go test-programs check build
 	@echo 'soak: all packages with the race detector, in full length'
 	@$(call took,compiling) go test -race -vet=off -run '^$$' ./... >/dev/null
 	@$(measured); \
-		$(call took,a million rows) go test -vet=off -run '$(UNHURRIED)' ./internal/cdc; \
-		$(call took,what measures) go test -race -vet=off -p 1 -run '$(ALONE)' ./cmd/proxy ./internal/cdc; \
-		$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(ALONE)|$(UNHURRIED)' ./...; $(show_measured)
+		$(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
+		$(call took,what measures) go test -race -vet=off -p 1 -run '$(call any,$(ALONE))' ./cmd/proxy ./internal/cdc; \
+		$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(call any,$(ALONE) $(UNHURRIED))' ./...; $(show_measured)
 	@echo 'soak: fuzzing, a minute each for requests, responses, directives and stored entries'
 	@$(call took,fuzzing) scripts/fuzz.sh 1m 5s
 
@@ -122,7 +127,7 @@ servers:
 
 test-programs:
 	@echo 'test: looking for PostgreSQL, Redis, a browser, Prometheus, other caches and a C compiler, installing what is missing'
-	@$(call took,programs) scripts/install.sh servers browser prometheus caches compiler
+	@$(call took,installing) scripts/install.sh servers browser prometheus caches compiler
 
 peers:
 	@echo 'bench: looking for the servers to compare with, installing what is missing'
