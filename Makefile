@@ -46,10 +46,12 @@ check: go
 	@go mod verify
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
-# Left to make soak: what takes minutes, what has to have both cores for itself to measure, and small loads of make bench
-# and make levels.
-LONG := TestOracleThroughRandomFaults TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader \
-	TestMillionRowsInOneTransaction TestStage TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour
+# Left to make soak: what takes longest without being the only one to hold a promise, what has to have both cores for
+# itself to measure, and what tries the demo's pages and make bench.
+LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracleFiveProxies \
+	TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader TestMillionRowsInOneTransaction \
+	TestSiteColoursHaveContrast TestSiteByKeyboard TestSiteFitsAPhone \
+	TestStage TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour
 
 # Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
 # needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
