@@ -41,9 +41,9 @@ one() {
 each() {
   local file target
   while read -r file; do
-    for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(f \*testing\.F).*/\1/p' "$file"); do
+    while read -r target; do
       printf '%s %s\n' "$(dirname "$file")" "$target"
-    done
+    done < <(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(f \*testing\.F).*/\1/p' "$file")
   done < <(grep -rl --include='*_test.go' '^func Fuzz' . | sort)
 }
 

