@@ -1,6 +1,6 @@
 # One image with both programs, for docker-compose.yml and for everything else. It holds nothing but them: no shell, no
 # package manager, certificates and time zones from the base.
-FROM --platform=$BUILDPLATFORM golang:1.26 AS build
+FROM --platform=$BUILDPLATFORM golang:1.26.11 AS build
 WORKDIR /src
 # The modules change seldom: a layer of their own is downloaded once.
 COPY go.mod go.sum ./

@@ -1,10 +1,10 @@
-# `make demo` shows it working, `make test` runs everything that CI runs. Both install what this machine lacks, by
-# scripts/install.sh, and touch no server that runs already.
+# `make demo` shows it working, `make test` tries in minutes what the README promises, `make soak` is the rest of what CI
+# runs. All install what this machine lacks, by scripts/install.sh, and touch no server that runs already.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo levels check test versions wal-fixtures fuzz bench pgo clean go servers test-programs peers
+.PHONY: build demo levels check test soak versions wal-fixtures fuzz bench pgo clean go servers test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -12,12 +12,22 @@ SHELL := bash
 # The revision goes into the binaries where git can tell it; where it can't, that is no reason not to build.
 BUILDVCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
+# Everything is built with the toolchain that go.mod names, or with the installed one where that is newer, whatever the
+# environment says: Go's own mends of net/http come with it. Go fetches it once, as it does a module.
+export GOTOOLCHAIN := auto
+
 # Only what is shipped is compiled by cmd/proxy/default.pgo: with it every package is compiled once more.
 export GOFLAGS := $(strip $(GOFLAGS) -pgo=off)
 
+# How long a step took is said at its end.
+took = TIMEFORMAT='$@: $(1): %0R s'; time
+
+# The pattern that names the tests of a list and no others.
+any = ^($(subst $() $(),|,$(strip $(1))))$$
+
 build: go
 	@echo 'build: bin/proxy, bin/origin and bin/demo'
-	@CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
+	@$(call took,compiling) CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
 
 # One line and no shell between: Ctrl-C and the exit status are the demo's own.
 demo: go servers build
@@ -29,34 +39,49 @@ levels: go servers build
 
 check: go
 	@echo 'check: format (gofumpt), go vet, staticcheck, go mod verify, shellcheck where it is installed'
-	@unformatted=$$(go tool gofumpt -l .); if [[ -n $$unformatted ]]; then \
+	@$(call took,format); unformatted=$$(go tool gofumpt -l .); if [[ -n $$unformatted ]]; then \
 		printf 'check: not in gofumpt format, `go tool gofumpt -w .` mends it:\n%s\n' "$$unformatted" >&2; exit 1; fi
-	@go vet ./...
-	@go tool staticcheck ./...
+	@$(call took,vet) go vet ./...
+	@$(call took,staticcheck) go tool staticcheck ./...
 	@go mod verify
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
-# Tests that have both cores for themselves, and the one of them that has no race detector either.
-ALONE := ^(TestOracle|TestStrictHitsCostARoundTrip|TestFollowersPurgeSoonAfterTheLeader|TestMillionRowsInOneTransaction)$$
-UNHURRIED := ^TestMillionRowsInOneTransaction$$
+# Left to make soak: what takes longest without being the only one to hold a promise, what has to have both cores for
+# itself to measure, and what tries the demo's pages and make bench.
+LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracleFiveProxies \
+	TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader TestMillionRowsInOneTransaction \
+	TestSiteColoursHaveContrast TestSiteByKeyboard TestSiteFitsAPhone \
+	TestStage TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour
 
-test: go test-programs check build
-	@echo 'test: all packages with the race detector, against real PostgreSQL and Redis'
-	@# What measures, and the oracle with its half million responses, has both cores for itself. Then two packages at a
-	@# time: cmd/proxy, whose tests take longest, beside all the others in turn. The race detector shuffles what happens
-	@# at one instant, so the protocol's scripts are compared without it. Without it 2 GiB pass each way, with it an eighth.
-	@# A million rows are decoded ten times as slowly with it, so how long nothing can be proven is held without it.
-	@go test -race -vet=off -run '^$$' ./... >/dev/null
-	@go test -vet=off -run '^TestScripts$$' ./internal/cdc
-	@# The race detector allocates too: allocations and sizes are compared without it.
-	@go test -vet=off -run 'Alloc|Footprint|Sizes|^TestLargeBodiesPassInFlatMemory$$' ./internal/coherence ./internal/cdc ./internal/proxycache
-	@measured=$$(mktemp) && trap 'rm -f "$$measured"' EXIT && export WALPURGE_MEASURED=$$measured && \
-		go test -vet=off -run '$(UNHURRIED)' ./internal/cdc && \
-		go test -race -p 1 -run '$(ALONE)' -skip '$(UNHURRIED)' ./cmd/proxy ./internal/cdc && \
-		go test -race -p 2 -timeout 17m -skip '$(ALONE)' ./... && \
-		printf '\ntest: what was measured\n' && cat "$$measured"
-	@echo 'test: fuzzing, a minute each for requests, responses, directives and stored entries'
-	@scripts/fuzz.sh 1m 5s
+# Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
+# needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
+# take longest, beside all the others in turn.
+test: go test-programs
+	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
+	@$(call took,compiling and go vet) go vet ./...
+	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' ./...; $(show_measured)
+
+# What tests have measured is shown at the end.
+measured = measured=$$(mktemp); trap 'rm -f "$$measured"' EXIT; export WALPURGE_MEASURED=$$measured
+show_measured = printf '\n$@: what was measured\n'; cat "$$measured"
+
+# These have both cores for themselves, and the last of them has no race detector either: a million rows are decoded ten
+# times as slowly with it, so how long nothing can be proven is held without it.
+ALONE := TestOracle TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader
+UNHURRIED := TestMillionRowsInOneTransaction
+
+# The rest: the race detector over all packages, the oracles in full length, faults in random order, what measures, a
+# million rows, fuzzing. The race detector shuffles what happens at one instant, and allocates: the protocol's scripts,
+# allocations and sizes are compared by make test.
+soak: go test-programs check build
+	@echo 'soak: all packages with the race detector, in full length'
+	@$(call took,compiling) go test -race -vet=off -run '^$$' ./... >/dev/null
+	@$(measured); \
+		$(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
+		$(call took,what measures) go test -race -vet=off -p 1 -run '$(call any,$(ALONE))' ./cmd/proxy ./internal/cdc; \
+		$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(call any,$(ALONE) $(UNHURRIED))' ./...; $(show_measured)
+	@echo 'soak: fuzzing, a minute each for requests, responses, directives and stored entries'
+	@$(call took,fuzzing) scripts/fuzz.sh 1m 5s
 
 # What depends on PostgreSQL's version, against each that is supported. The servers come from npm, so CI doesn't run it:
 # it decodes what these servers have logged, which `make wal-fixtures` keeps. MAJOR='17 18' takes some of them.
@@ -96,7 +121,7 @@ clean:
 	@rm -rf bin .run
 
 go:
-	@command -v go >/dev/null || { echo 'Go is not in PATH: install version 1.26 or later from https://go.dev/dl/ and run make again' >&2; exit 1; }
+	@command -v go >/dev/null || { echo "Go is not in PATH: install version $$(sed -n 's/^toolchain go//p' go.mod) or later from https://go.dev/dl/ and run make again" >&2; exit 1; }
 
 servers:
 	@echo 'servers: looking for PostgreSQL and Redis, installing what is missing'
@@ -104,7 +129,7 @@ servers:
 
 test-programs:
 	@echo 'test: looking for PostgreSQL, Redis, a browser, Prometheus, other caches and a C compiler, installing what is missing'
-	@scripts/install.sh servers browser prometheus caches compiler
+	@$(call took,installing) scripts/install.sh servers browser prometheus caches compiler
 
 peers:
 	@echo 'bench: looking for the servers to compare with, installing what is missing'

@@ -7,6 +7,8 @@
 # targets for OTHERS. What fails is printed with its input, which is a file that belongs into the package's corpus.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# go.mod names the toolchain: see the Makefile.
+export GOTOOLCHAIN=auto
 
 readonly subjects=' (FuzzHead|FuzzChunked|FuzzRequest|FuzzResponse|FuzzDirectives|FuzzDecodeStored)$'
 
@@ -39,9 +41,9 @@ one() {
 each() {
   local file target
   while read -r file; do
-    for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(f \*testing\.F).*/\1/p' "$file"); do
+    while read -r target; do
       printf '%s %s\n' "$(dirname "$file")" "$target"
-    done
+    done < <(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(f \*testing\.F).*/\1/p' "$file")
   done < <(grep -rl --include='*_test.go' '^func Fuzz' . | sort)
 }
 

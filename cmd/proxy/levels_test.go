@@ -81,10 +81,7 @@ func TestOracleQueryCache(t *testing.T) { oracleOfQueries(t, 20*time.Second, fal
 func TestOracleAgentsInResults(t *testing.T) { oracleOfQueries(t, 10*time.Second, true) }
 
 func oracleOfQueries(t *testing.T, duration time.Duration, agents bool) {
-	least := int64(5000)
-	if testing.Short() {
-		duration, least = 3*time.Second, 500
-	}
+	duration, least := trialOf(duration, 5000)
 	redisURL := testbed.SharedRedis(t)
 	r := newRig(t, rigOptions{redis: redisURL, queries: redisURL, away: true})
 	r.url = r.origin.URL
@@ -106,10 +103,7 @@ func oracleOfQueries(t *testing.T, duration time.Duration, agents bool) {
 // cache, and readers of every kind. The origin hears of every change after the
 // proxies: what it would show on its own is older than what they have purged.
 func TestOracleTwoLevels(t *testing.T) {
-	duration, least := 30*time.Second, int64(5000)
-	if testing.Short() {
-		duration, least = 5*time.Second, 1000
-	}
+	duration, least := trialOf(30*time.Second, 5000)
 	redisURL := testbed.SharedRedis(t)
 	far, farURL := newCable(t, redisURL)
 	// The proxy leads, for it is there first: the origin follows from afar.

@@ -117,10 +117,7 @@ func (h *history) append(op porcupine.Operation) {
 // some order that respects real time.
 func TestStrictReadsAreLinearizable(t *testing.T) {
 	const listings, writers, readers = 8, 4, 4
-	duration := 15 * time.Second
-	if testing.Short() {
-		duration = 3 * time.Second
-	}
+	duration, _ := trialOf(15*time.Second, 0)
 	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), routes: strings.ReplaceAll(rigRoutes, "depends_on:", "consistency: strict\n    depends_on:")})
 	for id := 1; id <= listings; id++ {
 		r.insert(id, "v0", "Lagos", "house", 3, "100")

@@ -16,10 +16,7 @@ import (
 // TestOracleReadAhead does so while the server's walsender stands still most
 // of the time, so that two proxies live on what the leader reads ahead of it.
 func TestOracleReadAhead(t *testing.T) {
-	duration, least := 20*time.Second, int64(5000)
-	if testing.Short() {
-		duration, least = 5*time.Second, 1000
-	}
+	duration, least := trialOf(20*time.Second, 5000)
 	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t), proxies: 2, routes: oracleRoutes})
 	tr := newTrial(r, members(append([]*rig{r}, r.peers...)...), mixedCrew)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -28,7 +28,7 @@ func TestOracleThroughFaults(t *testing.T) {
 	f := newFaults(t, faultsOptions{proxies: 3, stopped: 10 * time.Second})
 	f.start()
 	for _, each := range everyFault {
-		if testing.Short() && each.long {
+		if testbed.Short() && each.long {
 			continue
 		}
 		f.suffer(each)
@@ -42,10 +42,8 @@ func TestOracleThroughFaults(t *testing.T) {
 // TestOracleThroughRandomFaults brings them about in an order and at moments
 // that a seed decides, without waiting for what came before to be over.
 func TestOracleThroughRandomFaults(t *testing.T) {
-	duration, seed := 45*time.Second, uint64(20240229)
-	if testing.Short() {
-		duration = 8 * time.Second
-	}
+	duration, _ := trialOf(45*time.Second, 0)
+	seed := uint64(20240229)
 	if text := os.Getenv(faultSeed); text != "" {
 		n, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
@@ -109,7 +107,7 @@ type outcome struct {
 
 func newFaults(t *testing.T, o faultsOptions) *faults {
 	t.Helper()
-	if testing.Short() {
+	if testbed.Short() {
 		o.stopped = min(o.stopped, 4*time.Second)
 	}
 	pg := testbed.NewPostgres(t, map[string]string{"wal_sender_timeout": "3s", "wal_keep_size": "32MB"})

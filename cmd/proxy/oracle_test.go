@@ -145,10 +145,7 @@ func cityName(i int) string { return "City" + strconv.Itoa(i) }
 // TestOracle runs writers and readers through the proxy for a minute. A
 // response may never be older than what was settled before its request.
 func TestOracle(t *testing.T) {
-	duration, least := time.Minute, int64(500_000)
-	if testing.Short() {
-		duration, least = 5*time.Second, 1000
-	}
+	duration, least := trialOf(time.Minute, 500_000)
 	r := newRig(t, rigOptions{redis: testbed.SharedRedis(t)})
 	tr := newTrial(r, members(r), crew{plain: oracleReaders})
 	tr.run(duration, least)
@@ -166,10 +163,7 @@ func TestOracleTwoProxies(t *testing.T) { oracleOver(t, 2) }
 func TestOracleFiveProxies(t *testing.T) { oracleOver(t, 5) }
 
 func oracleOver(t *testing.T, proxies int) {
-	duration, least := time.Minute, int64(10_000)
-	if testing.Short() {
-		duration, least = 5*time.Second, 1000
-	}
+	duration, least := trialOf(time.Minute, 10_000)
 	crowded, spellings := proxies > 2, 0
 	o := rigOptions{redis: testbed.SharedRedis(t), proxies: proxies - 1, routes: oracleRoutes}
 	if crowded {

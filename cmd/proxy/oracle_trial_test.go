@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"testing"
 	"time"
 
 	"github.com/anishathalye/porcupine"
@@ -99,6 +98,16 @@ type trial struct {
 
 	responses, hits, redisHits, strictHits, carriedHits, changes atomic.Int64
 	violations, failures, excused                                atomic.Int64
+}
+
+// trialOf is how long a trial works and how many responses it needs at least:
+// what it is given, or ten seconds' worth of that in short tests. make test has
+// no more time for each; make soak takes all of it.
+func trialOf(duration time.Duration, least int64) (time.Duration, int64) {
+	if testbed.Short() {
+		return min(duration, 10*time.Second), min(least, 1000)
+	}
+	return duration, least
 }
 
 func newTrial(r *rig, all []*member, c crew) *trial {
@@ -290,7 +299,7 @@ func (tr *trial) change(ctx context.Context, conn *pgx.Conn, w int, rnd *rand.Ra
 // the number of hits without which that would show little.
 func (tr *trial) judgeHistories(least int64) {
 	tr.t.Helper()
-	if testing.Short() {
+	if testbed.Short() {
 		least = 1
 	}
 	for _, each := range []struct {

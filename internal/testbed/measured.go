@@ -6,11 +6,12 @@ import (
 	"testing"
 )
 
-// measuredFile names a file that Measured appends to. make test prints it at
-// the end, since go test keeps the logs of tests that pass to itself.
+// measuredFile names a file that Measured appends to. make test and
+// make soak print it at the end, since go test keeps the logs of tests that pass
+// to itself.
 const measuredFile = "WALPURGE_MEASURED"
 
-// Measured logs what a test has measured, and shows it at the end of make test.
+// Measured logs what a test has measured, and shows it at the end of make test and make soak.
 func Measured(t testing.TB, format string, args ...any) {
 	t.Helper()
 	line := fmt.Sprintf(format, args...)
