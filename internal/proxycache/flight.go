@@ -49,6 +49,8 @@ type flight struct {
 	fwd     rfc9111.Forward // why what is stored was not enough
 	strict  bool            // out of the table: nobody joins
 
+	pastRedis bool // there is a Redis tier, and what it holds was not what the request wanted
+
 	entry  *entry // what it becomes; holds the handle
 	own    []byte // the head for the leader, if it has fields that aren't stored
 	block  []byte // then, the head to be stored

@@ -44,7 +44,7 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 			x.sendRest(f, &s, 0, false)
 			return false, false
 		case failed:
-			if !leader && s.reason != OriginSlow && s.reason != OriginBusy {
+			if !leader && s.reason != OriginSlow && s.reason != OriginBusy && !x.standsIn(f) {
 				return true, true
 			}
 			x.sendFault(f, &s)
@@ -234,14 +234,21 @@ func (x *exchange) copyBody(resp *http.Response) {
 // sendFault answers after a failed fill: with the stale response where RFC
 // 5861 allows it, else with a problem document.
 func (x *exchange) sendFault(f *flight, s *flightState) {
-	now := x.p.opt.Now()
-	if e := f.stale; e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now)) {
+	if x.standsIn(f) {
+		e, now := f.stale, x.p.opt.Now()
 		cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)
 		return
 	}
 	x.problem(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
+}
+
+// standsIn tells whether what is stored answers the request in the place of the
+// flight that has failed.
+func (x *exchange) standsIn(f *flight) bool {
+	e, now := f.stale, x.p.opt.Now()
+	return e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now))
 }
 
 // mayUseStale tells whether a response past its lifetime is still known to be

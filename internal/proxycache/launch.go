@@ -22,6 +22,7 @@ func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence
 	}
 	own := x.newFlight(key, e)
 	own.strict = alone
+	own.pastRedis = x.p.redis != nil && !x.asksRedis()
 	if e != nil {
 		own.sie = x.bridge(e)
 	}

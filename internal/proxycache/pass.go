@@ -50,7 +50,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 		return
 	}
 	defer discard(resp.Body)
-	if failing(resp.StatusCode) && x.standIn() {
+	if failing(resp.StatusCode) && (x.standIn() || x.bridged(OriginFailed, false)) {
 		return
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -81,10 +81,10 @@ func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.Cache
 		x.done(fault, "client-gone")
 		return
 	}
-	if x.standIn() {
+	status, reason := originFault(ctx, err)
+	if x.standIn() || x.bridged(reason, true) {
 		return
 	}
-	status, reason := originFault(ctx, err)
 	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
 	cs.Detail = reason
 	x.problem(status, fault, cs, sentences[reason])
