@@ -46,6 +46,11 @@ func (f *flight) keep() Reason {
 		p.discarded(Invalidated)
 		return Invalidated
 	}
+	if f.over() {
+		f.closeHandle()
+		p.discarded(OriginSlow)
+		return OriginSlow
+	}
 	if f.undeclared {
 		f.closeHandle()
 		p.memo.add(f.key, p.opt.Now()) // so that nobody waits for the next one

@@ -402,7 +402,6 @@ func (r *rig) anyKey() string {
 	return ""
 }
 
-
 // However late it is noticed: the tier itself puts no error in a page's place.
 func TestErrorGivesWayInTheMemoryTier(t *testing.T) {
 	r := newRig(t, ttlRoutes(time.Hour, 0, 0))

@@ -36,6 +36,8 @@ type exchange struct {
 	authorized bool
 	head       bool
 
+	gone <-chan struct{} // closed when the client is gone; nil: nobody watches
+
 	stale  *entry  // of a passed read: what may stand in for an error, and what the answer to a HEAD request may update
 	keeper *keeper // of a passed request: what keeps its response
 

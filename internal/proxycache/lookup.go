@@ -181,6 +181,8 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 		x.problem(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
 		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Uncacheable})
+	case e == nil && wantsStream(x.Request):
+		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Stream})
 	case e == nil && x.Has(http1.Of(http1.Range)):
 		x.passAndKeep(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: PartialWanted})
 	case x.head:

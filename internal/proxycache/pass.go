@@ -78,7 +78,7 @@ var errClientGone = errors.New("client gone")
 func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.CacheStatus) {
 	if context.Cause(ctx) == errClientGone {
 		x.Abort()
-		x.done(fault, "client-gone")
+		x.done(fault, ClientGone)
 		return
 	}
 	status, reason := originFault(ctx, err)

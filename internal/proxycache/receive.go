@@ -14,8 +14,11 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 	p := f.proxy
 	connectionFields(a.Header)
 	v := rfc9111.Judge(&f.query, a)
-	if v.Store && f.givesWay(a.Status) {
+	switch {
+	case v.Store && f.givesWay(a.Status):
 		v.Store, v.Reason = false, rfc9111.StatusCode
+	case v.Store && isStream(a.Header, resp.ContentLength):
+		v.Store, v.Reason = false, Stream
 	}
 	if f.failed(a) {
 		discard(resp.Body)
@@ -39,6 +42,9 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 	reason := v.Reason
 	if v.Store && resp.ContentLength > p.opt.MaxObject {
 		reason = TooLarge
+	}
+	if reason == NoReason && f.over() {
+		reason = OriginSlow
 	}
 	if reason != NoReason {
 		f.closeHandle()
@@ -71,6 +77,7 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 			s.reason = f.whyDead()
 		}
 	})
+	f.arrives(resp)
 	f.readBody(resp, r)
 }
 
@@ -125,6 +132,9 @@ func (f *flight) readBody(resp *http.Response, r *rest) {
 		}
 		if err == io.EOF {
 			break
+		}
+		if err == nil && f.handsOver(r, buf) {
+			return
 		}
 		if err != nil {
 			discard(resp.Body)
