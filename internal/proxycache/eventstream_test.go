@@ -28,10 +28,11 @@ func TestStreamsArePassedFromTheirHeadOn(t *testing.T) {
 						ttl := time.Hour
 						o.Routes[2].TTL = &ttl
 					})
-					p := newPieces()
-					r.answer(p.serve(-1, "Content-Type: "+mediaType))
+					one, two := newPieces(), newPieces()
+					r.answer(one.serve(-1, "Content-Type: "+mediaType))
 					first := r.open(path)
 					first.read("first.")
+					r.answer(two.serve(-1, "Content-Type: "+mediaType))
 					second := r.open(path)
 					second.read("first.") // before the first has ended
 					for _, i := range []*incoming{first, second} {
@@ -39,21 +40,15 @@ func TestStreamsArePassedFromTheirHeadOn(t *testing.T) {
 							t.Fatal(cs)
 						}
 					}
-					seen := make(chan string)
-					for _, i := range []*incoming{first, second} {
-						go func() {
-							b := make([]byte, len("event."))
-							_, _ = io.ReadFull(i.Body, b)
-							seen <- string(b)
-						}()
+					for n := range 3 {
+						event := fmt.Sprintf("event%d.", n)
+						one.send(t, event)
+						first.read(event)
+						two.send(t, "other."+event)
+						second.read("other." + event)
 					}
-					for range 2 { // to either: each has its own
-						p.send(t, "event.")
-						if got := <-seen; got != "event." {
-							t.Fatal(got)
-						}
-					}
-					close(p.more)
+					close(one.more)
+					close(two.more)
 					first.end("")
 					second.end("")
 					r.idle()

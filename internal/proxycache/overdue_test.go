@@ -14,6 +14,30 @@ import (
 // soonOver makes a fill's time be over at once, and nobody wait for another's.
 func soonOver(_ *rig, o *Options) { o.FillTimeout, o.JoinTimeout = 20*time.Millisecond, time.Minute }
 
+// overByHand makes it be over when endTime is called.
+func overByHand(_ *rig, o *Options) { o.FillTimeout, o.JoinTimeout = time.Minute, time.Minute }
+
+// endTime ends the time of the fill that is on its way.
+func (r *rig) endTime() {
+	r.t.Helper()
+	f := r.flight()
+	if !f.timer.Stop() {
+		r.t.Fatal("its time is over already")
+	}
+	f.timeUp()
+}
+
+func (r *rig) flight() *flight {
+	r.t.Helper()
+	r.proxy.flights.mu.Lock()
+	defer r.proxy.flights.mu.Unlock()
+	for _, f := range r.proxy.flights.byKey {
+		return f
+	}
+	r.t.Fatal("no fill is on its way")
+	return nil
+}
+
 // pieces answers in pieces, the first at once and each other when it is asked
 // for; length -1 announces none.
 type pieces struct {
@@ -191,7 +215,7 @@ func TestFillTimeoutEndsNoLargeResponse(t *testing.T) {
 // Who has joined and receives an announced body gets it whole, too; who comes
 // later asks for itself.
 func TestFillTimeoutCutsNoJoiner(t *testing.T) {
-	r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.FillTimeout = 300 * time.Millisecond })
+	r := newRig(t, overByHand)
 	p := newPieces()
 	r.answer(p.serve(len("first.second.last")))
 	leader := r.open("/api/listings/1")
@@ -201,7 +225,7 @@ func TestFillTimeoutCutsNoJoiner(t *testing.T) {
 	if !strings.Contains(joiner.Header.Get("Cache-Status"), "collapsed") {
 		t.Fatal(joiner.Header)
 	}
-	r.over()
+	r.endTime()
 	p.send(t, "second.")
 	leader.read("second.")
 	joiner.read("second.")
@@ -219,7 +243,7 @@ func TestFillTimeoutLeavesTheRequestToThoseWhoReceive(t *testing.T) {
 	for _, first := range []string{"the leader", "the joiner"} {
 		for _, rest := range []string{"to the end", "leaves"} {
 			t.Run(first+" leaves, the other "+rest, func(t *testing.T) {
-				r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.FillTimeout = 300 * time.Millisecond })
+				r := newRig(t, overByHand)
 				p := newPieces()
 				r.answer(p.serve(len("first.last")))
 				leaves := r.open("/api/listings/1")
@@ -229,7 +253,7 @@ func TestFillTimeoutLeavesTheRequestToThoseWhoReceive(t *testing.T) {
 				if first == "the joiner" {
 					leaves, stays = stays, leaves
 				}
-				r.over()
+				r.endTime()
 				leaves.cancel()
 				r.eventually("the connection has ended", func() bool { return r.proxy.server.Connections() == 1 })
 				if rest == "leaves" {
@@ -249,19 +273,26 @@ func TestFillTimeoutLeavesTheRequestToThoseWhoReceive(t *testing.T) {
 func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 	for _, protocol := range protocols {
 		for _, before := range []bool{true, false} {
-			for _, length := range []int{-1, 100} {
+			for _, length := range []int{-1, 1 << 20} {
 				t.Run(fmt.Sprint(protocol, before, length), func(t *testing.T) {
-					r := newProtocolRig(t, protocol, func(r *rig, o *Options) { soonOver(r, o); o.FillTimeout = 100 * time.Millisecond })
+					r := newProtocolRig(t, protocol, overByHand)
 					p := newPieces()
 					r.answer(p.serve(length))
 					got := r.open("/api/listings/1")
 					got.read("first.")
-					if !before {
-						r.over()
-					}
-					got.cancel()
-					if before { // only a write shows it
-						p.send(t, "second.")
+					if before {
+						f := r.flight()
+						got.cancel()
+						r.eventually("the client's end is noticed", func() bool { // only a write shows it
+							p.send(t, "more.")
+							f.mu.Lock()
+							defer f.mu.Unlock()
+							return f.left
+						})
+						r.endTime()
+					} else {
+						r.endTime()
+						got.cancel()
 					}
 					p.ended(t)
 					r.idle()
@@ -275,19 +306,20 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 // time is over, and is no longer held up.
 func TestFillTimeoutReleasesWhoWaits(t *testing.T) {
 	t.Run("for the end", func(t *testing.T) {
-		r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.FillTimeout = 300 * time.Millisecond })
+		r := newRig(t, overByHand)
 		p := newPieces()
 		r.answer(p.serve(-1))
 		leader := r.open("/api/listings/1")
 		leader.read("first.")
 		r.say("quick")
+		go func() {
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.flights.count(); return joined == 4 })
+			r.endTime()
+		}()
 		for _, got := range r.together(4, "/api/listings/1") {
 			if got.body != "quick" {
 				t.Error(got.body, got.cacheStatus())
 			}
-		}
-		if asked := r.asked(); asked != 2 {
-			t.Errorf("%d requests reached the origin", asked)
 		}
 		p.send(t, "last")
 		close(p.more)
