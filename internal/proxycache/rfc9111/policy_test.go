@@ -132,7 +132,7 @@ func TestRFC9111Section4_2_4StaleWindowsGiveWayToMustRevalidate(t *testing.T) {
 	}
 }
 
-func TestRFC9110Section15StatusCodes(t *testing.T) {
+func TestRFC9110Section15_1StatusCodes(t *testing.T) {
 	for status, want := range map[int]struct{ byDefault, fails, passing bool }{
 		200: {byDefault: true}, 204: {byDefault: true}, 206: {byDefault: true}, 301: {byDefault: true}, 302: {}, 307: {}, 304: {},
 		404: {byDefault: true}, 405: {byDefault: true}, 410: {byDefault: true}, 414: {byDefault: true}, 501: {byDefault: true}, 451: {},
