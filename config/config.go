@@ -24,7 +24,7 @@ type Config struct {
 	MaxObject         Size           `yaml:"max_object"`         // largest response that is stored, at most Memory
 	BulkRows          int            `yaml:"bulk_rows"`          // rows in one transaction above which whole tables match
 	OriginTimeout     time.Duration  `yaml:"origin_timeout"`     // until the first byte of the origin's answer
-	FillTimeout       time.Duration  `yaml:"fill_timeout"`       // for a whole fill
+	FillTimeout       time.Duration  `yaml:"fill_timeout"`       // how long a fill is shared
 	OriginConcurrency int            `yaml:"origin_concurrency"` // fills under way to the origin at one time; 0 is no limit
 	OriginWait        time.Duration  `yaml:"origin_wait"`        // how long a request waits for its turn among them
 	ConnectTimeout    time.Duration  `yaml:"connect_timeout"`    // for a connection to the origin

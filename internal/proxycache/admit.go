@@ -46,11 +46,21 @@ func (f *flight) keep() Reason {
 		p.discarded(Invalidated)
 		return Invalidated
 	}
+	if f.over() {
+		f.closeHandle()
+		p.discarded(OriginSlow)
+		return OriginSlow
+	}
 	if f.undeclared {
 		f.closeHandle()
 		p.memo.add(f.key, p.opt.Now()) // so that nobody waits for the next one
 		p.discarded(Undeclared)
 		return Undeclared
+	}
+	if f.givesWay(int(e.status)) { // to what has been stored while the body came
+		f.closeHandle()
+		p.discarded(rfc9111.StatusCode)
+		return rfc9111.StatusCode
 	}
 	if e.guarded && !p.opt.Guard.Admit(&e.handle, e) {
 		reason := f.whyDead()
@@ -58,8 +68,12 @@ func (f *flight) keep() Reason {
 		return reason
 	}
 	if !p.store(f.stored(), e) {
-		p.discarded(Changed)
-		return Changed
+		reason := Changed
+		if rfc9111.Fails(int(e.status)) { // a page came first
+			reason = rfc9111.StatusCode
+		}
+		p.discarded(reason)
+		return reason
 	}
 	switch {
 	case f.content != nil:
@@ -67,7 +81,7 @@ func (f *flight) keep() Reason {
 	case f.alias != "":
 		p.memory.take(f.primary)
 	}
-	if p.redis != nil && e.portable() && f.alias == "" { // it has no room for what the head doesn't say
+	if p.redis != nil && e.portable() && e.common() && f.alias == "" { // it has no room for what the head doesn't say
 		p.redis.write(f.primary, e, p.opt.Now())
 	}
 	return NoReason

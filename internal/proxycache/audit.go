@@ -187,7 +187,10 @@ func (t told) equal(o told) bool { return t.status == o.status && bytes.Equal(t.
 
 func (s *sample) same(t told) bool { return t.equal(told{int(s.entry.status), s.entry.body}) }
 
-var errAuditTooLarge = errors.New("the response is larger than what is kept")
+var (
+	errAuditTooLarge = errors.New("the response is larger than what is kept")
+	errAuditFailing  = errors.New("the origin can't answer now")
+)
 
 func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
 	req := a.p.upstream.request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
@@ -196,6 +199,9 @@ func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
 		return told{}, err
 	}
 	defer discard(resp.Body)
+	if rfc9111.Passing(resp.StatusCode) {
+		return told{}, errAuditFailing
+	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, a.p.opt.MaxObject+1))
 	if err == nil && int64(len(body)) > a.p.opt.MaxObject {
 		err = errAuditTooLarge

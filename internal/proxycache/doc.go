@@ -25,7 +25,8 @@
 //	   handle again (R3).
 //	C3 Nobody waits for a response that will not be shared: flights let their
 //	   joiners go as soon as the origin's head says so, and after a while in
-//	   any case.
+//	   any case. A fill that has become too old to share is never cut for those
+//	   who receive its body.
 //	C4 A response is kept only after its clean end.
 //	C5 What tells responses apart is in the key, and what is not in the key of
 //	   a cached route doesn't reach the origin, save for what every request of

@@ -2,6 +2,7 @@ package proxycache
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -112,7 +113,9 @@ func (f *flight) interim(status int, h http.Header) error {
 // fail ends a flight whose request got no response.
 func (f *flight) fail(err error) {
 	status, reason := originFault(f.ctx, err)
-	f.proxy.log.Warn("origin request failed", "method", "GET", "route", f.proxy.label(f.route), "reason", string(reason), "error", err)
+	if context.Cause(f.ctx) != errClientGone {
+		f.proxy.log.Warn("origin request failed", "method", "GET", "route", f.proxy.label(f.route), "reason", string(reason), "error", err)
+	}
 	f.closeHandle()
 	f.proxy.flights.remove(f)
 	f.update(func(s *flightState) { s.stage, s.status, s.reason = failed, status, reason })

@@ -2,6 +2,7 @@ package proxycache
 
 import (
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,6 +50,8 @@ type flight struct {
 	fwd     rfc9111.Forward // why what is stored was not enough
 	strict  bool            // out of the table: nobody joins
 
+	pastRedis bool // there is a Redis tier, and what it holds was not what the request wanted
+
 	entry  *entry // what it becomes; holds the handle
 	own    []byte // the head for the leader, if it has fields that aren't stored
 	block  []byte // then, the head to be stored
@@ -75,6 +78,9 @@ type flight struct {
 	wake  chan struct{} // closed and replaced when something below changes
 	left  bool          // the leader is gone
 	state flightState
+
+	receivers int            // joiners to whom the body goes as it comes
+	body      *http.Response // whose body comes
 }
 
 // flightState is what those who wait see. A copy stays valid.
@@ -93,6 +99,7 @@ type flightState struct {
 	status    int      // of the failure
 	rest      *rest    // of a released one
 	interim   [][]byte // the heads of the interim responses so far
+	over      bool     // its time: nobody may begin to share it
 }
 
 // look returns the state and a channel that is closed when it changes.
@@ -132,24 +139,16 @@ func (f *flight) open() {
 	f.opened = !f.guarded() || f.proxy.opt.Guard.Open(&f.entry.handle, f, f.deps)
 }
 
-// leave is called by the leader when it needs the flight no more.
-func (f *flight) leave() {
-	f.mu.Lock()
-	f.left = true
-	r := f.state.rest
-	f.mu.Unlock()
-	if r != nil {
-		r.discard()
-	}
-}
-
 // release hands the rest of the response to the leader, or drops it if the
 // leader is gone.
 func (f *flight) release(r *rest, reason Reason) {
 	f.timer.Stop()
 	giveBack(r.resp) // nobody waits for it but its leader, who may be slow
 	f.proxy.flights.remove(f)
-	f.update(func(s *flightState) { s.stage, s.rest, s.reason, s.kept, s.shared = released, r, reason, false, false })
+	f.update(func(s *flightState) {
+		s.stage, s.rest, s.reason, s.kept, s.shared = released, r, reason, false, false
+		s.body = nil // the rest has it
+	})
 	f.mu.Lock()
 	left := f.left
 	f.mu.Unlock()

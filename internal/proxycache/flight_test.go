@@ -287,20 +287,6 @@ func TestStalledFillDoesNotParkOthers(t *testing.T) {
 	}
 }
 
-func TestFillTimeoutIs504(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.FillTimeout = 30 * time.Millisecond })
-	release := make(chan struct{})
-	defer close(release)
-	r.answer(func(http.ResponseWriter, *http.Request) { <-release })
-	got := r.get("/api/listings/1")
-	if got.StatusCode != 504 || got.Header.Get("Content-Type") != "application/problem+json" || !strings.Contains(got.cacheStatus(), "detail=timeout") {
-		t.Fatal(got.Status, got.Header)
-	}
-	if r.guard.Handles() != 0 || r.flying() != 0 {
-		t.Fatal("the flight is still there")
-	}
-}
-
 func TestOriginDownIs502AndWhatIsProvenIsServed(t *testing.T) {
 	r := newRig(t, nil)
 	r.get("/api/listings/1")

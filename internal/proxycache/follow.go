@@ -27,9 +27,15 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 			switch {
 			case !leader && (!s.shared || !x.fits(f, &s)):
 				return true, !s.shared
-			case leader || s.length >= 0 && !f.route.late: // a late dependency may forbid sharing
-				x.stream(f, s, leader)
+			case leader:
+				x.stream(f, s, leader, f.leave)
 				return false, false
+			case s.length >= 0 && !f.route.late: // a late dependency may forbid sharing
+				if exit, ok := f.enter(); ok {
+					defer exit()
+					x.stream(f, s, leader, exit)
+					return false, false
+				}
 			}
 		case whole:
 			if !leader && (!s.shared || !x.fits(f, &s)) {
@@ -44,14 +50,24 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 			x.sendRest(f, &s, 0, false)
 			return false, false
 		case failed:
-			if !leader && s.reason != OriginSlow && s.reason != OriginBusy {
+			if !leader && s.reason != OriginSlow && s.reason != OriginBusy && !x.standsIn(f) {
 				return true, true
 			}
 			x.sendFault(f, &s)
 			return false, false
 		}
+		if s.over && !leader {
+			return true, false
+		}
+		if s.over {
+			x.watch(f.leave)
+		}
 		select {
 		case <-wake:
+		case <-x.gone:
+			x.Abort()
+			x.done(fault, ClientGone)
+			return false, false
 		case <-patience.C:
 			if !leader && !f.queued.Load() {
 				return true, false
@@ -104,8 +120,9 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 	x.done(o, cs.Detail)
 }
 
-// stream sends a response while it arrives.
-func (x *exchange) stream(f *flight, s flightState, leader bool) {
+// stream sends a response while it arrives. leave tells the flight that the
+// client is gone.
+func (x *exchange) stream(f *flight, s flightState, leader bool, leave func()) {
 	cs, o := f.status(&s, leader), miss
 	if !leader {
 		o = collapsed
@@ -146,7 +163,15 @@ func (x *exchange) stream(f *flight, s flightState, leader bool) {
 			x.Abort() // H2: the client must see that the end is missing
 			return
 		}
-		<-wake
+		if s.over {
+			x.watch(leave)
+		}
+		select {
+		case <-wake:
+		case <-x.gone:
+			x.Abort()
+			return
+		}
 	}
 }
 
@@ -190,12 +215,13 @@ func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
 			return
 		}
 	}
-	x.Watch(func() { r.cancel(nil) })
+	x.watch(func() { r.cancel(errClientGone) })
 	if sent < len(r.prefix) {
 		if _, err := x.Write(r.prefix[sent:]); err != nil {
 			return
 		}
 	}
+	r.prefix = nil // what follows may last for ever
 	x.copyBody(r.resp)
 }
 
@@ -234,14 +260,21 @@ func (x *exchange) copyBody(resp *http.Response) {
 // sendFault answers after a failed fill: with the stale response where RFC
 // 5861 allows it, else with a problem document.
 func (x *exchange) sendFault(f *flight, s *flightState) {
-	now := x.p.opt.Now()
-	if e := f.stale; e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now)) {
+	if x.standsIn(f) {
+		e, now := f.stale, x.p.opt.Now()
 		cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)
 		return
 	}
 	x.problem(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
+}
+
+// standsIn tells whether what is stored answers the request in the place of the
+// flight that has failed.
+func (x *exchange) standsIn(f *flight) bool {
+	e, now := f.stale, x.p.opt.Now()
+	return e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now))
 }
 
 // mayUseStale tells whether a response past its lifetime is still known to be

@@ -36,7 +36,9 @@ type exchange struct {
 	authorized bool
 	head       bool
 
-	stale  *entry  // of a HEAD request: what its answer may update
+	gone <-chan struct{} // closed when the client is gone; nil: nobody watches
+
+	stale  *entry  // of a passed read: what may stand in for an error, and what the answer to a HEAD request may update
 	keeper *keeper // of a passed request: what keeps its response
 
 	span    trace.Span // nil: none

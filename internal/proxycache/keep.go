@@ -40,7 +40,7 @@ func (x *exchange) passAndKeep(o outcome, cs rfc9111.CacheStatus) {
 // begin looks at the head of the response. a's header is as the origin sent
 // it, without what concerns the connection.
 func (k *keeper) begin(a *rfc9111.Answer, length int64) {
-	if k == nil || length > k.x.p.opt.MaxObject {
+	if k == nil || length > k.x.p.opt.MaxObject || isStream(a.Header, length) {
 		return
 	}
 	x := k.x

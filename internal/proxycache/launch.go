@@ -22,6 +22,7 @@ func (x *exchange) flight(key string, e *entry, waited *flight, proven coherence
 	}
 	own := x.newFlight(key, e)
 	own.strict = alone
+	own.pastRedis = x.p.redis != nil && !x.asksRedis()
 	if e != nil {
 		own.sie = x.bridge(e)
 	}
@@ -111,7 +112,7 @@ func (x *exchange) question() *rfc9111.Question {
 
 // launch starts the flight's goroutine.
 func (p *Proxy) launch(f *flight) {
-	f.timer = time.AfterFunc(p.opt.FillTimeout, func() { f.cancel(errFillTimeout) })
+	f.timer = time.AfterFunc(p.opt.FillTimeout, f.timeUp)
 	p.fills.Add(1)
 	f.trace(f.parent)
 	f.parent = nil // which goes on with its request

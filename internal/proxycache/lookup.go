@@ -19,7 +19,7 @@ const maxAttempts = 2
 // a flight of its own.
 func (x *exchange) lookup() {
 	var waited *flight
-	asksRedis := x.p.redis != nil && x.wish.Plain() && !x.authorized
+	asksRedis := x.asksRedis()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
 		if x.route.guarded {
@@ -36,6 +36,7 @@ func (x *exchange) lookup() {
 		if e != nil && (!e.usable(now, proven) || x.authorized && !e.shared) {
 			e = nil
 		}
+		x.stale = e
 		if e != nil && x.fromMemory(e, key, now) {
 			return
 		}
@@ -69,6 +70,9 @@ func (x *exchange) lookup() {
 	x.turns = x.route.guarded
 	x.pass(miss, rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, Detail: x.p.memo.reason(x.key, x.p.opt.Now())})
 }
+
+// asksRedis tells whether the request may be answered from the Redis tier.
+func (x *exchange) asksRedis() bool { return x.p.redis != nil && x.wish.Plain() && !x.authorized }
 
 // proof returns the proof of freshness that a cached response of the route
 // needs (G2, G4), or why there is none.
@@ -177,10 +181,11 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 		x.problem(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.memo.has(key, now):
 		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Uncacheable})
+	case e == nil && wantsStream(x.Request):
+		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Stream})
 	case e == nil && x.Has(http1.Of(http1.Range)):
 		x.passAndKeep(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: PartialWanted})
 	case x.head:
-		x.stale = e
 		x.pass(miss, rfc9111.CacheStatus{Fwd: x.missed(key, e, now)})
 	default:
 		return false

@@ -9,6 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/rfc9111"
 )
 
 // memory is the memory tier: entries by key, bounded by their bytes. Lookups
@@ -81,7 +82,9 @@ func (m *memory) put(e *entry) bool {
 	if len(e.groups()) > 0 && !m.groups.add(e, e.asked()) {
 		return false
 	}
-	m.cache.Set(m.place(e.key()), e)
+	if !m.set(e) {
+		return false
+	}
 	if e.guarded && !e.handle.Live() {
 		m.removeEntry(e) // also what may be shown after a change: it was never shown before
 		return false
@@ -91,6 +94,25 @@ func (m *memory) put(e *entry) bool {
 		return false
 	}
 	return true
+}
+
+// set makes e what its key leads to. An error gives way to a page that may
+// still be used.
+func (m *memory) set(e *entry) bool {
+	if !rfc9111.Fails(int(e.status)) {
+		m.cache.Set(m.place(e.key()), e)
+		return true
+	}
+	found, _ := m.cache.Compute(m.place(e.key()), func(old *entry, found bool) (*entry, otter.ComputeOp) {
+		if found && old.key() == e.key() && old.outlasts(int(e.status), m.now()) {
+			return old, otter.CancelOp
+		}
+		return e, otter.WriteOp
+	})
+	if found != e {
+		m.groups.remove(e)
+	}
+	return found == e
 }
 
 // replace puts n, which has no dependencies, in e's place if e is still there.

@@ -116,10 +116,14 @@ func (e *entry) complete(resp *http.Response, a *rfc9111.Answer) {
 	if resp.ContentLength >= 0 {
 		resp.ContentLength += int64(len(e.body))
 	}
-	resp.Body = struct {
+	body := &resp.Body
+	if s, ok := resp.Body.(*slotted); ok { // which may be given back before the end
+		body = &s.ReadCloser
+	}
+	*body = struct {
 		io.Reader
 		io.Closer
-	}{io.MultiReader(bytes.NewReader(e.body), resp.Body), resp.Body}
+	}{io.MultiReader(bytes.NewReader(e.body), *body), *body}
 }
 
 // combined is what e and a newer part make together: one part, or the whole.

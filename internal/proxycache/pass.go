@@ -50,7 +50,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 		return
 	}
 	defer discard(resp.Body)
-	if failing(resp.StatusCode) && x.standIn() {
+	if failing(resp.StatusCode) && (x.standIn() || x.bridged(OriginFailed, false)) {
 		return
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
@@ -78,13 +78,13 @@ var errClientGone = errors.New("client gone")
 func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.CacheStatus) {
 	if context.Cause(ctx) == errClientGone {
 		x.Abort()
-		x.done(fault, "client-gone")
-		return
-	}
-	if x.standIn() {
+		x.done(fault, ClientGone)
 		return
 	}
 	status, reason := originFault(ctx, err)
+	if x.standIn() || x.bridged(reason, true) {
+		return
+	}
 	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
 	cs.Detail = reason
 	x.problem(status, fault, cs, sentences[reason])

@@ -42,7 +42,7 @@ type Options struct {
 
 	ConnectTimeout time.Duration // for a connection to the origin; 5 s
 	OriginTimeout  time.Duration // until the head of the origin's response; 30 s
-	FillTimeout    time.Duration // for a whole fill; 60 s
+	FillTimeout    time.Duration // how long a fill is shared; 60 s
 	JoinTimeout    time.Duration // how long a request waits for another's fill; 5 s
 	StrictWait     time.Duration // how long a strict read, or one with a position, waits for its proof; 100 ms
 	IdleTimeout    time.Duration // of client connections between requests; 75 s

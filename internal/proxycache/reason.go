@@ -26,6 +26,7 @@ const (
 
 	// Why a response isn't stored.
 	TooLarge     Reason = "too-large"
+	Stream       Reason = "stream" // of events, without an end in sight
 	Incomplete   Reason = "incomplete"
 	Changed      Reason = "change" // a row it depends on has changed meanwhile
 	Pending      Reason = "pending"
@@ -35,4 +36,5 @@ const (
 	OriginFailed Reason = "origin"
 	OriginSlow   Reason = "timeout"
 	OriginBusy   Reason = "busy" // no turn came in time
+	ClientGone   Reason = "client-gone"
 )

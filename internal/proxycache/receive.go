@@ -14,6 +14,12 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 	p := f.proxy
 	connectionFields(a.Header)
 	v := rfc9111.Judge(&f.query, a)
+	switch {
+	case v.Store && f.givesWay(a.Status):
+		v.Store, v.Reason = false, rfc9111.StatusCode
+	case v.Store && isStream(a.Header, resp.ContentLength):
+		v.Store, v.Reason = false, Stream
+	}
 	if f.failed(a) {
 		discard(resp.Body)
 		f.closeHandle()
@@ -37,15 +43,19 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 	if v.Store && resp.ContentLength > p.opt.MaxObject {
 		reason = TooLarge
 	}
+	if reason == NoReason && f.over() {
+		reason = OriginSlow
+	}
 	if reason != NoReason {
 		f.closeHandle()
-		if f.stale != nil {
+		if f.stale != nil && !rfc9111.Passing(a.Status) && !f.stale.outlasts(a.Status, p.opt.Now()) {
 			p.forget(f.stale) // section 4.3.3: this response takes its place
 		}
-		if v.Reason != NoReason {
-			p.memo.add(f.key, p.opt.Now())
-		} else {
+		switch {
+		case v.Reason == NoReason:
 			p.discarded(reason)
+		case !rfc9111.Passing(a.Status): // the next answer may be a page
+			p.memo.add(f.key, p.opt.Now())
 		}
 		f.update(func(s *flightState) {
 			s.fwdStatus, s.head, s.length, s.names = a.Status, head, resp.ContentLength, names
@@ -67,6 +77,7 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 			s.reason = f.whyDead()
 		}
 	})
+	f.arrives(resp)
 	f.readBody(resp, r)
 }
 
@@ -121,6 +132,9 @@ func (f *flight) readBody(resp *http.Response, r *rest) {
 		}
 		if err == io.EOF {
 			break
+		}
+		if err == nil && f.handsOver(r, buf) {
+			return
 		}
 		if err != nil {
 			discard(resp.Body)

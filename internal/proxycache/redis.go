@@ -124,7 +124,7 @@ func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 		swr: leewayOf(s.swr), sie: leewayOf(s.sie), text: s.text, body: s.body,
 	}
 	lifetime := s.lifetime
-	if ttl := rt.TTL; ttl != nil {
+	if ttl := rt.TTL; ttl != nil && rfc9111.KeptByDefault(s.status) {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
 	e.fresh = e.received + coherence.Nanos(lifetime)

@@ -178,6 +178,9 @@ func (x *exchange) fromRedis() bool {
 	}
 	now := p.opt.Now()
 	e := s.entry(p, x.route, now)
+	if !e.common() { // another version's
+		return false
+	}
 	if e.fresh <= now {
 		return false
 	}

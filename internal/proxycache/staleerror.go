@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"slices"
 	"time"
 
 	"walpurge/internal/coherence"
@@ -23,6 +24,61 @@ func (f *flight) mayReplaceError(now coherence.Nanos) bool {
 	return sie > 0 && now < f.stale.fresh+sie
 }
 
+// An error never takes the place of a page that may still be used: not in the
+// memory tier, where the origin wants the error kept, and not in Redis, where
+// others read it.
+
+// outlasts tells whether e may still be used at now although an error has
+// answered a request for it. One that says that the server can't answer now is
+// no reason to end what is fresh, or may be used while a new response is
+// fetched. Any other leaves what stands in for errors (RFC 5861 section 4).
+func (e *entry) outlasts(status int, now coherence.Nanos) bool {
+	switch {
+	case !rfc9111.Fails(status) || rfc9111.Fails(int(e.status)):
+		return false
+	case e.sie > 0 && now < e.fresh+e.sie.nanos():
+		return true
+	}
+	return rfc9111.Passing(status) && now < e.fresh+e.swr.nanos()
+}
+
+// givesWay tells whether a response with that status may not be stored because
+// of what is: under the key that it would get, under the key without variant,
+// or under any variant's, which nothing would lead to any more. What Redis has
+// is not known of a request that couldn't be answered from there.
+func (f *flight) givesWay(status int) bool {
+	if !rfc9111.Fails(status) {
+		return false
+	}
+	if f.pastRedis {
+		return true
+	}
+	now := f.proxy.opt.Now()
+	for _, key := range []string{f.key, f.primary, f.alias} {
+		e := f.proxy.memory.peek(key)
+		if e == nil {
+			continue
+		}
+		if e.outlasts(status, now) {
+			return true
+		}
+		if v := e.variants(); v != nil && slices.ContainsFunc(v.list(), func(key string) bool {
+			e := f.proxy.memory.peek(key)
+			return e != nil && e.outlasts(status, now)
+		}) {
+			return true
+		}
+	}
+	return false
+}
+
+// common tells whether e may lie in Redis as far as its status is concerned: an
+// error may not, and what isn't kept by default says itself how long it lasts.
+func (e *entry) common() bool {
+	status := int(e.status)
+	return rfc9111.KeptByDefault(status) || !rfc9111.Fails(status) && rfc9111.Lasting(&rfc9111.Answer{Status: status, Header: e.header()})
+}
+
 // bridge is how long past its lifetime the request takes e in the place of an
 // error (RFC 5861 section 4), if e may be used past it at all.
 func (x *exchange) bridge(e *entry) coherence.Nanos {
@@ -30,6 +86,22 @@ func (x *exchange) bridge(e *entry) coherence.Nanos {
 		return 0
 	}
 	return coherence.Nanos(x.wish.StaleIfError())
+}
+
+// bridged answers a request that was passed on, and to which the origin has given
+// no answer, with what is stored past its lifetime, if that may be used so.
+func (x *exchange) bridged(reason Reason, unreachable bool) bool {
+	e, now := x.stale, x.p.opt.Now()
+	if e == nil || x.p.memory.peek(e.key()) != e {
+		return false
+	}
+	sie := max(e.sie.nanos(), x.bridge(e))
+	if (sie == 0 || now >= e.fresh+sie || !x.mayUseStale(e, now)) && !(unreachable && !x.wish.NoCache && e.bridges(now)) {
+		return false
+	}
+	x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: reason})
+	x.done(stale, reason)
+	return true
 }
 
 // cutGrace is how long past its lifetime a response without dependencies is

@@ -11,7 +11,7 @@ import (
 // for its route. A span that is nil isn't declared: the origin says.
 type Question struct {
 	Authorization bool           // the request has credentials (RFC 9111 section 3.5)
-	TTL           *time.Duration // takes the place of what the origin says to browsers; 0: nothing is stored
+	TTL           *time.Duration // takes the place of what the origin says to browsers, of a status code that may be kept by default; 0: nothing is stored
 	Guarded       bool           // a response ends when what it depends on changes
 	Heuristics    bool           // where the origin says nothing, a lifetime may be guessed (section 4.2.2)
 	Part          bool           // a 206 can be kept (section 3.3)
@@ -40,14 +40,31 @@ type Verdict struct {
 	StaleWhileRevalidate, StaleIfError time.Duration // how long past its lifetime it is of use (RFC 5861)
 }
 
-// heuristic are the status codes that may be kept without the origin saying
-// so (RFC 9110 section 15.1).
-func heuristic(status int) bool {
+// KeptByDefault tells whether a status code may be kept without the origin
+// saying so (RFC 9110 section 15.1).
+func KeptByDefault(status int) bool {
 	switch status {
 	case 200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501:
 		return true
 	}
 	return false
+}
+
+// Fails tells whether a status code says that a request has failed, and not
+// for how long: an error that may not be kept by default. 451 is none, which
+// says of the resource that it must not be shown (RFC 7725 section 3).
+func Fails(status int) bool {
+	return status >= 400 && !KeptByDefault(status) && status != http.StatusUnavailableForLegalReasons
+}
+
+// Passing tells whether a status code says that a server can't answer now. The
+// next answer is likely to be another one.
+func Passing(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= 500 && Fails(status)
 }
 
 // understood tells whether this cache knows what a status code means for
@@ -78,7 +95,7 @@ func Judge(q *Question, a *Answer) Verdict {
 		v.Lifetime = 0
 	}
 	v.Lifetime = min(v.Lifetime, MaxDelta*time.Second)
-	v.MayStale = !cc.mustRevalidate && !cc.proxyRevalidate && !cc.sMaxAge.given && !cc.noCache
+	v.MayStale = !cc.mustRevalidate && !cc.proxyRevalidate && !cc.sMaxAge.given && !cc.noCache && !Fails(a.Status)
 	if v.MayStale {
 		v.StaleWhileRevalidate, v.StaleIfError = cc.staleWhileRevalidate.duration(), cc.staleIfError.duration()
 		if q.StaleWhileRevalidate != nil {
@@ -97,7 +114,7 @@ func forbidden(q *Question, a *Answer, cc *directives) Reason {
 	switch {
 	case a.Status < 200 || a.Status == 206 && !q.Part || a.Status == 304 || a.Status > 599:
 		return StatusCode
-	case q.Guarded && !heuristic(a.Status):
+	case q.Guarded && !KeptByDefault(a.Status):
 		return StatusCode
 	case cc.mustUnderstand && !understood(a.Status):
 		return Unknown
@@ -124,9 +141,10 @@ func forbidden(q *Question, a *Answer, cc *directives) Reason {
 
 // lifetime is how long a response is fresh after its arrival. A route's ttl
 // takes the place of what the origin says to browsers; s-maxage, which is said
-// to caches like this one, can shorten it.
+// to caches like this one, can shorten it. It is said of pages: what isn't kept
+// by default, such as an error, is kept as the origin says, or not at all.
 func lifetime(q *Question, a *Answer, cc *directives, targeted bool, age time.Duration) (time.Duration, Reason) {
-	if q.TTL != nil {
+	if q.TTL != nil && KeptByDefault(a.Status) {
 		t := *q.TTL
 		if cc.sMaxAge.given {
 			t = min(t, cc.sMaxAge.duration()-age)
@@ -135,7 +153,7 @@ func lifetime(q *Question, a *Answer, cc *directives, targeted bool, age time.Du
 	}
 	expiry := !targeted && len(a.Header["Expires"]) > 0
 	said := cc.sMaxAge.given || cc.maxAge.given || expiry
-	mayGuess := heuristic(a.Status) || cc.public
+	mayGuess := KeptByDefault(a.Status) || cc.public
 	pragma := !targeted && len(a.Header["Cache-Control"]) == 0 && strings.Contains(strings.ToLower(a.Header.Get("Pragma")), "no-cache")
 	switch {
 	case cc.noCache || pragma: // also beside Expires: net/http's client makes Cache-Control of it, HTTP/2's doesn't
@@ -155,6 +173,8 @@ func lifetime(q *Question, a *Answer, cc *directives, targeted bool, age time.Du
 		if t := guess(a); t > 0 {
 			return t - age, NoReason
 		}
+	case q.TTL != nil:
+		return 0, StatusCode
 	}
 	return 0, NoLifetime
 }

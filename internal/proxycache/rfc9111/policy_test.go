@@ -26,6 +26,7 @@ func span10s() *time.Duration { d := 10 * time.Second; return &d }
 func TestRFC9111Section3Judge(t *testing.T) {
 	guarded := Question{Guarded: true}
 	tenSeconds := Question{Guarded: true, TTL: span10s()}
+	plainTTL := Question{TTL: span10s()}
 	auth := Question{Authorization: true}
 	none := time.Duration(0)
 	cases := []struct {
@@ -54,6 +55,16 @@ func TestRFC9111Section3Judge(t *testing.T) {
 		{"ttl under s-maxage", tenSeconds, 200, []string{"Cache-Control: s-maxage=60"}, 10 * time.Second, NoReason},
 		{"ttl over s-maxage", tenSeconds, 200, []string{"Cache-Control: s-maxage=3"}, 3 * time.Second, NoReason},
 		{"ttl 0", Question{Guarded: true, TTL: &none}, 200, nil, 0, RouteTTL},
+		{"ttl and an error", plainTTL, 503, nil, 0, StatusCode},
+		{"ttl and an error with dependencies", tenSeconds, 503, nil, 0, StatusCode},
+		{"ttl and a redirect for now", plainTTL, 302, nil, 0, StatusCode},
+		{"ttl and an error that is public", plainTTL, 500, []string{"Cache-Control: public"}, 0, StatusCode},
+		{"ttl and an error with a lifetime", plainTTL, 503, []string{"Cache-Control: max-age=60"}, time.Minute, NoReason},
+		{"ttl and an error with a targeted lifetime", plainTTL, 429, []string{"Cdn-Cache-Control: max-age=60"}, time.Minute, NoReason},
+		{"ttl and an error with Expires", plainTTL, 403, []string{"Expires: " + at(time.Minute), "Date: " + at(0)}, time.Minute, NoReason},
+		{"ttl and an error that is over", plainTTL, 503, []string{"Cache-Control: max-age=0"}, 0, Expired},
+		{"ttl and an error that is private", plainTTL, 503, []string{"Cache-Control: private, max-age=60"}, 0, Private},
+		{"ttl and what is gone", plainTTL, 410, nil, 10 * time.Second, NoReason},
 		{"no-cache with a validator", guarded, 200, []string{"Cache-Control: no-cache", `Etag: "1"`}, 0, NoReason},
 		{"no-cache without", guarded, 200, []string{"Cache-Control: no-cache"}, 0, NoCache},
 		{"vary *", guarded, 200, []string{"Vary: Accept, *"}, 0, VaryStar},
@@ -117,6 +128,34 @@ func TestRFC9111Section4_2_4StaleWindowsGiveWayToMustRevalidate(t *testing.T) {
 		v := Judge(&q, &Answer{Status: 200, Header: parse("Cache-Control: "+cc, `Etag: "1"`), Sent: judged, Received: judged})
 		if !v.Store || v.StaleWhileRevalidate != want || v.StaleIfError != want {
 			t.Errorf("%s: %+v", cc, v)
+		}
+	}
+}
+
+func TestRFC9110Section15_1StatusCodes(t *testing.T) {
+	for status, want := range map[int]struct{ byDefault, fails, passing bool }{
+		200: {byDefault: true}, 204: {byDefault: true}, 206: {byDefault: true}, 301: {byDefault: true}, 302: {}, 307: {}, 304: {},
+		404: {byDefault: true}, 405: {byDefault: true}, 410: {byDefault: true}, 414: {byDefault: true}, 501: {byDefault: true}, 451: {},
+		400: {fails: true}, 401: {fails: true}, 403: {fails: true}, 416: {fails: true}, 431: {fails: true}, 499: {fails: true},
+		408: {fails: true, passing: true}, 425: {fails: true, passing: true}, 429: {fails: true, passing: true},
+		500: {fails: true, passing: true}, 502: {fails: true, passing: true}, 503: {fails: true, passing: true}, 504: {fails: true, passing: true},
+		505: {fails: true, passing: true}, 520: {fails: true, passing: true}, 599: {fails: true, passing: true},
+	} {
+		if KeptByDefault(status) != want.byDefault || Fails(status) != want.fails || Passing(status) != want.passing {
+			t.Errorf("%d: kept by default %t, fails %t, passing %t", status, KeptByDefault(status), Fails(status), Passing(status))
+		}
+	}
+}
+
+// A route's windows are about its pages: an error is never used past its
+// lifetime.
+func TestRFC9111Section4_2_4ErrorsAreNeverStale(t *testing.T) {
+	d := time.Minute
+	q := Question{TTL: &d, StaleWhileRevalidate: &d, StaleIfError: &d}
+	for status, want := range map[int]bool{200: true, 404: true, 302: true, 500: false, 429: false, 403: false} {
+		v := Judge(&q, &Answer{Status: status, Header: parse("Cache-Control: max-age=1, stale-if-error=9, stale-while-revalidate=9"), Sent: judged, Received: judged})
+		if !v.Store || v.MayStale != want || (v.StaleIfError > 0) != want || (v.StaleWhileRevalidate > 0) != want {
+			t.Errorf("%d: %+v", status, v)
 		}
 	}
 }
