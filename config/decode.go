@@ -42,7 +42,12 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 		return given
 	}
 	if n.kind != mapping {
-		if !n.broken {
+		switch {
+		case n.broken:
+		case path == "postgres" || path == "redis" || path == "tracing": // it is most likely a URL, and holds a password
+			d.src.hide(n)
+			d.fail(n.pos, "%s wants keys and values; write %s: and, indented in a line below, url: VALUE", path, path)
+		default:
 			d.fail(n.pos, "%s wants keys and values, not %s; write KEY: VALUE lines", whole(path), n.what())
 		}
 		return given
@@ -54,6 +59,14 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 	for _, e := range n.entries {
 		i := slices.Index(known, e.key)
 		if i < 0 {
+			if path == "postgres" || path == "redis" || path == "tracing" || suspectKey.MatchString(e.key+":") {
+				d.src.hide(e.value) // most likely a misspelled url
+			}
+			if slipped(e.key) {
+				d.fail(Pos{e.pos.Line, 1}, "there is something else than a key in %s; write KEY: VALUE lines", whole(path))
+				d.src.hidden[e.pos.Line] = append(d.src.hidden[e.pos.Line], stretch{e.pos.Column - 1, endOfLine})
+				continue
+			}
 			d.fail(e.pos, "unknown key %q in %s; %s", e.key, whole(path), elsewhere(e.key, path, known))
 			meant := nearest(e.key, known)
 			if given[meant] = e.pos; meant == "admin_token" || meant == "secret" { // given, if misspelled: not missing, and not to be shown
@@ -62,6 +75,9 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 			continue
 		}
 		given[e.key] = e.value.pos
+		if e.key == "url" {
+			d.src.hide(e.value)
+		}
 		if !strings.Contains(path, " ") {
 			d.config.positions[join(path, e.key)] = e.value.pos
 			if len(e.value.env) > 0 { // printed as it is written
@@ -78,6 +94,9 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 	}
 	return given
 }
+
+// slipped tells whether an unknown key looks like a value that has slipped into its place.
+func slipped(key string) bool { return strings.ContainsAny(key, "@=") || strings.Contains(key, "://") }
 
 func whole(path string) string {
 	if path == "" {
