@@ -59,12 +59,14 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 	for _, e := range n.entries {
 		i := slices.Index(known, e.key)
 		if i < 0 {
-			if path == "postgres" || path == "redis" || path == "tracing" || suspectKey.MatchString(e.key+":") {
+			urls := path == "postgres" || path == "redis" || path == "tracing"
+			if urls || suspectKey.MatchString(e.key+":") || e.value.kind == mapping || len(passwordSpans(e.value.raw)) > 0 {
 				d.src.hide(e.value) // most likely a misspelled url
 			}
-			if slipped(e.key) {
-				d.fail(Pos{e.pos.Line, 1}, "there is something else than a key in %s; write KEY: VALUE lines", whole(path))
+			// A comma or a colon within a URL that isn't quoted makes a key of the rest.
+			if slipped(e.key) || urls && elsewhere(e.key, path, nil) == "" && nearest(e.key, known) == "" {
 				d.src.hidden[e.pos.Line] = append(d.src.hidden[e.pos.Line], stretch{e.pos.Column - 1, endOfLine})
+				d.fail(e.pos, "unknown key in %s, not shown, since it may be a part of a value; quote the value before it, or %s", whole(path), suggest("", known))
 				continue
 			}
 			d.fail(e.pos, "unknown key %q in %s; %s", e.key, whole(path), elsewhere(e.key, path, known))
@@ -139,6 +141,9 @@ func elsewhere(key, path string, known []string) string {
 		if section != whole(path) && slices.Contains(keys, key) {
 			return "it belongs in " + section
 		}
+	}
+	if known == nil {
+		return ""
 	}
 	return suggest(key, known)
 }

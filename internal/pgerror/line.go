@@ -62,8 +62,19 @@ func tellable(c *pgconn.Config, answer *pgconn.PgError) bool {
 	case "28", "3D", "53", "55", "57":
 		return true
 	}
-	return answer.Code == "42501" || c.RuntimeParams["options"] == "" && c.RuntimeParams["role"] == "" && len(c.RuntimeParams) <= maxOwn
+	if answer.Code == "42501" {
+		return true
+	}
+	for name, value := range c.RuntimeParams {
+		if fixed, ok := own[name]; !ok || fixed != "" && fixed != value {
+			return false
+		}
+	}
+	return true
 }
 
-// maxOwn is how many parameters a connection of ours has at most by itself.
-const maxOwn = 10
+// own are the parameters that no error quotes, or that only the program itself gives, with these values.
+var own = map[string]string{
+	"application_name": "", "client_encoding": "", "replication": "", "DateStyle": "", "IntervalStyle": "", "TimeZone": "", "bytea_output": "",
+	"extra_float_digits": "3", "search_path": "pg_catalog", "statement_timeout": "0",
+}
