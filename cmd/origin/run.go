@@ -197,7 +197,7 @@ func (f *commandFlags) parse(args []string, stdout io.Writer) error {
 		return usageError{fmt.Errorf("%w; see %s -h", err, f.Name())}
 	}
 	if f.NArg() > 0 {
-		return usageError{fmt.Errorf("unexpected argument %q", f.Arg(0))}
+		return usageError{errors.New("an argument is not expected; a URL of the database stands behind -database")} // which may be one, so it isn't shown
 	}
 	if f.url == "" {
 		f.url = os.Getenv("DATABASE_URL")

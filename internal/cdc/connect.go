@@ -25,9 +25,18 @@ const (
 	readBuffer     = 256 << 10        // of the replication connection, in bytes
 )
 
+// read reads the URL, and what the environment adds to it.
+func (c *Config) read() (*conninfo.Info, error) {
+	info, err := conninfo.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	return info, info.Primary()
+}
+
 // ordinary is the configuration of a connection for queries.
 func (c *Config) ordinary() (*pgx.ConnConfig, error) {
-	info, err := conninfo.Parse(c.URL)
+	info, err := c.read()
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +58,7 @@ func (c *Config) ordinary() (*pgx.ConnConfig, error) {
 // Rows arrive as text in the formats that these parameters fix, whatever the
 // role, the database or the server prefers.
 func (c *Config) replication() (*pgconn.Config, *pace, error) {
-	info, err := conninfo.Parse(c.URL)
+	info, err := c.read()
 	if err != nil {
 		return nil, nil, err
 	}

@@ -39,6 +39,14 @@ func (i *Info) check() *Error {
 	return nil
 }
 
+// Primary finds out whether the string may lead to a primary.
+func (i *Info) Primary() error {
+	if i.get("target_session_attrs") != "standby" {
+		return nil
+	}
+	return i.wrong("target_session_attrs", "has target_session_attrs=standby, but what is needed is the primary, where the log is written; write target_session_attrs=primary")
+}
+
 // encrypted tells whether there may be TLS. Without a host the driver looks for a socket, and else takes localhost.
 func (i *Info) encrypted() bool {
 	return i.get("sslmode") != "disable" && slices.ContainsFunc(i.servers, func(s server) bool {
