@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -197,7 +198,10 @@ func (f *commandFlags) parse(args []string, stdout io.Writer) error {
 		return usageError{fmt.Errorf("%w; see %s -h", err, f.Name())}
 	}
 	if f.NArg() > 0 {
-		return usageError{errors.New("an argument is not expected; a URL of the database stands behind -database")} // which may be one, so it isn't shown
+		if strings.ContainsAny(f.Arg(0), "@=") || strings.Contains(f.Arg(0), "://") { // most likely a URL with a password
+			return usageError{errors.New("an argument is not expected; the database's URL stands behind -database")}
+		}
+		return usageError{fmt.Errorf("unexpected argument %q", f.Arg(0))}
 	}
 	if f.url == "" {
 		f.url = os.Getenv("DATABASE_URL")
