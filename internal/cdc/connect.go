@@ -25,6 +25,9 @@ const (
 	readBuffer     = 256 << 10        // of the replication connection, in bytes
 )
 
+// keepAlive finds a peer that is gone while nothing is sent.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3}
+
 // read reads the URL, and what the environment adds to it.
 func (c *Config) read() (*conninfo.Info, error) {
 	info, err := conninfo.Parse(c.URL)
@@ -109,7 +112,7 @@ func (c *Config) dialer(conf *pgconn.Config, info *conninfo.Info) {
 		return
 	}
 	d := &net.Dialer{
-		KeepAliveConfig: info.KeepAlive(net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3}),
+		KeepAliveConfig: info.KeepAlive(keepAlive),
 		Control: func(network, address string, raw syscall.RawConn) error {
 			if !strings.HasPrefix(network, "tcp") {
 				return nil
