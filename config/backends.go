@@ -1,13 +1,13 @@
 package config
 
 import (
-	"net/url"
-	"regexp"
+	"errors"
 	"strings"
 	"time"
-	"unicode"
 
+	"walpurge/internal/conninfo"
 	"walpurge/internal/identifier"
+	"walpurge/internal/redisclient"
 )
 
 const (
@@ -54,7 +54,7 @@ func (d *decoder) postgres(n *node) {
 		}},
 	})
 	if _, ok := given["url"]; !ok && n.kind == mapping {
-		d.fail(n.pos, "postgres.url is missing; add url: %s", examplePostgres)
+		d.fail(n.pos, "postgres.url is missing; add url: %s", conninfo.Example)
 	}
 }
 
@@ -64,57 +64,20 @@ func (d *decoder) postgresURL(n *node, p *Postgres) {
 	if !ok {
 		return
 	}
-	d.notePassword(n)
-	scheme, _, isURL := strings.Cut(text, "://")
-	switch {
-	case isURL && scheme != "postgres" && scheme != "postgresql" && !strings.ContainsAny(scheme, "= "):
-		d.fail(n.pos, "postgres.url has a scheme of something else; write %s", examplePostgres)
-	case (scheme == "postgres" || scheme == "postgresql") && isURL:
-		if _, err := url.Parse(firstHost(text)); err != nil {
-			d.fail(n.pos, "postgres.url is not a valid URL; percent-encode special characters in the user, password and database")
-			return
-		}
-		p.URL = Secret(text)
-	case !isDSN(text):
-		d.fail(n.pos, "postgres.url is neither a URL nor key=value pairs; write %s", examplePostgres)
-	default:
-		p.URL = Secret(text)
+	if err := conninfo.Check(text); err != nil {
+		d.fail(n.pos, "%s", said(err, "postgres.url"))
+		return
 	}
+	p.URL = Secret(text)
 }
 
-// firstHost cuts a list of hosts, which libpq allows and net/url doesn't, to its first.
-func firstHost(text string) string {
-	scheme, rest, _ := strings.Cut(text, "://")
-	end := strings.IndexAny(rest, "/?#")
-	if end < 0 {
-		end = len(rest)
+// said is what is wrong with the connection string that stands under key.
+func said(err error, key string) string {
+	var wrong interface{ Of(name string) string }
+	if errors.As(err, &wrong) {
+		return wrong.Of(key)
 	}
-	user, hosts := "", rest[:end]
-	if at := strings.LastIndexByte(hosts, '@'); at >= 0 {
-		user, hosts = hosts[:at+1], hosts[at+1:]
-	}
-	first, _, _ := strings.Cut(hosts, ",")
-	return scheme + "://" + user + first + rest[end:]
-}
-
-var dsnPair = regexp.MustCompile(`^\s*([a-z_]+)\s*=\s*(?:'(?:[^'\\]|\\.)*'|[^\s'\\]*(?:\\.[^\s'\\]*)*)(?:\s+|$)`)
-
-// isDSN reports whether text is a list of key=value pairs (PostgreSQL documentation, section 34.1.1.1).
-func isDSN(text string) bool {
-	for text != "" {
-		m := dsnPair.FindString(text)
-		if m == "" {
-			return false
-		}
-		text = text[len(m):]
-	}
-	return true
-}
-
-func (d *decoder) notePassword(n *node) {
-	for _, span := range passwordSpans(n.raw) {
-		d.noteSecret(n.raw[span[0]:span[1]])
-	}
+	return key + " can't be read"
 }
 
 func (d *decoder) redis(n *node) {
@@ -138,85 +101,15 @@ func (d *decoder) redis(n *node) {
 	}
 }
 
-// redisForms are the schemes of redis.url, by which one server, one behind Sentinel and a cluster are told apart.
-var redisForms = map[string]string{
-	"redis": "", "rediss": "", "unix": "",
-	"redis+sentinel": "sentinel", "rediss+sentinel": "sentinel", "redis+cluster": "cluster", "rediss+cluster": "cluster",
-}
-
 // The URL is never part of a message, as that of postgres.
 func (d *decoder) redisURL(n *node, r *Redis) {
 	text, ok := d.text(n, "redis.url")
 	if !ok {
 		return
 	}
-	d.notePassword(n)
-	scheme, _, _ := strings.Cut(text, "://")
-	form, known := redisForms[scheme]
-	u, err := url.Parse(firstHost(text))
-	switch {
-	case !strings.Contains(text, "://") || !known:
-		d.fail(n.pos, "redis.url has no scheme that is known; write redis://, rediss:// (TLS), unix://, redis+sentinel:// or redis+cluster://")
-	case err != nil || strings.IndexFunc(text, unicode.IsSpace) >= 0:
-		d.fail(n.pos, "redis.url is not a valid URL; percent-encode special characters in the user and password")
-	case u.Scheme == "unix" && u.Path == "":
-		d.fail(n.pos, "redis.url names no socket; write unix:///run/redis.sock")
-	case u.Scheme == "unix":
-		r.URL = Secret(text)
-	case form == "" && strings.Contains(hostList(text), ","):
-		d.fail(n.pos, "redis.url names several servers; write redis+sentinel://HOST,HOST/MASTER for Sentinel or redis+cluster://HOST,HOST for a cluster")
-	case !validHosts(hostList(text)):
-		d.fail(n.pos, "redis.url has an address that is not HOST:PORT; write %s", exampleRedis(form))
-	case form == "cluster" && (strings.Trim(u.Path, "/") != "" || u.RawQuery != ""):
-		d.fail(n.pos, "redis.url names a database or a parameter, which a cluster doesn't have; write %s", exampleRedis(form))
-	case form == "sentinel":
-		d.sentinelURL(n, r, u)
-	default:
-		r.URL = Secret(text)
-	}
-}
-
-var masterPath = regexp.MustCompile(`^/[^/]+(/[0-9]{0,4})?$`)
-
-func (d *decoder) sentinelURL(n *node, r *Redis, u *url.URL) {
-	if !masterPath.MatchString(u.Path) {
-		d.fail(n.pos, "redis.url names no master after the sentinels' addresses, or something behind it that is no database; write %s", exampleRedis("sentinel"))
+	if err := redisclient.Check(text); err != nil {
+		d.fail(n.pos, "%s", said(err, "redis.url"))
 		return
 	}
-	for name := range u.Query() {
-		if name != "sentinel_username" && name != "sentinel_password" {
-			d.fail(n.pos, "redis.url has a parameter that is not known; there is sentinel_username and sentinel_password")
-			return
-		}
-	}
-	r.URL = Secret(n.text)
-}
-
-func exampleRedis(form string) string {
-	switch form {
-	case "sentinel":
-		return "redis+sentinel://10.0.0.1:26379,10.0.0.2:26379/mymaster/0"
-	case "cluster":
-		return "redis+cluster://10.0.0.1:6379,10.0.0.2:6379"
-	}
-	return "redis://127.0.0.1:6379/0"
-}
-
-// hostList returns what stands between the credentials and the path.
-func hostList(text string) string {
-	_, rest, _ := strings.Cut(text, "://")
-	if end := strings.IndexAny(rest, "/?#"); end >= 0 {
-		rest = rest[:end]
-	}
-	return rest[strings.LastIndexByte(rest, '@')+1:]
-}
-
-func validHosts(list string) bool {
-	for host := range strings.SplitSeq(list, ",") {
-		u, err := url.Parse("redis://" + host)
-		if err != nil || u.Hostname() == "" || !validPort(u) {
-			return false
-		}
-	}
-	return true
+	r.URL = Secret(text)
 }

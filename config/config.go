@@ -110,6 +110,11 @@ type Tracing struct {
 	Sample float64  `yaml:"sample"` // share of the traces that begin here, 0 to 1
 }
 
+// Endpoint is where the spans go, in words that are safe to print: neither credentials nor parameters, which may hold a key.
+func (t Tracing) Endpoint() string {
+	return (&url.URL{Scheme: t.URL.Scheme, Host: t.URL.Host}).String()
+}
+
 // Address is where to listen, in the terms of [net.Listen].
 type Address struct {
 	Network string // "tcp" or "unix"
@@ -185,6 +190,7 @@ func Parse(name string, src []byte, env func(string) (string, bool)) (*Config, e
 	d := &decoder{src: r.src, config: &c, problems: r.problems}
 	switch {
 	case root == nil && len(d.problems) > 0: // not YAML
+		r.src.hideSuspects()
 	case root == nil:
 		d.fail(Pos{1, 1}, "the configuration is empty; it needs at least origin: http://HOST:PORT")
 	default:

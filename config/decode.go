@@ -42,7 +42,12 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 		return given
 	}
 	if n.kind != mapping {
-		if !n.broken {
+		switch {
+		case n.broken:
+		case path == "postgres" || path == "redis" || path == "tracing": // it is most likely a URL, and holds a password
+			d.src.hide(n)
+			d.fail(n.pos, "%s wants keys and values; write %s: and, indented in a line below, url: VALUE", path, path)
+		default:
 			d.fail(n.pos, "%s wants keys and values, not %s; write KEY: VALUE lines", whole(path), n.what())
 		}
 		return given
@@ -54,6 +59,16 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 	for _, e := range n.entries {
 		i := slices.Index(known, e.key)
 		if i < 0 {
+			urls := path == "postgres" || path == "redis" || path == "tracing"
+			if urls || suspectKey.MatchString(e.key+":") || e.value.kind == mapping || len(passwordSpans(e.value.raw)) > 0 {
+				d.src.hide(e.value) // most likely a misspelled url
+			}
+			// A comma or a colon within a URL that isn't quoted makes a key of the rest.
+			if slipped(e.key) || urls && elsewhere(e.key, path, nil) == "" && nearest(e.key, known) == "" {
+				d.src.hidden[e.pos.Line] = append(d.src.hidden[e.pos.Line], stretch{e.pos.Column - 1, endOfLine})
+				d.fail(e.pos, "unknown key in %s, not shown, since it may be a part of a value; quote the value before it, or %s", whole(path), suggest("", known))
+				continue
+			}
 			d.fail(e.pos, "unknown key %q in %s; %s", e.key, whole(path), elsewhere(e.key, path, known))
 			meant := nearest(e.key, known)
 			if given[meant] = e.pos; meant == "admin_token" || meant == "secret" { // given, if misspelled: not missing, and not to be shown
@@ -62,6 +77,9 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 			continue
 		}
 		given[e.key] = e.value.pos
+		if e.key == "url" {
+			d.src.hide(e.value)
+		}
 		if !strings.Contains(path, " ") {
 			d.config.positions[join(path, e.key)] = e.value.pos
 			if len(e.value.env) > 0 { // printed as it is written
@@ -78,6 +96,9 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 	}
 	return given
 }
+
+// slipped tells whether an unknown key looks like a value that has slipped into its place.
+func slipped(key string) bool { return strings.ContainsAny(key, "@=") || strings.Contains(key, "://") }
 
 func whole(path string) string {
 	if path == "" {
@@ -120,6 +141,9 @@ func elsewhere(key, path string, known []string) string {
 		if section != whole(path) && slices.Contains(keys, key) {
 			return "it belongs in " + section
 		}
+	}
+	if known == nil {
+		return ""
 	}
 	return suggest(key, known)
 }

@@ -39,7 +39,7 @@ func expand(text string, env func(string) (string, bool)) (expansion, int, error
 		}
 		name, fallback, hasDefault := strings.Cut(text[start+2:start+end], ":-")
 		if !isName(name) {
-			return x, start, fmt.Errorf("%q is not the name of an environment variable; write ${NAME} or ${NAME:-default}, or $${ for the two characters themselves", name)
+			return x, start, errors.New("what stands between ${ and } is not the name of an environment variable; write ${NAME} or ${NAME:-default}, or $${ for the two characters themselves")
 		}
 		if strings.Contains(fallback, "${") {
 			return x, start, fmt.Errorf("the default of ${%s} holds another reference; give a plain value", name)

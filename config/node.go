@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -58,6 +59,9 @@ func (n *node) show() string {
 	if len(n.env) > 0 {
 		return "the value of ${" + strings.Join(n.env, "} and ${") + "}"
 	}
+	if len(passwordSpans(n.text)) > 0 {
+		return "a value that looks like a connection string"
+	}
 	return fmt.Sprintf("%q", n.text)
 }
 
@@ -106,7 +110,7 @@ func (r *reader) read(text string) *node {
 				pos = Pos{t.Position.Line, t.Position.Column}
 			}
 		}
-		r.fail(pos, "%s; mend the YAML here, and check the quotes, brackets and indentation just before", bare.Replace(message))
+		r.fail(pos, "%s; mend the YAML here, and check the quotes, brackets and indentation just before", quotation.ReplaceAllString(bare.Replace(message), "what stands here"))
 		return nil
 	}
 	var root *node
@@ -122,6 +126,9 @@ func (r *reader) read(text string) *node {
 	}
 	return root
 }
+
+// quotation is what the parser quotes of the file.
+var quotation = regexp.MustCompile(`"(?:[^"\\]|\\.)*"?|'[^']{3,}'`)
 
 func position(n ast.Node) Pos {
 	if m, ok := n.(*ast.MappingNode); ok && len(m.Values) > 0 && !m.IsFlowStyle {

@@ -6,6 +6,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"walpurge/internal/conninfo"
+	"walpurge/internal/redisclient"
 )
 
 // setting is one line of the effective configuration.
@@ -24,7 +27,7 @@ func (c Config) settings() []setting {
 		s = append(s, setting{"origin", origin})
 	}
 	if c.Postgres != nil {
-		s = append(s, setting{"postgres.url", RedactURL(string(c.Postgres.URL))},
+		s = append(s, setting{"postgres.url", conninfo.Describe(string(c.Postgres.URL))},
 			setting{"postgres.slot", c.Postgres.Slot}, setting{"postgres.publication", c.Postgres.Publication},
 			setting{"postgres.read_ahead", c.Postgres.ReadAhead.String()})
 		for _, w := range c.Postgres.Watch {
@@ -32,7 +35,7 @@ func (c Config) settings() []setting {
 		}
 	}
 	if c.Redis != nil {
-		s = append(s, setting{"redis.url", RedactURL(string(c.Redis.URL))}, setting{"redis.namespace", c.Redis.Namespace})
+		s = append(s, setting{"redis.url", redisclient.Describe(string(c.Redis.URL))}, setting{"redis.namespace", c.Redis.Namespace})
 	}
 	if c.Position.Cookie != "" {
 		s = append(s, setting{"position.cookie", c.Position.Cookie})
@@ -80,11 +83,14 @@ func (c Config) settings() []setting {
 		s = append(s, setting{"access_log.file", a.File}, setting{"access_log.format", string(a.Format)}, setting{"access_log.query", strconv.FormatBool(a.Query)})
 	}
 	if t := c.Tracing; t != nil && t.URL != nil {
-		s = append(s, setting{"tracing.url", RedactURL(t.URL.String())}, setting{"tracing.sample", strconv.FormatFloat(t.Sample, 'g', -1, 64)})
+		s = append(s, setting{"tracing.url", t.Endpoint()}, setting{"tracing.sample", strconv.FormatFloat(t.Sample, 'g', -1, 64)})
 	}
 	for i := range s {
 		if written, ok := c.fromEnv[s[i].key]; ok {
-			s[i].value = RedactURL(written)
+			s[i].value = written
+			if strings.HasSuffix(s[i].key, ".url") && !plainEnv.MatchString(written) {
+				s[i].value = "[from the environment]"
+			}
 		}
 	}
 	return s

@@ -93,11 +93,12 @@ func (e *Errors) Unwrap() error { return e.cause }
 type source struct {
 	name    string
 	lines   []string
-	secrets []string // literal secrets found in the file, masked wherever a line is shown
+	secrets []string          // literal secrets found in the file, masked wherever a line is shown
+	hidden  map[int][]stretch // by line: what is never shown
 }
 
 func newSource(name, text string) *source {
-	return &source{name: name, lines: strings.Split(text, "\n")}
+	return &source{name: name, lines: strings.Split(text, "\n"), hidden: map[int][]stretch{}}
 }
 
 // clamp moves a position that lies outside the file to the nearest one inside. The column may be one past the end of its line.
@@ -110,7 +111,7 @@ func (s *source) clamp(pos Pos) Pos {
 func (s *source) problem(pos Pos, format string, args ...any) Problem {
 	pos = s.clamp(pos)
 	p := Problem{File: s.name, Line: pos.Line, Column: pos.Column, Message: oneLine(strings.ReplaceAll(fmt.Sprintf(format, args...), "\t", `\t`))}
-	text, caret := maskLine(s.lines[pos.Line-1], s.secrets, pos.Column)
+	text, caret := maskLine(s.lines[pos.Line-1], s.secrets, s.hidden[pos.Line], pos.Column)
 	p.source, p.caret = window(oneLine(text), caret)
 	return p
 }

@@ -51,9 +51,20 @@ func passwordSpans(s string) [][2]int {
 	return spans
 }
 
-// maskLine hides the secrets in a line of the file and moves the caret along with the text it points at.
-func maskLine(line string, secrets []string, caret int) (string, int) {
+// stretch is a part of a line, from and to in characters from 0; to may be beyond the line's end.
+type stretch struct{ from, to int }
+
+// endOfLine is beyond the end of any line.
+const endOfLine = maxFile
+
+// maskLine hides the secrets and the stretches in a line of the file and moves the caret along with the text it points at.
+func maskLine(line string, secrets []string, hidden []stretch, caret int) (string, int) {
 	spans := passwordSpans(line)
+	for _, h := range hidden {
+		text := []rune(line)
+		from, to := min(h.from, len(text)), min(h.to, len(text))
+		spans = append(spans, [2]int{len(string(text[:from])), len(string(text[:to]))})
+	}
 	if m := secretKey.FindStringSubmatchIndex(line); m != nil && !plainEnv.MatchString(line[m[2]:m[3]]) {
 		spans = append(spans, [2]int{m[2], m[3]})
 	}
@@ -97,4 +108,64 @@ func maskSpans(s string, spans [][2]int, caret int) (string, int) {
 	}
 	b.WriteString(s[done:])
 	return b.String(), shifted
+}
+
+// hide keeps the value and all that is in it from being shown with its line: nothing of a connection string is, since no place
+// in one that doesn't parse is known to be free of the password. A bare reference to the environment may be shown.
+func (s *source) hide(n *node) {
+	for _, e := range n.entries {
+		s.hide(e.value)
+	}
+	for _, item := range n.items {
+		s.hide(item)
+	}
+	if n.kind != scalar || plainEnv.MatchString(n.raw) || n.pos.Line < 1 || n.pos.Line > len(s.lines) {
+		return
+	}
+	h := stretch{n.pos.Column - 1, endOfLine}
+	line, raw := []rune(s.lines[n.pos.Line-1]), []rune(n.raw)
+	for quote := range 2 { // without one, or behind it
+		from := h.from + quote
+		if to := from + len(raw); from >= 0 && to <= len(line) && string(line[from:to]) == n.raw {
+			h = stretch{from, to}
+			break
+		}
+	}
+	s.hidden[n.pos.Line] = append(s.hidden[n.pos.Line], h)
+}
+
+var (
+	suspectKey = regexp.MustCompile(`(?i)(?:ur[li]|dsn|postgres|redis|tracing|password|secret|token)["']?\s*:`)
+	lineKey    = regexp.MustCompile(`^\s*(?:-\s+)?["']?([a-z_]+)["']?\s*:(?:\s|$)`)
+)
+
+// hideSuspects hides what may be a secret in a text that is no YAML: what stands behind certain keys, up to the next line that
+// begins with a key of ours.
+func (s *source) hideSuspects() {
+	within := false
+	for i, line := range s.lines {
+		if m := lineKey.FindStringSubmatch(line); m != nil && isKey(m[1]) {
+			within = false
+		}
+		switch m := suspectKey.FindStringIndex(line); {
+		case within:
+			s.hidden[i+1] = []stretch{{0, endOfLine}}
+		case m != nil:
+			s.hidden[i+1] = []stretch{{len([]rune(line[:m[1]])), endOfLine}}
+			within = true
+		}
+	}
+}
+
+// isKey tells whether the word is a key of the configuration.
+func isKey(word string) bool {
+	if word == "url" {
+		return true
+	}
+	for _, keys := range sections {
+		if slices.Contains(keys, word) {
+			return true
+		}
+	}
+	return false
 }

@@ -72,7 +72,7 @@ routes:
 	if hex := fmt.Sprintf("%x", "hidden"); strings.Contains(out.String(), hex) {
 		t.Error("a secret is printed in hexadecimal")
 	}
-	for _, want := range []string{"postgres.slot: ${SLOT}", "postgres.url: ${DB}", "city = '${CITY}'", "redis.url: redis://:xxxxx@h/0", `"memory":"256MiB"`} {
+	for _, want := range []string{"postgres.slot: ${SLOT}", "postgres.url: ${DB}", "city = '${CITY}'", "redis.url: redis://h/0", `"memory":"256MiB"`} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not printed", want)
 		}

@@ -13,13 +13,12 @@ import (
 )
 
 const (
-	minLag, maxLag  = 10 * time.Millisecond, time.Hour
-	maxTimeout      = 24 * time.Hour
-	maxSocketPath   = 107 // bytes, what a sockaddr_un holds on Linux besides the final zero
-	maxBulkRows     = 10_000_000
-	maxConcurrency  = 1_000_000
-	exampleOrigin   = "http://127.0.0.1:9000"
-	examplePostgres = "postgres://user@127.0.0.1/database"
+	minLag, maxLag = 10 * time.Millisecond, time.Hour
+	maxTimeout     = 24 * time.Hour
+	maxSocketPath  = 107 // bytes, what a sockaddr_un holds on Linux besides the final zero
+	maxBulkRows    = 10_000_000
+	maxConcurrency = 1_000_000
+	exampleOrigin  = "http://127.0.0.1:9000"
 )
 
 var (
@@ -280,10 +279,13 @@ func (d *decoder) tracing(n *node) {
 			if !ok {
 				return
 			}
-			d.notePassword(n)
 			u, err := url.Parse(text)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+			switch {
+			case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || !validPort(u):
 				d.fail(n.pos, "tracing.url is not an http:// or https:// URL; write one such as http://127.0.0.1:4318")
+				return
+			case strings.IndexByte(u.Path, '@') >= 0 || strings.IndexByte(u.RawQuery, '@') >= 0 || u.Fragment != "":
+				d.fail(n.pos, "tracing.url has an @ or a # where none belongs; percent-encode special characters in the user and password: @ is %%40, / is %%2F, # is %%23")
 				return
 			}
 			t.URL = u

@@ -11,6 +11,7 @@ import (
 	"walpurge/internal/origin"
 	"walpurge/internal/querycache"
 	"walpurge/internal/querycache/follow"
+	"walpurge/internal/redisclient"
 )
 
 // cacheFlags say how named queries are cached. What the cache shares with a
@@ -39,6 +40,10 @@ func (f *cacheFlags) check() error {
 	}
 	client, err := querycache.RedisClient(f.redis)
 	if err != nil {
+		var wrong *redisclient.URLError
+		if errors.As(err, &wrong) {
+			return usageError{errors.New(wrong.Of("-redis"))}
+		}
 		return usageError{fmt.Errorf("-redis: %w", err)}
 	}
 	return client.Close()

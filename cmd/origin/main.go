@@ -27,9 +27,12 @@ func main() {
 
 // sentence is an error for people, in one line.
 func sentence(err error) string {
+	if lasting := pgerror.Lasting(err, urlName); lasting != "" {
+		return lasting
+	}
 	var failed *pgconn.ConnectError
 	if errors.As(err, &failed) {
 		return "connect to PostgreSQL: " + pgerror.Line(err) + "; correct -database or DATABASE_URL, or start the server"
 	}
-	return err.Error()
+	return pgerror.Line(err)
 }

@@ -9,12 +9,15 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"walpurge/internal/conninfo"
 	"walpurge/internal/origin"
+	"walpurge/internal/pgerror"
 )
 
 const usage = `usage: origin COMMAND [flags]
@@ -181,6 +184,9 @@ func newFlags(command string) *commandFlags {
 	return flags
 }
 
+// urlName is what the connection string is called in messages.
+const urlName = "-database or DATABASE_URL"
+
 func (f *commandFlags) parse(args []string, stdout io.Writer) error {
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -192,6 +198,9 @@ func (f *commandFlags) parse(args []string, stdout io.Writer) error {
 		return usageError{fmt.Errorf("%w; see %s -h", err, f.Name())}
 	}
 	if f.NArg() > 0 {
+		if strings.ContainsAny(f.Arg(0), "@=") || strings.Contains(f.Arg(0), "://") { // most likely a URL with a password
+			return usageError{errors.New("an argument is not expected; the database's URL stands behind -database")}
+		}
 		return usageError{fmt.Errorf("unexpected argument %q", f.Arg(0))}
 	}
 	if f.url == "" {
@@ -200,14 +209,22 @@ func (f *commandFlags) parse(args []string, stdout io.Writer) error {
 	if f.url == "" {
 		return usageError{errors.New("no database given; use -database URL or set DATABASE_URL")}
 	}
-	if _, err := pgx.ParseConfig(f.url); err != nil {
-		return usageError{err} // pgx leaves the password out
+	if _, err := conninfo.Parse(f.url); err != nil {
+		return usageError{errors.New(pgerror.Lasting(err, urlName))}
 	}
 	return nil
 }
 
 func withConn(ctx context.Context, url string, f func(*pgx.Conn) error) error {
-	conn, err := pgx.Connect(ctx, url)
+	info, err := conninfo.Parse(url)
+	if err != nil {
+		return err
+	}
+	config, err := info.Client()
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {
 		return err
 	}

@@ -154,44 +154,43 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	return nil
 }
 
-// checkRedis asks Redis for a sign of life. One that doesn't answer is no mistake, one
+// checkRedis asks Redis for what is needed of it. One that doesn't answer is no mistake, one
 // that refuses is.
 func (c *command) checkRedis(ctx context.Context, found *checked) error {
 	if c.config.Redis == nil {
 		return nil
 	}
 	redis.SetLogger(redisLog{slog.New(slog.DiscardHandler)}) // what counts is the error
-	client, err := redisclient.New(string(c.config.Redis.URL), redisclient.Limits{Wait: lookTimeout, Retries: 1})
-	if err != nil {
-		return config.NewErrors(c.config.Problem(c.config.Pos("redis.url"), "%v", err))
-	}
-	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
-	defer cancel()
 	found.Redis = "checked"
-	err = client.Ping(ctx).Err()
-	switch {
+	err := redisAccess(ctx, c.config)
+	var refused *redisclient.RefusalError
+	var wrong *redisclient.URLError
+	switch pos := c.config.Pos("redis.url"); {
 	case err == nil:
-	case redisRefuses(err):
-		return config.NewErrors(c.config.Problem(c.config.Pos("redis.url"), "Redis says: %v; correct redis.url", err))
+	case errors.As(err, &wrong):
+		return config.NewErrors(c.config.Problem(pos, "%s", wrong.Of("redis.url")))
+	case errors.As(err, &refused) && refused.Command != "":
+		return config.NewErrors(c.config.Problem(pos, "redis.url: %v; let it: ACL SETUSER USER %s", err, redisclient.Rights(c.config.Redis.Namespace)))
+	case errors.As(err, &refused):
+		return config.NewErrors(c.config.Problem(pos, "%v; correct redis.url", err))
+	case untrusted(err):
+		return config.NewErrors(c.config.Problem(pos, "Redis can't be used: %v; correct redis.url, or the certificate", err))
 	default:
 		found.Redis, found.RedisError = "unreachable", err.Error()
 	}
 	return nil
 }
 
-// redisRefuses tells whether err is an answer that waiting doesn't change.
-func redisRefuses(err error) bool {
-	var answer redis.Error
-	if !errors.As(err, &answer) {
-		return false
+// redisAccess asks Redis for what the configuration needs of it.
+func redisAccess(ctx context.Context, c *config.Config) error {
+	client, err := redisclient.New(string(c.Redis.URL), redisclient.Limits{Wait: lookTimeout, Retries: 1})
+	if err != nil {
+		return err
 	}
-	for _, passing := range []string{"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"} {
-		if strings.HasPrefix(answer.Error(), passing) {
-			return false
-		}
-	}
-	return true
+	defer func() { _ = client.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
+	defer cancel()
+	return redisclient.Access(ctx, client, c.Redis.Namespace, len(watches(c)) > 0)
 }
 
 // unkeyed says what of a request reaches the service on routes whose responses

@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"walpurge/config"
+	"walpurge/internal/loopback"
 )
 
 // checkOrigin connects to the origin. One that can't be reached is no mistake, one whose
@@ -27,9 +28,6 @@ func (c *command) checkOrigin(ctx context.Context, found *checked) error {
 
 // connectOrigin connects as a fill does, and asks for nothing.
 func connectOrigin(ctx context.Context, c *config.Config) error {
-	var dialer interface {
-		DialContext(ctx context.Context, network, address string) (net.Conn, error)
-	} = new(net.Dialer)
 	network, address := "unix", c.OriginSocket
 	if address == "" {
 		port := c.Origin.Port()
@@ -38,14 +36,15 @@ func connectOrigin(ctx context.Context, c *config.Config) error {
 		}
 		network, address = "tcp", net.JoinHostPort(c.Origin.Hostname(), port)
 	}
-	if c.Origin.Scheme == "https" {
-		dialer = new(tls.Dialer)
-	}
-	conn, err := dialer.DialContext(ctx, network, address)
+	conn, err := loopback.Dial(ctx, new(net.Dialer), network, address)
 	if err != nil {
 		return err
 	}
-	return conn.Close()
+	defer func() { _ = conn.Close() }()
+	if c.Origin.Scheme == "https" {
+		return tls.Client(conn, &tls.Config{ServerName: c.Origin.Hostname()}).HandshakeContext(ctx)
+	}
+	return nil
 }
 
 // untrusted tells whether err is about what the other side says of itself.

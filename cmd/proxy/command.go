@@ -166,6 +166,9 @@ func (c *command) printJSON(v any) error {
 // noArguments refuses what the command doesn't take.
 func (c *command) noArguments() error {
 	if len(c.args) > 0 {
+		if strings.ContainsAny(c.args[0], "@=") || strings.Contains(c.args[0], "://") { // most likely a URL with a password
+			return usageError{fmt.Errorf("%s takes no argument; URLs stand in the configuration", c.Name())}
+		}
 		return usageError{fmt.Errorf("%s takes no argument, but was given %q", c.Name(), c.args[0])}
 	}
 	return nil

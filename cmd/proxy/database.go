@@ -66,7 +66,7 @@ func placed(c *config.Config, err error) error {
 // to one that answered with a refusal.
 func unreachable(err error) bool {
 	var refused *cdc.RefusalError
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) || pgerror.Lasting(err, "") != "" {
 		return false
 	}
 	var answer *pgconn.PgError
@@ -87,6 +87,9 @@ func mistaken(c *config.Config, err error) error {
 	var problems *config.Errors
 	if errors.As(err, &problems) {
 		return err
+	}
+	if lasting := pgerror.Lasting(err, "postgres.url"); lasting != "" {
+		return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s", lasting))
 	}
 	return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s; %s", pgerror.Line(err), mend(err)))
 }

@@ -20,6 +20,7 @@ import (
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/redisclient"
 	"walpurge/internal/relay"
 )
 
@@ -232,6 +233,9 @@ func (s *sidecar) run(ctx context.Context, reload, rotate <-chan os.Signal) erro
 			return placed(s.config, err)
 		})
 	}
+	if s.config.Redis != nil {
+		g.Go(func() error { return s.askRedis(ctx) })
+	}
 	g.Go(s.proxy.Serve)
 	g.Go(func() error { return s.reloads(ctx, reload) })
 	g.Go(func() error { return s.rotates(ctx, rotate) })
@@ -314,6 +318,29 @@ func (c changes) Applied(tx *coherence.Transaction, p *coherence.Purge, took tim
 		}
 	}
 }
+
+// askRedis says loudly when Redis refuses what is needed of it: the proxy serves without Redis, and the counters alone would
+// tell. A Redis that isn't there yet is waited for.
+func (s *sidecar) askRedis(ctx context.Context) error {
+	for {
+		err := redisAccess(ctx, s.config)
+		var refused *redisclient.RefusalError
+		switch {
+		case errors.As(err, &refused):
+			s.log.Error("Redis is of no use like this", "error", err, "needs", redisclient.Rights(s.config.Redis.Namespace))
+			return nil
+		case err == nil || ctx.Err() != nil:
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(askRedisAgain):
+		}
+	}
+}
+
+// askRedisAgain is how often a Redis that doesn't answer is asked what it allows.
+const askRedisAgain = 5 * time.Second
 
 // purger lets the admin port write purges into the log.
 type purger struct{ *sidecar }

@@ -2,12 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	neturl "net/url"
 	"os"
+	"regexp"
 	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -35,15 +39,16 @@ func openTracing(ctx context.Context, c *config.Tracing, log *slog.Logger) (*tra
 	if url.Path == "" || url.Path == "/" {
 		url.Path = tracePath
 	}
+	otel.SetLogger(logr.Discard()) // it would print what it can't read of OTEL_EXPORTER_OTLP_HEADERS, where keys stand
 	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(url.String()))
 	if err != nil {
-		return nil, err
+		return nil, errors.New("the exporter of spans takes neither tracing.url nor the variables OTEL_EXPORTER_OTLP_* as they are") // it quotes them
 	}
 	var said atomic.Int64
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { // there is one for the whole process
 		now := time.Now().Unix()
 		if last := said.Load(); now-last >= 60 && said.CompareAndSwap(last, now) {
-			log.Warn("spans are lost", "error", err)
+			log.Warn("spans are lost", "error", lost(err))
 		}
 	}))
 	host, _ := os.Hostname()
@@ -55,10 +60,25 @@ func openTracing(ctx context.Context, c *config.Tracing, log *slog.Logger) (*tra
 	return &tracing{provider, provider.Tracer("walpurge")}, nil
 }
 
+// lost is why spans are lost, without the URL that the client's error quotes: it may hold a key.
+func lost(err error) string {
+	var of *neturl.Error
+	if errors.As(err, &of) {
+		return of.Err.Error()
+	}
+	if status := answered.FindStringSubmatch(err.Error()); status != nil {
+		return "the endpoint answers " + status[1]
+	}
+	return "the endpoint doesn't take them"
+}
+
+// answered finds the status in the exporter's error, which also quotes the URL and the body.
+var answered = regexp.MustCompile(`: ([1-5][0-9][0-9] [A-Z][A-Za-z' -]*) \(`)
+
 // close sends what is left.
 func (t *tracing) close(ctx context.Context) error {
 	if err := t.provider.Shutdown(ctx); err != nil {
-		return fmt.Errorf("send the last spans: %w", err)
+		return fmt.Errorf("send the last spans: %s", lost(err))
 	}
 	return nil
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"walpurge/internal/conninfo"
 )
 
 const (
@@ -23,14 +25,30 @@ const (
 	readBuffer     = 256 << 10        // of the replication connection, in bytes
 )
 
+// keepAlive finds a peer that is gone while nothing is sent.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3}
+
+// read reads the URL, and what the environment adds to it.
+func (c *Config) read() (*conninfo.Info, error) {
+	info, err := conninfo.Parse(c.URL)
+	if err != nil {
+		return nil, err
+	}
+	return info, info.Primary()
+}
+
 // ordinary is the configuration of a connection for queries.
 func (c *Config) ordinary() (*pgx.ConnConfig, error) {
-	conf, err := pgx.ParseConfig(c.URL)
+	info, err := c.read()
 	if err != nil {
-		return nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
+		return nil, err
 	}
-	c.dialer(&conf.Config)
-	maps.Copy(conf.RuntimeParams, map[string]string{
+	conf, err := info.Client()
+	if err != nil {
+		return nil, err
+	}
+	c.dialer(&conf.Config, info)
+	ours(conf.RuntimeParams, map[string]string{
 		"application_name":  applicationName,
 		"client_encoding":   "UTF8",
 		"search_path":       "pg_catalog",
@@ -44,12 +62,16 @@ func (c *Config) ordinary() (*pgx.ConnConfig, error) {
 // Rows arrive as text in the formats that these parameters fix, whatever the
 // role, the database or the server prefers.
 func (c *Config) replication() (*pgconn.Config, *pace, error) {
-	conf, err := pgconn.ParseConfig(c.URL)
+	info, err := c.read()
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the PostgreSQL URL: %w", err)
+		return nil, nil, err
 	}
-	c.dialer(conf)
-	maps.Copy(conf.RuntimeParams, map[string]string{
+	conf, err := info.Connection()
+	if err != nil {
+		return nil, nil, err
+	}
+	c.dialer(conf, info)
+	ours(conf.RuntimeParams, map[string]string{
 		"replication":        "database",
 		"application_name":   applicationName,
 		"client_encoding":    "UTF8",
@@ -73,7 +95,16 @@ func (c *Config) replication() (*pgconn.Config, *pace, error) {
 	return conf, p, nil
 }
 
-func (c *Config) dialer(conf *pgconn.Config) {
+// ours sets parameters of the session in the place of those that the URL or the environment gives, however these are spelled:
+// the server would take the last of DateStyle and datestyle.
+func ours(params, own map[string]string) {
+	for name := range own {
+		delete(params, strings.ToLower(name))
+	}
+	maps.Copy(params, own)
+}
+
+func (c *Config) dialer(conf *pgconn.Config, info *conninfo.Info) {
 	if conf.ConnectTimeout == 0 || conf.ConnectTimeout > connectTimeout {
 		conf.ConnectTimeout = connectTimeout
 	}
@@ -82,12 +113,12 @@ func (c *Config) dialer(conf *pgconn.Config) {
 		return
 	}
 	d := &net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3},
+		KeepAliveConfig: info.KeepAlive(keepAlive),
 		Control: func(network, address string, raw syscall.RawConn) error {
 			if !strings.HasPrefix(network, "tcp") {
 				return nil
 			}
-			return userTimeout(network, address, raw)
+			return userTimeout(raw, info.UserTimeout(deadPeer))
 		},
 	}
 	conf.DialFunc = d.DialContext

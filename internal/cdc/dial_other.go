@@ -2,7 +2,10 @@
 
 package cdc
 
-import "syscall"
+import (
+	"syscall"
+	"time"
+)
 
 // userTimeout has no equivalent here: keepalives have to do.
-func userTimeout(_, _ string, _ syscall.RawConn) error { return nil }
+func userTimeout(_ syscall.RawConn, _ time.Duration) error { return nil }

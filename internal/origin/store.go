@@ -11,6 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"walpurge/internal/conninfo"
 )
 
 // What a store's methods return besides failures of the database.
@@ -39,9 +41,13 @@ type Store struct {
 // Open connects to the database and checks that the schema is the one this program
 // was written for. Close the store after use.
 func Open(ctx context.Context, databaseURL string) (*Store, error) {
-	config, err := pgxpool.ParseConfig(databaseURL)
+	info, err := conninfo.Parse(databaseURL)
 	if err != nil {
-		return nil, fmt.Errorf("parse the database URL: %w", err)
+		return nil, err
+	}
+	config, err := info.Pool()
+	if err != nil {
+		return nil, err
 	}
 	if _, set := config.ConnConfig.RuntimeParams["statement_timeout"]; !set {
 		config.ConnConfig.RuntimeParams["statement_timeout"] = statementTimeout
@@ -49,7 +55,7 @@ func Open(ctx context.Context, databaseURL string) (*Store, error) {
 	if _, set := config.ConnConfig.RuntimeParams["application_name"]; !set {
 		config.ConnConfig.RuntimeParams["application_name"] = "origin"
 	}
-	if !strings.Contains(databaseURL, "pool_max_conns") {
+	if !info.Given("pool_max_conns") {
 		config.MaxConns = defaultConns
 	}
 	registry := prometheus.NewRegistry()

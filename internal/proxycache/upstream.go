@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"walpurge/internal/loopback"
 )
 
 // upstream sends requests to the origin.
@@ -30,7 +32,9 @@ type upstream struct {
 func newUpstream(o *Options, observe func(float64)) *upstream {
 	origin, concurrency, patience := o.Origin, o.OriginConcurrency, o.OriginWait
 	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
-	dial := dialer.DialContext
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
+		return loopback.Dial(ctx, dialer, network, address)
+	}
 	if o.OriginSocket != "" {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, "unix", o.OriginSocket)

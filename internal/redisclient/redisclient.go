@@ -3,9 +3,8 @@
 package redisclient
 
 import (
+	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
 	"net"
 	"net/url"
 	"strconv"
@@ -14,6 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"walpurge/internal/loopback"
 )
 
 // Limits are what a client's user bears.
@@ -38,18 +39,14 @@ type Limits struct {
 // can't be told to follow without repeating what got no answer, so Retries of
 // 0 doesn't hold: who must not do a thing twice has to notice it.
 func New(text string, l Limits) (redis.UniversalClient, error) {
-	scheme, _, _ := strings.Cut(text, "://")
-	switch scheme {
-	case "redis", "rediss", "unix":
+	a, wrong := take(text)
+	switch {
+	case wrong != nil:
+		return nil, wrong
+	case a.form == "":
 		return single(text, l)
-	case "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster":
-	default:
-		return nil, errors.New("the Redis URL has no scheme that is known")
 	}
-	o, err := parse(text)
-	if err != nil {
-		return nil, err
-	}
+	o := parse(a)
 	o.ContextTimeoutEnabled = true
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = l.Wait, l.Wait, l.Wait, l.Wait
 	o.MaxRetries, o.DialerRetries, o.PoolSize = retries(l.Retries), dials(l.Retries), l.PoolSize
@@ -80,12 +77,11 @@ func dials(retries int) int {
 
 func single(text string, l Limits) (redis.UniversalClient, error) {
 	o, err := redis.ParseURL(text)
-	if err != nil {
-		var wrong *url.Error
-		if errors.As(err, &wrong) {
-			err = wrong.Err // without the URL
-		}
-		return nil, fmt.Errorf("parse Redis URL: %w", err)
+	if err != nil { // the library's error quotes its input
+		return nil, &URLError{"has a parameter whose value can't be read; write a number, a duration such as 5s, true or false, as the parameter wants it"}
+	}
+	if o.Network == "tcp" {
+		o.Dialer = dialer(o.TLSConfig)
 	}
 	o.ContextTimeoutEnabled = true
 	o.DialTimeout, o.ReadTimeout, o.WriteTimeout, o.PoolTimeout = l.Wait, l.Wait, l.Wait, l.Wait
@@ -97,84 +93,54 @@ func single(text string, l Limits) (redis.UniversalClient, error) {
 	return redis.NewClient(o), nil
 }
 
-// parse reads a URL with a list of hosts, which net/url doesn't.
-func parse(text string) (*redis.UniversalOptions, error) {
-	scheme, rest, _ := strings.Cut(text, "://")
-	encrypted, kind := strings.HasPrefix(scheme, "rediss"), scheme[strings.IndexByte(scheme, '+')+1:]
-	authority, path := rest, ""
-	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-		authority, path = rest[:i], rest[i:]
+// dialer connects to a server, by either loopback address where its name is localhost.
+func dialer(config *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := loopback.Dial(ctx, &net.Dialer{KeepAlive: keepAlive}, network, address)
+		if err != nil || config == nil {
+			return conn, err
+		}
+		own := config
+		if own.ServerName == "" {
+			own = config.Clone()
+			own.ServerName, _, _ = net.SplitHostPort(address)
+		}
+		encrypted := tls.Client(conn, own)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+		return encrypted, nil
 	}
-	user, hosts := "", authority
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-		user, hosts = authority[:i+1], authority[i+1:]
-	}
-	u, err := url.Parse("redis://" + user + "host" + path)
-	if err != nil {
-		return nil, errors.New("parse Redis URL: percent-encode special characters in the user and password")
-	}
-	o := &redis.UniversalOptions{IsClusterMode: kind == "cluster"}
-	o.Username = u.User.Username()
-	o.Password, _ = u.User.Password()
-	if encrypted {
+}
+
+// keepAlive is the library's own.
+const keepAlive = 5 * time.Minute
+
+// parse makes the library's options of a URL with a list of hosts, which the library doesn't read.
+func parse(a *address) *redis.UniversalOptions {
+	o := &redis.UniversalOptions{IsClusterMode: a.form == "cluster"}
+	o.Username = a.u.User.Username()
+	o.Password, _ = a.u.User.Password()
+	if strings.HasPrefix(a.scheme, "rediss") {
 		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12} // the name is that of each server
 	}
+	o.Dialer = dialer(o.TLSConfig)
 	port := "6379"
-	if kind == "sentinel" {
+	if a.form == "sentinel" {
 		port = "26379"
+		master, db, _ := strings.Cut(strings.TrimPrefix(a.u.Path, "/"), "/")
+		o.MasterName = master
+		o.DB, _ = strconv.Atoi(db) // 0 where none is given
+		o.SentinelUsername, o.SentinelPassword = a.u.Query().Get("sentinel_username"), a.u.Query().Get("sentinel_password")
 	}
-	if o.Addrs, err = addresses(hosts, port); err != nil {
-		return nil, err
-	}
-	if kind == "cluster" {
-		if strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
-			return nil, errors.New("parse Redis URL: a cluster has no databases and no parameters")
-		}
-		return o, nil
-	}
-	return o, sentinel(o, u)
-}
-
-// sentinel reads /MASTER/DB and the sentinels' credentials.
-func sentinel(o *redis.UniversalOptions, u *url.URL) error {
-	master, db, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
-	if master == "" {
-		return errors.New("parse Redis URL: after the sentinels' addresses, name the master: /mymaster")
-	}
-	o.MasterName = master
-	if db != "" {
-		n, err := strconv.ParseUint(db, 10, 16)
-		if err != nil {
-			return errors.New("parse Redis URL: the database after the master's name is not a number")
-		}
-		o.DB = int(n)
-	}
-	for name, values := range u.Query() {
-		switch name {
-		case "sentinel_username":
-			o.SentinelUsername = values[0]
-		case "sentinel_password":
-			o.SentinelPassword = values[0]
-		default:
-			return fmt.Errorf("parse Redis URL: unknown parameter %q", name)
-		}
-	}
-	return nil
-}
-
-// addresses splits HOST:PORT,HOST; port is the one to take where none is given.
-func addresses(hosts, port string) ([]string, error) {
-	var list []string
-	for h := range strings.SplitSeq(hosts, ",") {
-		u, err := url.Parse("redis://" + h)
-		if err != nil || u.Hostname() == "" || u.User != nil || u.Path != "" {
-			return nil, errors.New("parse Redis URL: one of the addresses is not HOST:PORT")
-		}
+	for host := range strings.SplitSeq(a.hosts, ",") {
+		u := url.URL{Host: host}
 		p := u.Port()
 		if p == "" {
 			p = port
 		}
-		list = append(list, net.JoinHostPort(u.Hostname(), p))
+		o.Addrs = append(o.Addrs, net.JoinHostPort(u.Hostname(), p))
 	}
-	return list, nil
+	return o
 }

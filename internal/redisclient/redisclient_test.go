@@ -19,11 +19,12 @@ func TestFormsOfTheURL(t *testing.T) {
 		"redis+cluster://:p@n1:1,n2":   {Addrs: []string{"n1:1", "n2:6379"}, Password: "p", IsClusterMode: true},
 		"rediss+cluster://n1.example/": {Addrs: []string{"n1.example:6379"}, IsClusterMode: true},
 	} {
-		o, err := parse(text)
+		a, err := take(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
+		o := parse(a)
 		if !slices.Equal(o.Addrs, want.Addrs) || o.MasterName != want.MasterName || o.DB != want.DB || o.Username != want.Username || o.Password != want.Password ||
 			o.SentinelUsername != want.SentinelUsername || o.SentinelPassword != want.SentinelPassword || o.IsClusterMode != want.IsClusterMode {
 			t.Errorf("%s is %+v", text, o)

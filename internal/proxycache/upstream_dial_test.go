@@ -1,0 +1,35 @@
+package proxycache
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+)
+
+// TestOriginOnLocalhostIsReachedOnEitherFamily: many frameworks listen on ::1 alone where the hosts file has 127.0.0.1, and the other way.
+func TestOriginOnLocalhostIsReachedOnEitherFamily(t *testing.T) {
+	for _, at := range []string{"127.0.0.1", "::1"} {
+		l, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
+		if err != nil {
+			t.Fatalf("this machine must have %s: %v", at, err)
+		}
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") }))
+		_ = server.Listener.Close()
+		server.Listener = l
+		server.Start()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		u := newUpstream(&Options{Origin: &url.URL{Scheme: "http", Host: "localhost:" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
+		resp, err := u.send(u.request(t.Context(), "GET", "/", "localhost", http.Header{}), nil)
+		if err != nil {
+			t.Errorf("an origin on %s: %v", at, err)
+		} else {
+			_ = resp.Body.Close()
+		}
+		u.close()
+		server.Close()
+	}
+}
