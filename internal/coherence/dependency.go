@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"slices"
-	"strings"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -152,9 +151,6 @@ func operandForm(column *Column, fold Fold, value string, dst []byte) ([]byte, b
 }
 
 func foldOperand(kind Kind, value string, dst []byte) ([]byte, bool) {
-	if strings.ContainsAny(value, "ıİ") {
-		return dst, false // what 'I' and 'i' become in a Turkish database, and so not of letters beyond ASCII alone
-	}
 	switch kind {
 	case Text, ByteText, Enum:
 		return append(dst, value...), true

@@ -33,15 +33,3 @@ func TestReadingsHoldWhatIsSaid(t *testing.T) {
 		}
 	})
 }
-
-// lower('I') is no ASCII letter where the database speaks Turkish.
-func TestFoldedOperandsOfADotlessI(t *testing.T) {
-	for _, v := range []string{"dıs", "İZMİR"} {
-		if form, ok := operandForm(&Column{Kind: Text}, Lower, v, nil); ok {
-			t.Errorf("lower = %q has the form %x", v, form)
-		}
-	}
-	if _, ok := operandForm(&Column{Kind: Text}, Lower, "são", nil); !ok {
-		t.Error("lower = são is no condition")
-	}
-}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +85,7 @@ type route struct {
 	guarded  bool
 	late     bool        // some dependency is known only with the whole response
 	names    atomic.Bool // some response has named dependencies of its own
+	told     sync.Map    // why responses can't be kept, as far as the log says it
 	counters outcomes
 }
 
