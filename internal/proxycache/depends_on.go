@@ -77,6 +77,18 @@ func dependsOn(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, 
 	return deps, len(list) > 0, ""
 }
 
+// IsKey tells whether a name can be a key of a structured field (RFC 9651
+// section 3.1.2), as Depends-On names columns.
+func IsKey(name string) bool {
+	for i, c := range []byte(name) {
+		letter := 'a' <= c && c <= 'z' || c == '*'
+		if !letter && (i == 0 || ('0' > c || c > '9') && c != '_' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return name != ""
+}
+
 // param is a parameter of a list's member as it is spelled.
 type param struct {
 	member     int
