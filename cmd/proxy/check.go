@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +13,10 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/cdc"
+	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 	"walpurge/internal/pgerror"
+	"walpurge/internal/proxycache"
 	"walpurge/internal/redisclient"
 )
 
@@ -151,6 +154,9 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 		found.Notes = append(found.Notes, fmt.Sprintf("table %s: old rows don't say enough, so a change counts for any value of %s; %s",
 			coarse.Table, strings.Join(columns, ", "), coarse.Mend))
 	}
+	if responsesName(c.config) {
+		found.Notes = append(found.Notes, keys(catalogue.Tables)...)
+	}
 	return nil
 }
 
@@ -191,6 +197,37 @@ func redisAccess(ctx context.Context, c *config.Config) error {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
 	return redisclient.Access(ctx, client, c.Redis.Namespace, len(watches(c)) > 0)
+}
+
+// responsesName tells whether responses are expected to name rows in Depends-On.
+func responsesName(c *config.Config) bool {
+	return len(c.Postgres.Watch) > 0 || slices.ContainsFunc(c.Routes, func(r config.Route) bool { return r.Declared })
+}
+
+// keys says under which names Depends-On has the columns whose own is no key
+// of a structured field, and which have none.
+func keys(tables []coherence.Table) []string {
+	var notes []string
+	for i := range tables {
+		t := &tables[i]
+		var lower, none []string
+		for _, column := range t.Columns {
+			switch key := strings.ToLower(column.Name); {
+			case column.Twin || !proxycache.IsKey(key):
+				none = append(none, column.Name)
+			case key != column.Name:
+				lower = append(lower, key+" for "+column.Name)
+			}
+		}
+		if len(lower) > 0 {
+			notes = append(notes, fmt.Sprintf("table %s: Depends-On names columns by their lower-case keys: %s", t.Name, strings.Join(lower, ", ")))
+		}
+		if len(none) > 0 {
+			notes = append(notes, fmt.Sprintf("table %s: Depends-On has no key for %s (a sign that keys don't have, or another column of this name in another letter case), so what it says of them is no condition",
+				t.Name, strings.Join(none, ", ")))
+		}
+	}
+	return notes
 }
 
 // unkeyed says what of a request reaches the service on routes whose responses

@@ -122,4 +122,7 @@ func (c *command) printExplanation(e *proxycache.Explanation, target string) {
 	for _, p := range e.PurgedBy {
 		line("purged by", p)
 	}
+	for _, n := range e.Notes {
+		line("note", n)
+	}
 }

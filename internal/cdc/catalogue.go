@@ -92,14 +92,15 @@ func (c *Catalogue) identities() []identity {
 }
 
 // compareBy marks the columns whose kind or labels are no longer those that
-// the guard was made with: their values count as unknown. It returns their names.
+// the guard was made with, or that responses can't name any more: their values
+// count as unknown. It returns their names.
 func (c *Catalogue) compareBy(tables []coherence.Table) []string {
 	var changed []string
 	for t := range c.relations {
 		for i := range c.relations[t].watched {
 			w := &c.relations[t].watched[i]
 			now, then := &c.Tables[t].Columns[i], &tables[t].Columns[i]
-			if now.Kind != then.Kind || gone(then.Labels, now.Labels) {
+			if now.Kind != then.Kind || gone(then.Labels, now.Labels) || now.Twin && !then.Twin {
 				w.wanted = false
 				changed = append(changed, c.Tables[t].Name+"."+identifier.Quote(w.name))
 			}

@@ -223,8 +223,14 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 				"table %s has no column %s", facts.name, identifier.Quote(name))
 		}
 		kind := t.kind(ins.server.exactText)
-		table.Columns = append(table.Columns, coherence.Column{Name: name, Kind: kind, Labels: t.labels})
+		table.Columns = append(table.Columns, coherence.Column{Name: name, Kind: kind, Labels: t.labels, Twin: twin(name, names)})
 		facts.watched = append(facts.watched, watchedColumn{name: name, wanted: slices.Contains(w.Conditions, name) && kind != coherence.Opaque})
 	}
 	return nil
+}
+
+// twin tells whether another of the names is name in another letter case.
+func twin(name string, names []string) bool {
+	key := strings.ToLower(name)
+	return slices.ContainsFunc(names, func(n string) bool { return n != name && strings.ToLower(n) == key })
 }

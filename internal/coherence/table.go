@@ -1,5 +1,7 @@
 package coherence
 
+import "strings"
+
 // MaxColumns is how many columns of a table are told apart. Changes to
 // columns beyond it count as changes to OtherColumns.
 const MaxColumns = 63
@@ -23,12 +25,27 @@ type Column struct {
 	// is no condition: PostgreSQL refuses it, so what the service does with it is
 	// unknown.
 	Labels []string
+
+	// Twin tells that another column of the table has this name in another letter
+	// case, so that Depends-On, whose keys are lower case, can't tell them apart.
+	Twin bool
 }
 
 // Column finds a column by name; -1 if the table doesn't watch it.
 func (t *Table) Column(name string) int {
 	for i := range t.Columns {
 		if t.Columns[i].Name == name {
+			return i
+		}
+	}
+	return -1
+}
+
+// Key finds a column by the key that Depends-On has for it, its name in lower
+// case; -1 if the table doesn't watch it, or has two of that key.
+func (t *Table) Key(key string) int {
+	for i := range t.Columns {
+		if c := &t.Columns[i]; !c.Twin && strings.ToLower(c.Name) == key {
 			return i
 		}
 	}

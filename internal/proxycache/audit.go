@@ -86,6 +86,7 @@ func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nan
 		s.header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(ex.Request).String()}
 	}
 	rt.keepKeyedCookies(s.header)
+	rt.dropOverrides(s.header)
 	select {
 	case a.queue <- s:
 	default:

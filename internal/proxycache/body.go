@@ -145,7 +145,7 @@ func (rt *route) bindLate(g *coherence.Guard, s *subject) []coherence.Dependency
 		if !d.late() {
 			continue
 		}
-		equal, ranges := d.operands(s)
+		equal, ranges := d.operands(g, s)
 		if d.nothing(equal, s) {
 			continue
 		}
@@ -158,8 +158,11 @@ func (rt *route) bindLate(g *coherence.Guard, s *subject) []coherence.Dependency
 func (d *Dependency) nothing(equal []coherence.Operand, s *subject) bool {
 	for i, any := range d.Equal {
 		doubtful := slices.ContainsFunc(any, func(e Expr) bool {
-			_, ok := s.values(&e)
-			return e.Source != Body || !ok
+			if e.Source != Body {
+				return true
+			}
+			_, ok := s.values(&e, nil)
+			return !ok
 		})
 		if !equal[i].Present && !doubtful {
 			return true

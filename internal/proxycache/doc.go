@@ -32,5 +32,5 @@
 //	   a cached route doesn't reach the origin, save for what every request of
 //	   a browser differs in.
 //	C6 Whatever of a request can't be read with certainty is no condition (G5:
-//	   over-match, never under-match).
+//	   over-match, never under-match; docs/decisions/0010 has what services read).
 package proxycache

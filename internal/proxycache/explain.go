@@ -21,6 +21,7 @@ type Explanation struct {
 	Why          string   `json:"why"`             // in a sentence
 	DependsOn    []string `json:"depends_on,omitempty"`
 	PurgedBy     []string `json:"purged_by,omitempty"` // the changes that end the response
+	Notes        []string `json:"notes,omitempty"`     // how values of the request are read
 	Lifetime     string   `json:"lifetime,omitempty"`  // how long it is kept without a change
 	Vary         []string `json:"vary,omitempty"`      // what else tells responses apart
 	InMemory     bool     `json:"in_memory"`
@@ -133,6 +134,7 @@ func (x *exchange) explainDependencies(e *Explanation) {
 		}
 		e.DependsOn = append(e.DependsOn, words)
 		e.PurgedBy = append(e.PurgedBy, d.purgedBy(&tables[d.Template.Table], s))
+		e.Notes = d.notes(e.Notes, &tables[d.Template.Table], s)
 	}
 	if x.route.Declared {
 		e.DependsOn = append(e.DependsOn, "what the response names")
@@ -144,19 +146,21 @@ func (x *exchange) explainDependencies(e *Explanation) {
 func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
 	var conds []string
 	for i, any := range d.Equal {
-		name := columnWords(table, d.Template.Equal[i])
+		eq := d.Template.Equal[i]
+		name := columnWords(table, eq)
 		if fromBody := bodyWords(any); fromBody != "" {
 			conds = append(conds, name+" = a value of "+fromBody)
-		} else if op := s.operand(any); op.Present {
+		} else if op := s.operand(any, &table.Columns[eq.Column]); op.Present {
 			conds = append(conds, name+" = "+quoted(op.Values))
 		}
 	}
 	for i, r := range d.Ranges {
-		name := identifier.Quote(table.Columns[d.Template.Ranges[i]].Name)
-		if op := s.end(r.From); op.Present {
+		column := &table.Columns[d.Template.Ranges[i]]
+		name := identifier.Quote(column.Name)
+		if op := s.end(r.From, column); op.Present {
 			conds = append(conds, name+" >= "+quoted(op.Values))
 		}
-		if op := s.end(r.To); op.Present {
+		if op := s.end(r.To, column); op.Present {
 			conds = append(conds, name+" <= "+quoted(op.Values))
 		}
 	}
@@ -174,6 +178,48 @@ func (d *Dependency) purgedBy(table *coherence.Table, s *subject) string {
 		text += ", if it changes " + strings.Join(names, ", ") + " or adds or removes the row"
 	}
 	return text
+}
+
+// notes appends what is read in more ways than one: a value that is no
+// condition for that reason, and one that is several.
+func (d *Dependency) notes(notes []string, table *coherence.Table, s *subject) []string {
+	note := func(e *Expr, column *coherence.Column) {
+		values, ok := s.values(e, column)
+		switch {
+		case e.Source == Literal || e.Source == Body:
+		case !ok && s.says(e):
+			notes = append(notes, fmt.Sprintf("%s is no condition on %s: services may read what this request says in different ways", e, identifier.Quote(column.Name)))
+		case e.Source == Path && len(values) > 1 && column.Textual():
+			notes = append(notes, fmt.Sprintf("%s has a dot, where some services cut a format off: %s counts as %s", e, identifier.Quote(column.Name), quoted(values)))
+		}
+	}
+	for i, any := range d.Equal {
+		for j := range any {
+			note(&any[j], &table.Columns[d.Template.Equal[i].Column])
+		}
+	}
+	for i, r := range d.Ranges {
+		for _, e := range []*Expr{r.From, r.To} {
+			if e != nil {
+				note(e, &table.Columns[d.Template.Ranges[i]])
+			}
+		}
+	}
+	return notes
+}
+
+// says tells whether the request says something for the expression.
+func (s *subject) says(e *Expr) bool {
+	switch e.Source {
+	case Query:
+		return s.mentions(e.Name)
+	case Header:
+		return len(s.req.Values(strings.ToLower(e.Name))) > 0
+	case Cookie:
+		_, n := cookie(s.req, e.Name)
+		return n > 0
+	}
+	return e.Source == Path
 }
 
 // bodyWords names the places in the response that a condition reads.

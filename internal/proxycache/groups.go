@@ -23,11 +23,19 @@ func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 // what it depends on.
 func (p *Proxy) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
 	g := p.opt.Guard
-	rows, found, ok := dependsOn(g, h)
+	rows, found, wrong := dependsOn(g, h)
 	if deps = append(groups(g, h), rows...); len(deps) > 0 {
 		p.hasNamed(rt)
 	}
-	return deps, ok && (found || !rt.Declared)
+	if !found && rt.Declared && len(h[dependsOnField]) > 0 {
+		wrong = emptyField
+	}
+	if wrong != "" {
+		if _, told := rt.told.LoadOrStore(wrong, true); !told {
+			p.log.Warn("a response is not kept, nor are others like it", "route", rt.label, "error", wrong)
+		}
+	}
+	return deps, wrong == "" && (found || !rt.Declared)
 }
 
 // extend adds what the response's head declares to the flight's dependencies,

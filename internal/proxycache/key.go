@@ -48,7 +48,8 @@ func appendKeyed(dst []byte, k Key, req *http1.Request) []byte {
 		dst = append(append(dst, "cookie."...), k.Name...)
 		v, n := cookie(req, k.Name)
 		if n > 1 {
-			// Which of them the origin takes is its own affair: all of them count.
+			// Which of them the origin takes, and whether it looks at the letter
+			// case, is its own affair: all of them count.
 			for i := range req.Fields {
 				if req.Fields[i].ID == http1.Cookie {
 					dst = append(append(dst, '='), req.Fields[i].Value...)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,6 +85,7 @@ type route struct {
 	guarded  bool
 	late     bool        // some dependency is known only with the whole response
 	names    atomic.Bool // some response has named dependencies of its own
+	told     sync.Map    // why responses can't be kept, as far as the log says it
 	counters outcomes
 }
 
@@ -152,30 +154,32 @@ func (rt *route) bind(g *coherence.Guard, s *subject) []coherence.Dependency {
 		if d.late() {
 			continue
 		}
-		equal, ranges := d.operands(s)
+		equal, ranges := d.operands(g, s)
 		deps = append(deps, g.Bind(&d.Template, equal, ranges)...)
 	}
 	return deps
 }
 
 // operands evaluates the conditions' values.
-func (d *Dependency) operands(s *subject) ([]coherence.Operand, []coherence.Bounds) {
+func (d *Dependency) operands(g *coherence.Guard, s *subject) ([]coherence.Operand, []coherence.Bounds) {
+	columns := g.Tables()[d.Template.Table].Columns
 	equal := make([]coherence.Operand, len(d.Equal))
 	for j := range d.Equal {
-		equal[j] = s.operand(d.Equal[j])
+		equal[j] = s.operand(d.Equal[j], &columns[d.Template.Equal[j].Column])
 	}
 	ranges := make([]coherence.Bounds, len(d.Ranges))
 	for j, r := range d.Ranges {
-		ranges[j] = coherence.Bounds{From: s.end(r.From), To: s.end(r.To)}
+		column := &columns[d.Template.Ranges[j]]
+		ranges[j] = coherence.Bounds{From: s.end(r.From, column), To: s.end(r.To, column)}
 	}
 	return equal, ranges
 }
 
-func (s *subject) end(e *Expr) coherence.Operand {
+func (s *subject) end(e *Expr, column *coherence.Column) coherence.Operand {
 	if e == nil {
 		return coherence.Operand{}
 	}
-	return s.operand([]Expr{*e})
+	return s.operand([]Expr{*e}, column)
 }
 
 // router finds the most specific route of a path: segment by segment a

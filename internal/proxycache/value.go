@@ -85,12 +85,12 @@ type subject struct {
 // span is a piece of the path.
 type span struct{ from, to int }
 
-// operand evaluates alternatives: a condition holds if the column equals any.
-// One that can't be read with certainty takes the condition away (C6).
-func (s *subject) operand(any []Expr) coherence.Operand {
+// operand evaluates alternatives: a condition on the column holds if it equals
+// any. One that can't be read with certainty takes the condition away (C6).
+func (s *subject) operand(any []Expr, column *coherence.Column) coherence.Operand {
 	var op coherence.Operand
 	for i := range any {
-		values, ok := s.values(&any[i])
+		values, ok := s.values(&any[i], column)
 		if !ok {
 			return coherence.Operand{}
 		}
@@ -101,10 +101,15 @@ func (s *subject) operand(any []Expr) coherence.Operand {
 }
 
 // values evaluates one expression. ok is false when it gives no condition.
-func (s *subject) values(e *Expr) (values []string, ok bool) {
+func (s *subject) values(e *Expr, column *coherence.Column) (values []string, ok bool) {
 	switch e.Source {
 	case Literal:
-		values = []string{e.Name}
+		return e.apply([]string{e.Name})
+	case Body:
+		if values, ok = s.body.values(e.Steps); !ok {
+			return nil, false
+		}
+		return e.apply(values)
 	case Path:
 		values, ok = s.pathValue(e.Name)
 	case Query:
@@ -113,31 +118,34 @@ func (s *subject) values(e *Expr) (values []string, ok bool) {
 		values, ok = s.headerValue(e.Name)
 	case Cookie:
 		values, ok = s.cookieValue(e.Name)
-	case Body:
-		values, ok = s.body.values(e.Steps)
 	}
-	if e.Source != Literal && !ok {
+	if !ok {
 		return nil, false
 	}
-	for i, v := range values {
-		if e.Source != Literal && e.Source != Body && !plain(v) {
-			return nil, false
-		}
+	return e.readings(values, column)
+}
+
+// apply applies the functions to all values.
+func (e *Expr) apply(values []string) ([]string, bool) {
+	for i := range values {
 		for _, f := range e.Funcs {
-			if v, ok = f.apply(v); !ok {
+			v, ok := f.apply(values[i])
+			if !ok {
 				return nil, false
 			}
+			values[i] = v
 		}
-		values[i] = v
 	}
 	return values, true
 }
 
 // apply computes a function. Outside ASCII, letter case is the database's
-// locale's business and not ours: no condition.
+// locale's business and not ours: no condition. So is what counts as white
+// space, but for the blank.
 func (f Func) apply(v string) (string, bool) {
 	if f == Trim {
-		return strings.TrimSpace(v), true
+		v = strings.Trim(v, " ")
+		return v, !trimmable(v)
 	}
 	for i := range len(v) {
 		if v[i] >= utf8.RuneSelf {
@@ -150,39 +158,37 @@ func (f Func) apply(v string) (string, bool) {
 	return strings.ToUpper(v), true
 }
 
-// plain tells whether a value can be compared: not blank, valid UTF-8, no NUL
-// and nothing that a server might cut it at.
-func plain(v string) bool {
-	return strings.TrimSpace(v) != "" && utf8.ValidString(v) && !strings.ContainsAny(v, "\x00;")
-}
-
 func (s *subject) pathValue(name string) ([]string, bool) {
 	i := slices.Index(s.route.params, name)
 	if i < 0 || i >= len(s.places) {
 		return nil, false
 	}
-	v, ok := unescape(s.path[s.places[i].from:s.places[i].to], false)
+	raw := s.path[s.places[i].from:s.places[i].to]
+	if !ascii(raw) || bytes.IndexByte(raw, '+') >= 0 { // a blank to some
+		return nil, false
+	}
+	v, ok := unescape(raw, false)
 	return []string{v}, ok
 }
 
 func (s *subject) headerValue(name string) ([]string, bool) {
 	values := s.req.Values(strings.ToLower(name))
-	if len(values) != 1 {
-		return nil, false // servers join repeated fields in their own ways
+	if len(values) != 1 || !ascii(values[0]) {
+		return nil, false // servers join repeated fields, and decode them, in their own ways
 	}
 	return []string{string(values[0])}, true
 }
 
 func (s *subject) cookieValue(name string) ([]string, bool) {
 	v, n := cookie(s.req, name)
-	if n != 1 || bytes.ContainsAny(v, `"%`) {
-		return nil, false
+	if n != 1 || !ascii(v) || bytes.ContainsAny(v, "\"%+,\\ ") || bytes.HasPrefix(v, []byte("j:")) || bytes.HasPrefix(v, []byte("s:")) {
+		return nil, false // quoted, encoded, several in one, or as Express marks JSON and what is signed
 	}
 	return []string{string(v)}, true
 }
 
-// cookie finds a cookie and counts how often its name appears, blind to
-// letter case.
+// cookie finds a cookie. n is how often its name appears, and more than one
+// where it does in another letter case.
 func cookie(req *http1.Request, name string) (value []byte, n int) {
 	if !req.Has(http1.Of(http1.Cookie)) {
 		return nil, 0
@@ -193,101 +199,17 @@ func cookie(req *http1.Request, name string) (value []byte, n int) {
 		}
 		for part := range bytes.SplitSeq(req.Fields[i].Value, []byte{';'}) {
 			k, v, _ := bytes.Cut(bytes.TrimSpace(part), []byte{'='})
-			if k = bytes.TrimSpace(k); bytes.EqualFold(k, []byte(name)) {
-				if n++; n == 1 && string(k) == name {
+			switch k = bytes.TrimSpace(k); {
+			case string(k) == name:
+				if n++; n == 1 {
 					value = bytes.TrimSpace(v)
 				}
+			case bytes.EqualFold(k, []byte(name)):
+				n += 2
 			}
 		}
 	}
 	return value, n
-}
-
-// pair is one parameter of the query.
-type pair struct {
-	raw    []byte // the name as sent
-	name   string // decoded once
-	folded string // see foldName
-	base   string // folded, without an index in brackets
-	value  string
-	sure   bool // the value was read with certainty
-}
-
-// queryValues finds the values of a parameter. A server may read names more
-// freely than we do: another letter case, an index in brackets, a name
-// encoded twice. Where one that is nearly ours appears there is no condition.
-func (s *subject) queryValues(name string) ([]string, bool) {
-	if !s.parsed {
-		s.parseQuery()
-	}
-	if !s.sure {
-		return nil, false
-	}
-	var values []string
-	folded := foldName(name)
-	for i := range s.pairs {
-		p := &s.pairs[i]
-		switch {
-		case p.folded != folded && p.base != folded:
-		case p.name != name || string(p.raw) != name && !equalEscaped(p.raw, name) || !p.sure:
-			return nil, false
-		default:
-			values = append(values, p.value)
-		}
-	}
-	return values, len(values) > 0
-}
-
-// equalEscaped tells whether raw is name with what has to be encoded encoded.
-// Any other spelling of the name is a doubt.
-func equalEscaped(raw []byte, name string) bool {
-	for _, c := range []byte(name) {
-		if c != '[' && c != ']' && c < utf8.RuneSelf {
-			continue
-		}
-		v, ok := unescape(raw, true)
-		return ok && v == name
-	}
-	return false
-}
-
-func (s *subject) parseQuery() {
-	s.parsed, s.sure = true, true
-	if bytes.IndexByte(s.query, ';') >= 0 {
-		s.sure = false // some servers split there
-		return
-	}
-	for part := range bytes.SplitSeq(s.query, []byte{'&'}) {
-		if len(part) == 0 {
-			continue
-		}
-		k, v, _ := bytes.Cut(part, []byte{'='})
-		p := pair{raw: k}
-		var ok bool
-		if p.name, ok = unescape(k, true); !ok || !utf8.ValidString(p.name) {
-			s.sure = false
-			return
-		}
-		p.folded = foldName(p.name)
-		p.base, _, _ = strings.Cut(p.folded, "[")
-		p.value, p.sure = unescape(v, true)
-		s.pairs = append(s.pairs, p)
-	}
-}
-
-// foldName maps names that some server takes for the same to one.
-func foldName(name string) string {
-	if twice, ok := unescape([]byte(name), true); ok {
-		name = twice
-	}
-	name, _, _ = strings.Cut(name, "\x00")
-	name = strings.ToLower(strings.TrimSpace(name))
-	return strings.Map(func(r rune) rune {
-		if r == '.' || r == ' ' || r == '-' {
-			return '_'
-		}
-		return r
-	}, name)
 }
 
 // unescape decodes percent-encoding, and + as a space in a query.
