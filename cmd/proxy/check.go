@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -130,9 +131,14 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	var waiting atomic.Pointer[string]
+	db.Waiting = func(text string) { waiting.Store(&text) }
 	catalogue, err := cdc.Inspect(ctx, *db)
 	if err != nil && unreachable(err) {
 		found.Database, found.Error = "unreachable", pgerror.Line(err)
+		if why := waiting.Load(); why != nil {
+			found.Error += "; " + *why
+		}
 		return nil
 	}
 	found.Database = "checked"
