@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -134,9 +135,14 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
+	var waiting atomic.Pointer[string]
+	db.Waiting = func(text string) { waiting.Store(&text) }
 	catalogue, err := cdc.Inspect(ctx, *db)
 	if err != nil && unreachable(err) {
 		found.Database, found.Error = "unreachable", pgerror.Line(err)
+		if why := waiting.Load(); why != nil {
+			found.Error += "; " + *why
+		}
 		return nil
 	}
 	found.Database = "checked"

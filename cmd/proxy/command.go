@@ -49,8 +49,9 @@ func report(err error, stderr io.Writer) int {
 	}
 	text := pgerror.Line(err)
 	var unconnected *pgconn.ConnectError
-	if errors.As(err, &unconnected) {
-		text += "; " + mend(err)
+	var answer *pgconn.PgError
+	if errors.As(err, &unconnected) || errors.As(err, &answer) {
+		text += "; " + pgerror.Mend(err)
 	}
 	fmt.Fprintln(stderr, newPalette(stderr).bad("proxy:"), text)
 	return 1

@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgconn"
-
 	"walpurge/config"
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
@@ -62,22 +60,14 @@ func placed(c *config.Config, err error) error {
 	return config.NewErrors(problems...)
 }
 
-// unreachable tells whether err means that no database answered, as opposed
-// to one that answered with a refusal.
+// unreachable tells whether err means that no database answered, or none that
+// can at the moment, as opposed to one that answered with a refusal.
 func unreachable(err error) bool {
 	var refused *cdc.RefusalError
 	if errors.As(err, &refused) || pgerror.Lasting(err, "") != "" {
 		return false
 	}
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) {
-		switch answer.Code {
-		case "57P03", "57P01", "57P02", "53300": // starting up, shutting down, crashed, too many connections
-			return true
-		}
-		return false
-	}
-	return true
+	return pgerror.Passes(err)
 }
 
 // mistaken is a refusal by the server itself, such as an unknown role: a
@@ -91,24 +81,7 @@ func mistaken(c *config.Config, err error) error {
 	if lasting := pgerror.Lasting(err, "postgres.url"); lasting != "" {
 		return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s", lasting))
 	}
-	return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s; %s", pgerror.Line(err), mend(err)))
-}
-
-// mend is what to do about a server that refuses, or doesn't answer.
-func mend(err error) string {
-	var answer *pgconn.PgError
-	if !errors.As(err, &answer) {
-		return "correct postgres.url, or start PostgreSQL"
-	}
-	switch answer.Code {
-	case "3D000":
-		return "correct the database's name in postgres.url, or create it"
-	case "28P01":
-		return "correct the password in postgres.url"
-	case "28000":
-		return "correct the user in postgres.url, or let it in by pg_hba.conf"
-	}
-	return "correct postgres.url"
+	return config.NewErrors(c.Problem(c.Pos("postgres.url"), "%s; %s", pgerror.Line(err), pgerror.Mend(err)))
 }
 
 // retryInspect is how often a database that doesn't answer is asked again.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"walpurge/internal/cdc"
 )
 
@@ -23,10 +25,12 @@ func setup(ctx context.Context, c *command) error {
 	db.Waiting = func(text string) { fmt.Fprintln(c.stderr, newPalette(c.stderr).odd("proxy:"), text) }
 	statements, err := cdc.Setup(ctx, *db, c.print)
 	if err != nil {
-		if unreachable(err) {
-			return err
+		var refused *cdc.RefusalError
+		var unconnected *pgconn.ConnectError
+		if errors.As(err, &refused) || errors.As(err, &unconnected) && !unreachable(err) {
+			return mistaken(c.config, err)
 		}
-		return mistaken(c.config, err)
+		return err // what a statement met there is no mistake in the file
 	}
 	for _, s := range statements {
 		fmt.Fprintf(c.stdout, "%s;\n", s)

@@ -196,6 +196,7 @@ type facts struct {
 		Role, State, Slot string
 		Pending           int
 		RetainedBytes     int64  `json:"retained_bytes"`
+		WaitingFor        string `json:"waiting_for"`
 		LastError         string `json:"last_error"`
 		Connected         bool
 	}

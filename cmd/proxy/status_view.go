@@ -114,6 +114,9 @@ func (r *reported) text(colours palette, before *reported) string {
 		if d.RetainedBytes >= 0 {
 			line("slot", "%s keeps %s of WAL", d.Slot, bytesText(d.RetainedBytes))
 		}
+		if d.WaitingFor != "" {
+			line("", "%s", colours.odd("waiting for "+d.WaitingFor))
+		}
 		if d.LastError != "" && !d.Connected && d.Role != "follower" {
 			line("", "%s", colours.bad(d.LastError))
 		}

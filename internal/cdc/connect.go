@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/conninfo"
+	"walpurge/internal/pgerror"
 )
 
 const (
@@ -165,7 +166,10 @@ func explainReplication(err error) error {
 		return fmt.Errorf("%w; give the role REPLICATION", err)
 	case "53300": // too_many_connections
 		return fmt.Errorf("%w; raise max_wal_senders and restart PostgreSQL, or stop another replica", err)
-	case "28P01", "3D000", "57P03", "57P01", "57P02", "53400":
+	case "28P01", "3D000", "55000":
+		return err
+	}
+	if pgerror.Passes(err) { // the server itself, which is out of something or on its way
 		return err
 	}
 	return fmt.Errorf("%w; poolers such as PgBouncer and Supavisor don't carry replication: use a direct URL of the primary", err)

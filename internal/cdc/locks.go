@@ -62,7 +62,7 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 			by = seen.String()
 		}
 		if try == p.tries {
-			return fmt.Errorf("%w; the lock was held by %s at the last of %d tries in %s; nothing was changed: end that transaction, or come again when it has ended",
+			return fmt.Errorf("%w; the lock was held by %s at the last of %d tries in %s; nothing was changed",
 				err, by, try, time.Since(began).Round(time.Second))
 		}
 		c.waiting("%s; the lock is held by %s; this was try %d of %d, the next is in %s; nothing has been changed yet, and Ctrl-C ends it", lockedText(err), by, try, p.tries, p.pause)
@@ -70,7 +70,7 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 			room = timeout + lockTimeout // the server ends an autovacuum for whoever waits for so long
 		}
 		if !retry.Wait(ctx, p.pause) {
-			return fmt.Errorf("%w; nothing was changed: %w", ctx.Err(), err)
+			return fmt.Errorf("%w while a lock was waited for; nothing was changed", ctx.Err())
 		}
 	}
 }

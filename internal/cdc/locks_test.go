@@ -77,3 +77,27 @@ func TestPublishedTables(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestInspectSaysWhomItWaitsFor: where the catalogue itself is locked.
+func TestInspectSaysWhomItWaitsFor(t *testing.T) {
+	p := testbed.NewPostgres(t, nil) // nobody else's catalogue
+	url := p.URL("postgres")
+	newClient(t, url).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
+	locker := newClient(t, url)
+	pid := locker.text("SELECT pg_backend_pid()")
+	locker.exec("BEGIN", "LOCK TABLE pg_publication IN ACCESS EXCLUSIVE MODE")
+	cfg := config(t, url, Watch{Table: "public.a"})
+	said := &heard{}
+	cfg.Waiting = said.say
+	ended := make(chan error, 1)
+	go func() {
+		_, err := Inspect(context.Background(), cfg)
+		ended <- err
+	}()
+	want := "reading the catalogue waits for session " + pid + " (user postgres, database postgres), idle in transaction"
+	eventually(t, want, func() bool { return said.has(want) })
+	locker.exec("COMMIT")
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

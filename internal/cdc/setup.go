@@ -73,7 +73,7 @@ func inTurn(schema []string, slot bool) []string {
 		return nil
 	}
 	first := "-- Whoever comes to a table after a statement that waits for it waits too. So each gives up soon: where one\n" +
-		"-- ends in \"canceling statement due to lock timeout\", run all of this again, what is done already does no harm.\n" +
+		"-- ends in \"canceling statement due to lock timeout\", run all of this again: a second time does no harm.\n" +
 		fmt.Sprintf("SET lock_timeout = '%dms'", lockTimeout.Milliseconds())
 	last := "RESET lock_timeout"
 	if slot {

@@ -141,3 +141,22 @@ func TestPublicationThatWasAwayForAFleet(t *testing.T) {
 		}
 	}
 }
+
+// TestAlteringWhatAPublicationForbids: out of the publication and back in one
+// transaction is an epoch, and nothing more.
+func TestAlteringWhatAPublicationForbids(t *testing.T) {
+	if !since(t, 18) {
+		return
+	}
+	url := testbed.Database(t)
+	newClient(t, url).exec(rooms, "ALTER TABLE rooms ADD size int GENERATED ALWAYS AS (id + 1)")
+	r := listen(t, config(t, url, watchRooms()))
+	const alter = "ALTER TABLE rooms ALTER size SET EXPRESSION AS (id + 2)"
+	if _, err := r.conn.Exec(t.Context(), alter); err == nil || !strings.Contains(err.Error(), "tables that are part of a publication") {
+		t.Errorf("%s: %v", alter, err)
+	}
+	r.exec("BEGIN; ALTER PUBLICATION walpurge DROP TABLE rooms; " + alter + "; ALTER PUBLICATION walpurge ADD TABLE rooms; COMMIT")
+	eventually(t, "an epoch", func() bool { return len(r.epochs()) > 1 })
+	r.proven()
+	r.expect(sql("INSERT INTO rooms (id) VALUES (2)"), "insert rooms: id=2 city=null price=null")
+}

@@ -152,6 +152,7 @@ function database(s) {
   if (g) {
     add("Epoch", g.epoch); add("Applied", g.applied); add("Watermark", g.watermark);
   }
+  if (db && db.waiting_for) add("Waiting for", db.waiting_for);
   if (db && db.last_error) {
     add("Last error", db.last_error + " (" + new Date(db.last_error_at).toLocaleString() + ")");
   }
