@@ -24,9 +24,9 @@ import (
 
 // A quick look hashes which rows of the catalogue matter and which
 // transactions have written them (xmin): a table that was detached, written to and
-// attached again between two looks looks as before, and its rows don't. It is one
-// part of the query that asks how far the log is flushed, and left out where no
-// transaction has ended since the last one, which the snapshot tells.
+// attached again between two looks looks as before, and its rows don't. It is
+// asked for only where a transaction has ended since the last one, which the snapshot
+// tells.
 const quickQuery = `WITH RECURSIVE watched AS MATERIALIZED (
   SELECT c.oid, s.oid AS schema, s.xmin AS written FROM unnest($2::text[], $3::text[]) AS w(nspname, relname)
   CROSS JOIN LATERAL (SELECT s.oid, s.xmin FROM pg_namespace s WHERE s.nspname = w.nspname OFFSET 0) AS s
@@ -74,10 +74,12 @@ const (
        WHERE s.pnnspid IN (SELECT c.relnamespace FROM member m JOIN pg_class c ON c.oid = m.oid WHERE m.n = w.n)),`
 )
 
-// probeQuery asks how far the log is flushed, and looks unless $4 is the
-// snapshot of now.
-const probeQuery = `SELECT pg_current_wal_flush_lsn()::text, pg_current_snapshot()::text,
- CASE WHEN pg_current_snapshot()::text <> $4 THEN (` + quickQuery + `) END`
+// positionQuery asks how far the log is flushed, and for the snapshot of now;
+// probeQuery does, and looks.
+const (
+	positionQuery = `SELECT pg_current_wal_flush_lsn() || ' ' || pg_current_snapshot()`
+	probeQuery    = positionQuery + `, (` + quickQuery + `)`
+)
 
 // wholeQuery tells of each table apart what has changed: see [tableLook].
 const wholeQuery = `WITH RECURSIVE pub AS MATERIALIZED (
@@ -312,23 +314,33 @@ type quickly struct {
 // probe asks how far the log is flushed, and looks. The sum is that of a moment
 // after the call.
 func (q *quickly) probe(ctx context.Context, side *side, version int, publication string, watches []Watch) (lsn coherence.LSN, sum string, err error) {
-	conn, err := side.open(ctx)
+	text, err := side.text(ctx, positionQuery)
 	if err != nil {
-		return 0, "", err
+		return 0, "", fmt.Errorf("ask for the flush position: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
-	defer cancel()
-	var at, snapshot string
-	var found *string
-	args := append(lookArguments(publication, watches), q.snapshot)
-	if err := conn.QueryRow(ctx, forVersion(version, probeQuery, quickSchemas), args...).Scan(&at, &snapshot, &found); err != nil {
-		return 0, "", fmt.Errorf("ask for the flush position and look at the catalogue: %w", err)
-	}
-	if found != nil {
-		q.snapshot, q.sum = snapshot, *found
+	at, snapshot, _ := strings.Cut(text, " ")
+	if snapshot != q.snapshot {
+		if text, q.sum, err = q.look(ctx, side, version, publication, watches); err != nil {
+			return 0, "", err
+		}
+		at, q.snapshot, _ = strings.Cut(text, " ")
 	}
 	lsn, err = coherence.ParseLSN(at)
 	return lsn, q.sum, err
+}
+
+func (q *quickly) look(ctx context.Context, side *side, version int, publication string, watches []Watch) (position, sum string, err error) {
+	conn, err := side.open(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	defer cancel()
+	q.snapshot = "" // whatever comes of this
+	if err := conn.QueryRow(ctx, forVersion(version, probeQuery, quickSchemas), lookArguments(publication, watches)...).Scan(&position, &sum); err != nil {
+		return "", "", fmt.Errorf("look at the catalogue: %w", err)
+	}
+	return position, sum, nil
 }
 
 // with is l with other lost tables.

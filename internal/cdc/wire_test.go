@@ -368,8 +368,10 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 		return &wireTable{[]uint32{oid, text, boolean, boolean}, [][]any{{uint32(table), "public", true, true}}}
 	case query == membersQuery:
 		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, ""}}}
-	case asks("pg_current_snapshot()::text <> $4"):
-		return &wireTable{[]uint32{text, text, text}, [][]any{{m.flushed.String(), m.snapshot(), m.print}}}
+	case query == positionQuery:
+		return one(text, m.flushed.String()+" "+m.snapshot())
+	case strings.HasPrefix(query, positionQuery):
+		return &wireTable{[]uint32{text, text}, [][]any{{m.flushed.String() + " " + m.snapshot(), m.print}}}
 	case asks("$2::text[]"): // a whole look
 		return &wireTable{[]uint32{text, text}, [][]any{{m.print, m.print + "\n1 a b c d e"}}}
 	case asks("SELECT c.oid, c.relispartition"):
@@ -398,6 +400,8 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 		return one(text, "")
 	case asks("pg_logical_emit_message"):
 		return one(text, "")
+	case asks("SELECT pg_backend_pid()"):
+		return one(number, int32(1))
 	case asks("pg_stat_activity"):
 		return &wireTable{oids: []uint32{text, text}}
 	}

@@ -24,7 +24,9 @@
 //	R4 A transaction stays pending until a snapshot of the primary shows it.
 //	R5 The slot is acknowledged at most up to W.
 //	R6 Freshness is a position: the primary's flush position, asked for at t0,
-//	   proves t0 once everything up to it has been applied.
+//	   proves t0 once everything up to it has been applied, if the catalogue at t0
+//	   is the one that the guard goes by: what it says of a table changes what is
+//	   read without an event in the log.
 //	R7 A reader never joins a flight that is older than what it needs.
 //	R8 Any doubt starts a new epoch.
 //
