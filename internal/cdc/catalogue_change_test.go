@@ -221,6 +221,30 @@ func TestNothingWaitsForALockOnATable(t *testing.T) {
 	r.expectEpochs("start")
 }
 
+// Without Redis the slot ends with its connection. A change of a table is no
+// reason for that.
+func TestTemporarySlotOutlivesAChangedTable(t *testing.T) {
+	url := testbed.Database(t)
+	newClient(t, url).exec(partitioned...)
+	cfg := config(t, url, watchPartitioned()...)
+	cfg.Temporary = true
+	r := listen(t, cfg)
+	changed, other := r.wholePage("g"), r.wholePage("other")
+	r.exec("ALTER TABLE g ADD COLUMN more int DEFAULT 7", "CREATE TABLE r3 PARTITION OF r FOR VALUES IN (3)", "VACUUM FULL r1")
+	r.afterwards()
+	switch {
+	case changed.handle.Live():
+		t.Error("the table's page is a hit for a strict read")
+	case r.major() == 14: // the stream is taken up again, and the slot with it
+		r.expectEpochs("start", "temporary")
+	default:
+		if !other.handle.Live() {
+			t.Error("another table's page has ended")
+		}
+		r.expectEpochs("start")
+	}
+}
+
 // A writer that truncates partitions one after the other is not in our way, nor we in
 // its.
 func TestTruncatesOfPartitionsAreNotCancelled(t *testing.T) {

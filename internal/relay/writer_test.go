@@ -174,3 +174,47 @@ func TestWriterGivesUp(t *testing.T) {
 		t.Errorf("drain: %v", err)
 	}
 }
+
+// What is announced anew comes behind all that the writer was handed before it,
+// at once, and stays.
+func TestAnnouncedAnewBehindWhatWaits(t *testing.T) {
+	w, s := newWriter(t)
+	w.Transaction(touch(110))
+	w.Announce("b")
+	if _, err := w.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Announce("b") // nothing new
+	if _, err := w.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Transaction(touch(120))
+	if _, err := w.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	for after := uint64(41); ; {
+		entries, err := s.Read(t.Context(), after, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(entries) == 0 {
+			break
+		}
+		for i := range entries {
+			e, err := entries[i].Entry()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got += fmt.Sprintf("%s with %d", e.Applied, e.Count)
+			if e.Announced != nil {
+				got += " announces " + e.Announced.Fingerprint
+			}
+			got += "; "
+			after = entries[i].Seq
+		}
+	}
+	if want := "0/6E with 1; 0/6E with 0 announces b; 0/78 with 1; "; got != want {
+		t.Errorf("got %s\nwant %s", got, want)
+	}
+}
