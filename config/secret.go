@@ -61,9 +61,7 @@ const endOfLine = maxFile
 func maskLine(line string, secrets []string, hidden []stretch, caret int) (string, int) {
 	spans := passwordSpans(line)
 	for _, h := range hidden {
-		text := []rune(line)
-		from, to := min(h.from, len(text)), min(h.to, len(text))
-		spans = append(spans, [2]int{len(string(text[:from])), len(string(text[:to]))})
+		spans = append(spans, [2]int{offset(line, h.from), offset(line, h.to)})
 	}
 	if m := secretKey.FindStringSubmatchIndex(line); m != nil && !plainEnv.MatchString(line[m[2]:m[3]]) {
 		spans = append(spans, [2]int{m[2], m[3]})
@@ -79,6 +77,17 @@ func maskLine(line string, secrets []string, hidden []stretch, caret int) (strin
 		}
 	}
 	return maskSpans(line, spans, caret)
+}
+
+// offset is where the character begins, in bytes; the end of the line where there are fewer. Text that isn't UTF-8 is counted too.
+func offset(line string, character int) int {
+	for i := range line {
+		if character == 0 {
+			return i
+		}
+		character--
+	}
+	return len(line)
 }
 
 // maskSpans replaces byte ranges of s, which may overlap. caret is a column in characters.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,9 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"walpurge/config"
 	"walpurge/internal/conninfo"
-	"walpurge/internal/redisclient"
 )
 
 const marker = "ssw0rd" // what no output may hold
@@ -160,48 +160,27 @@ func TestValuesFromTheEnvironmentAreNotShown(t *testing.T) {
 	}
 }
 
-var otherNames = regexp.MustCompile(`(?i)(host|hostaddr|port|dbname|database|user|service)\s*=`)
-
-// FuzzNoOutputHoldsThePassword plants a password as it is, as a URL and as key=value pairs want it written and as they don't.
-func FuzzNoOutputHoldsThePassword(f *testing.F) {
-	for _, s := range []string{"", "p@", "p/", "p?", "p#", "a b", "a\t", "'", `\`, `'a\'`, "a=b", "%", "[", "a b=", "p@h/x?a=", "://", "\x00", "\n", "${X}", "é", "5/", ":", `"`, "}", "&sslmode=x", ","} {
-		f.Add(s, "", "x")
-		f.Add("", s, "requre")
-		f.Add(s, s, "require")
-	}
-	dir := f.TempDir()
-	f.Setenv("HOME", dir)
-	f.Fuzz(func(t *testing.T, before, after, mode string) {
-		if strings.Contains(mode, marker) || otherNames.MatchString(before) || strings.Contains(before, marker) {
-			return
-		}
-		secret := before + marker + after
+// TestPlantedPasswordIsInNoOutput plants a password in URLs and in key=value pairs, as they want it written and as they don't,
+// among the characters that take strings apart. Package config fuzzes the same without the commands around.
+func TestPlantedPasswordIsInNoOutput(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("HOME", dir)
+	pieces := rapid.SliceOfN(rapid.SampledFrom([]string{"@", "/", "?", "#", ":", " ", "\t", "'", `"`, `\`, "%", "%40", "=", "&", ",", "[", "]", "{", "}", "a", "5", "b=", "://", "$", "é", "\n"}), 0, 4)
+	rapid.Check(t, func(r *rapid.T) {
+		secret := strings.Join(pieces.Draw(r, "before"), "") + marker + strings.Join(pieces.Draw(r, "after"), "")
+		mode := rapid.SampledFrom([]string{"disable", "require", "requre", "no-verify"}).Draw(r, "sslmode")
 		quoted := "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(secret) + "'"
 		for _, text := range []string{
-			"postgres://app:" + secret + "@127.0.0.1:1/shop?sslmode=" + mode, "host=127.0.0.1 port=1 password=" + secret + " sslmode=" + mode,
-			"host=127.0.0.1 port=1 password='" + secret + "' sslmode=" + mode, "host\t=127.0.0.1 port=1 password = " + quoted + "\tsslmode\t=" + mode,
-			"postgres://127.0.0.1:1/shop?sslmode=" + mode + "&password=" + secret,
+			"postgres://app:" + secret + "@127.0.0.1:1/shop?sslmode=" + mode, "postgres://127.0.0.1:1/shop?sslmode=" + mode + "&password=" + secret,
+			"host=127.0.0.1 port=1 password=" + secret + " sslmode=" + mode, "host\t=127.0.0.1 port=1 password = " + quoted + "\tsslmode\t=" + mode,
 		} {
-			said := fmt.Sprint(conninfo.Check(text), conninfo.Describe(text))
-			for _, url := range []string{inYAML(t, text), text, "'" + text + "'", `"` + text + `"`} {
-				c, err := config.Parse("f", []byte(settings(strings.ReplaceAll(url, "${", "$${"), "")), nil)
-				said += fmt.Sprint(c, err)
+			// Nobody else's name is looked up: what can be read leads here.
+			if conninfo.Check(text) == nil && !strings.HasPrefix(conninfo.Describe(text), "postgres://app@127.0.0.1:1") && !strings.HasPrefix(conninfo.Describe(text), "postgres://127.0.0.1:1") {
+				r.Fatalf("%q leads to %s", text, conninfo.Describe(text))
 			}
-			if strings.Contains(said, marker) {
-				t.Fatalf("%q: %s", text, said)
-			}
-			if where := conninfo.Describe(text); conninfo.Check(text) != nil || strings.Contains(where, "127.0.0.1:1") && !strings.Contains(where, ",") {
-				ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-				clean(t, t.TempDir(), settings(inYAML(t, text), ""), ctx, commands[:4])
-				cancel()
-			}
-		}
-		for _, text := range []string{"redis://app:" + secret + "@127.0.0.1:1/" + mode, "redis+sentinel://app:" + secret + "@127.0.0.1:1/m?" + mode, "unix://app:" + secret + "@/run/redis.sock"} {
-			_, err := redisclient.New(text, redisclient.Limits{})
-			said := fmt.Sprint(redisclient.Check(text), redisclient.Describe(text), err)
-			_, err = config.Parse("f", []byte(settings("postgres://h/d", inYAML(t, text))), nil)
-			if said += fmt.Sprint(err); strings.Contains(said, marker) {
-				t.Fatalf("%q: %s", text, said)
+			clean(t, dir, settings(inYAML(t, text), ""), t.Context(), commands[:4])
+			if t.Failed() {
+				r.Fatalf("%q", text)
 			}
 		}
 	})

@@ -156,7 +156,7 @@ func (i *Info) String() string {
 // Plain tells whether s can be shown as the user or database that it was read as: nothing hints that it is a piece of something else.
 func Plain(s string) bool {
 	for _, r := range s {
-		if !nameRune(r) {
+		if !nameRune(r) && r != ' ' {
 			return false
 		}
 	}

@@ -134,8 +134,10 @@ func (i *Info) files() error {
 		return i.wrong("sslkey", "has an sslkey that is no PEM file; convert it, such as with: openssl pkey -in KEY -out KEY.pem")
 	case block.Type == "ENCRYPTED PRIVATE KEY":
 		return i.wrong("sslkey", "has an sslkey that is encrypted in a way that is not supported (PKCS#8); decrypt it with openssl pkey, and guard the file")
-	case x509.IsEncryptedPEMBlock(block): //nolint:staticcheck // what libpq takes
-		if _, err := x509.DecryptPEMBlock(block, []byte(i.get("sslpassword"))); err != nil { //nolint:staticcheck // as above
+	//lint:ignore SA1019 it is what libpq takes, and the driver
+	case x509.IsEncryptedPEMBlock(block):
+		//lint:ignore SA1019 as above
+		if _, err := x509.DecryptPEMBlock(block, []byte(i.get("sslpassword"))); err != nil {
 			return i.wrong("sslkey", "has an sslkey that sslpassword doesn't decrypt; correct sslpassword")
 		}
 		return nil
