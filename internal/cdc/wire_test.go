@@ -325,6 +325,10 @@ func parameters(query string) []uint32 {
 		oids[1], oids[2] = pgtype.TextArrayOID, pgtype.TextArrayOID
 	case strings.Contains(query, "sync_state"):
 		oids[0] = pgtype.Int4OID
+	case strings.Contains(query, "c.relispartition FROM pg_publication"):
+		oids[1] = pgtype.OIDOID
+	case query == rightsQuery:
+		oids[0] = pgtype.OIDArrayOID
 	case strings.Contains(query, "pg_publication_rel r"), strings.Contains(query, "attrelid = $1"), strings.Contains(query, "pg_partition_tree($1"):
 		oids[0] = pgtype.OIDOID
 	}
@@ -366,8 +370,10 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 		return one(text, m.print)
 	case asks("FROM pg_publication p WHERE pubname"):
 		return &wireTable{[]uint32{oid, boolean, boolean, boolean, boolean, boolean, boolean, boolean, text}, [][]any{{uint32(16600), false, true, true, true, true, true, true, ""}}}
-	case asks("FROM pg_publication_tables"):
-		return one(oid, uint32(table))
+	case asks("c.relispartition FROM pg_publication"):
+		return &wireTable{[]uint32{oid, boolean}, [][]any{{uint32(table), false}}}
+	case query == rightsQuery:
+		return &wireTable{[]uint32{oid, text, boolean, boolean}, [][]any{{uint32(table), "public", true, true}}}
 	case asks("FROM pg_publication_rel r"):
 		return &wireTable{oids: []uint32{oid, boolean, boolean}}
 	case query == slotQuery:
@@ -391,7 +397,7 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	case asks("pg_logical_emit_message"):
 		return one(text, "")
 	case asks("pg_stat_activity"):
-		return &wireTable{oids: []uint32{text, text}}
+		return &wireTable{oids: []uint32{number, text, text, text, text, text, text, text, pgtype.Float8OID}}
 	}
 	panic("the model's server doesn't know " + query)
 }
