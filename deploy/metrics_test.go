@@ -23,6 +23,7 @@ var metrics = map[string]metric{
 	"walpurge_slot_retained_bytes":       {},
 	"walpurge_epochs_total":              {labels: []string{"reason"}},
 	"walpurge_leader":                    {},
+	"walpurge_lost_tables":               {},
 	"walpurge_memory_bytes":              {},
 	"walpurge_memory_entries":            {},
 	"walpurge_redis_requests_total":      {labels: []string{"op", "result"}},

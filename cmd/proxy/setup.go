@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/cdc"
+	"walpurge/internal/pgerror"
 )
 
 // setup prepares the database, or prints what it would do.
@@ -27,7 +28,8 @@ func setup(ctx context.Context, c *command) error {
 	if err != nil {
 		var refused *cdc.RefusalError
 		var unconnected *pgconn.ConnectError
-		if errors.As(err, &refused) || errors.As(err, &unconnected) && !unreachable(err) {
+		lasting := pgerror.Lasting(err, "") != ""
+		if errors.As(err, &refused) || lasting || errors.As(err, &unconnected) && !unreachable(err) {
 			return mistaken(c.config, err)
 		}
 		return err // what a statement met there is no mistake in the file

@@ -127,14 +127,10 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	pid, err := backendID(ctx, conn)
-	if err != nil {
-		return nil, fmt.Errorf("read the catalogue: %w", err)
-	}
 	// It takes no lock on a table, but reads the catalogue, which somebody may have locked.
 	s := sayer{say: func(text string) { cfg.waiting("reading the catalogue waits for %s", text) }}
 	var ins *inspection
-	err = cfg.attend(ctx, pid, waitShort, s.see, func() (err error) {
+	err = cfg.attend(ctx, conn.PgConn().PID(), waitShort, s.see, func() (err error) {
 		ins, err = inspect(ctx, &cfg, conn)
 		return err
 	})

@@ -35,9 +35,8 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 	if len(statements) == 0 {
 		return nil
 	}
-	var pid int32
 	var deadlock int64
-	if err := conn.QueryRow(ctx, "SELECT pg_backend_pid(), setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout'").Scan(&pid, &deadlock); err != nil {
+	if err := conn.QueryRow(ctx, "SELECT setting::bigint FROM pg_settings WHERE name = 'deadlock_timeout'").Scan(&deadlock); err != nil {
 		return err
 	}
 	timeout := time.Duration(deadlock) * time.Millisecond
@@ -49,7 +48,7 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 	began := time.Now()
 	for try := 1; ; try++ {
 		var seen waited
-		err := c.attend(ctx, pid, lockLook, func(w waited) {
+		err := c.attend(ctx, conn.PgConn().PID(), lockLook, func(w waited) {
 			if w != nil {
 				seen = w
 			}

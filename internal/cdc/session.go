@@ -265,7 +265,7 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 	l := s.l
 	see := l.waits("the server makes the slot once the transactions that are open now have ended")
 	var made pglogrepl.CreateReplicationSlotResult
-	err := l.cfg.attend(ctx, int32(s.replication.PID()), waitLook, func(w waited) {
+	err := l.cfg.attend(ctx, s.replication.PID(), waitLook, func(w waited) {
 		if w != nil {
 			l.setState("waiting for open transactions", nil)
 		}

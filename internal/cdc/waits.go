@@ -148,16 +148,10 @@ func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (wait
 	})
 }
 
-// backendID is the process that serves conn.
-func backendID(ctx context.Context, conn *pgx.Conn) (pid int32, err error) {
-	err = conn.QueryRow(ctx, "SELECT pg_backend_pid()").Scan(&pid)
-	return pid, err
-}
-
 // attend does what waits in the session pid of the server. Meanwhile it asks
 // every so often, on a connection of its own, whom that session waits for, and
 // tells it, nil included.
-func (c *Config) attend(ctx context.Context, pid int32, every time.Duration, tell func(waited), do func() error) error {
+func (c *Config) attend(ctx context.Context, pid uint32, every time.Duration, tell func(waited), do func() error) error {
 	asking, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -174,12 +168,8 @@ func (c *Config) attend(ctx context.Context, pid int32, every time.Duration, tel
 // execAttended runs a statement that may wait for transactions that are open,
 // and says whom it waits for.
 func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
-	pid, err := backendID(ctx, conn)
-	if err != nil {
-		return err
-	}
 	s := sayer{say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
-	return c.attend(ctx, pid, waitLook, s.see, func() error {
+	return c.attend(ctx, conn.PgConn().PID(), waitLook, s.see, func() error {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return &statementError{statement, err}
 		}
@@ -188,7 +178,7 @@ func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement str
 }
 
 // askAgain asks until ctx ends, or the server can't be asked.
-func (c *Config) askAgain(ctx context.Context, pid int32, every time.Duration, tell func(waited)) error {
+func (c *Config) askAgain(ctx context.Context, pid uint32, every time.Duration, tell func(waited)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var conn *pgx.Conn
@@ -205,7 +195,7 @@ func (c *Config) askAgain(ctx context.Context, pid int32, every time.Duration, t
 			}
 			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 		}
-		found, err := askWaited(ctx, conn, blockersQuery, pid)
+		found, err := askWaited(ctx, conn, blockersQuery, int32(pid))
 		if err != nil {
 			return err
 		}

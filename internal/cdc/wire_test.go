@@ -403,7 +403,7 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	case asks("SELECT pg_backend_pid()"):
 		return one(number, int32(1))
 	case asks("pg_stat_activity"):
-		return &wireTable{oids: []uint32{text, text}}
+		return &wireTable{oids: []uint32{number, text, text, text, text, text, text, text, pgtype.Float8OID}}
 	}
 	panic("the model's server doesn't know " + query)
 }
