@@ -40,14 +40,15 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 		return err
 	}
 	timeout := time.Duration(deadlock) * time.Millisecond
-	room := max(min(lockTimeout, timeout/2), time.Millisecond)
+	short := max(min(lockTimeout, timeout/2), time.Millisecond)
+	room := short
 	p := c.locks
 	if p.tries == 0 {
 		p = lockPatience{lockTries, lockPause}
 	}
 	began := time.Now()
+	var seen waited // whom it waited for when that was last asked
 	for try := 1; ; try++ {
-		var seen waited
 		err := c.attend(ctx, conn.PgConn().PID(), lockLook, func(w waited) {
 			if w != nil {
 				seen = w
@@ -65,7 +66,8 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 				err, by, try, time.Since(began).Round(time.Second))
 		}
 		c.waiting("%s; the lock is held by %s; this was try %d of %d, the next is in %s; nothing has been changed yet, and Ctrl-C ends it", lockedText(err), by, try, p.tries, p.pause)
-		if room < timeout && seen.vacuums() {
+		room = short
+		if seen.vacuums() {
 			room = timeout + lockTimeout // the server ends an autovacuum for whoever waits for so long
 		}
 		if !retry.Wait(ctx, p.pause) {

@@ -142,10 +142,13 @@ func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (wait
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (h holder, err error) {
-		err = row.Scan(&h.pid, &h.gid, &h.user, &h.application, &h.database, &h.kind, &h.state, &h.since, &h.age)
-		return h, err
+	var found waited // nil without a row
+	var h holder
+	_, err = pgx.ForEachRow(rows, []any{&h.pid, &h.gid, &h.user, &h.application, &h.database, &h.kind, &h.state, &h.since, &h.age}, func() error {
+		found = append(found, h)
+		return nil
 	})
+	return found, err
 }
 
 // attend does what waits in the session pid of the server. Meanwhile it asks
