@@ -50,6 +50,7 @@ check: go
 # itself to measure, and what tries the demo's pages and make bench.
 LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracleFiveProxies \
 	TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader TestMillionRowsInOneTransaction \
+	TestPurgesContainEveryPageThatChangedInPieces TestTwoClustersWithOneStream TestLeaderDoesTheSameForOneFollowerAsForMany \
 	TestSiteColoursHaveContrast TestSiteByKeyboard TestSiteFitsAPhone \
 	TestStage TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour
 
