@@ -98,12 +98,13 @@ func (w *watcher) tableName(t coherence.TableID) string { return w.l.guard.Table
 // compare decides for each table what becomes of it.
 func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, ins *inspection) (*examination, error) {
 	x := &examination{now: ins.catalogue.look, lost: ins.ofTables(), waits: make(map[string]string)}
+	decodes := w.current.Load().look // what decoding goes by, which may be newer than what was accepted
 	for i := range w.l.guard.Tables() {
 		t, name := coherence.TableID(i), w.tableName(coherence.TableID(i))
 		_, was := accepted.lost[name]
 		change := accepted.changed(name, x.now)
-		x.renews = x.renews || change >= reidentify || was
-		x.moved = x.moved || change >= reread || was
+		decoded := decodes.changed(name, x.now)
+		x.renews, x.moved = x.renews || decoded >= reidentify, x.moved || decoded >= reread
 		switch {
 		case x.lost[name] != "":
 			w.endHorizon(name)
