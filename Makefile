@@ -54,7 +54,8 @@ LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracl
 	TestServerThatWentBackIsANewEpoch TestServerSetBackUnderAll TestGapIsNoticed TestReadAheadWhileTheStreamStands \
 	TestOracleQueryCache TestOracleAgentsInResults TestSiteWithoutScripts TestDashboardShowsAnEdit TestSentinelFailover \
 	TestSiteColoursHaveContrast TestSiteByKeyboard TestSiteFitsAPhone \
-	TestStage TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour
+	TestSiteAsPeopleUseIt TestStage TestDemo TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour \
+	TestRecordsAreThoseThatTheServerLists TestCommitsAreThoseOfLogicalDecoding
 
 # Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
 # needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests

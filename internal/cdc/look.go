@@ -309,21 +309,26 @@ func parseTableLook(fields []string) (tableLook, bool) {
 // transaction ends.
 type quickly struct {
 	snapshot, sum string
+	moves         bool // a transaction had ended when it was last asked: the small question would be asked in vain
 }
 
 // probe asks how far the log is flushed, and looks. The sum is that of a moment
 // after the call.
 func (q *quickly) probe(ctx context.Context, side *side, version int, publication string, watches []Watch) (lsn coherence.LSN, sum string, err error) {
-	text, err := side.text(ctx, positionQuery)
-	if err != nil {
-		return 0, "", fmt.Errorf("ask for the flush position: %w", err)
+	var text string
+	if !q.moves {
+		if text, err = side.text(ctx, positionQuery); err != nil {
+			return 0, "", fmt.Errorf("ask for the flush position: %w", err)
+		}
 	}
 	at, snapshot, _ := strings.Cut(text, " ")
-	if snapshot != q.snapshot {
+	if q.moves || snapshot != q.snapshot {
+		before := q.snapshot
 		if text, q.sum, err = q.look(ctx, side, version, publication, watches); err != nil {
 			return 0, "", err
 		}
 		at, q.snapshot, _ = strings.Cut(text, " ")
+		q.moves = q.snapshot != before
 	}
 	lsn, err = coherence.ParseLSN(at)
 	return lsn, q.sum, err
