@@ -129,12 +129,14 @@ func (o *oracle) stays(id, city, oldest int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	seen := false
-	for _, v := range l.versions {
-		if v.number >= oldest {
-			seen = true
-			if v.city != city {
-				return false
-			}
+	for i := len(l.versions) - 1; i >= 0; i-- { // readers look from the end
+		v := l.versions[i]
+		if v.number < oldest {
+			break
+		}
+		seen = true
+		if v.city != city {
+			return false
 		}
 	}
 	return seen
