@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Subject:  pg_publication_tables inside a REPEATABLE READ transaction.
-# Version:  PostgreSQL 15.18 (Debian 12's package, installed).
+# Version:  PostgreSQL 15.18 and 15.20 (Debian 12's package, installed).
 # Expected: a transaction that has its snapshot sees the publication's tables as they were, like every other row of the
 #           catalogue, until it ends.
 # Seen:     the view shows a table that another session has added after the snapshot was taken, while pg_publication_rel
