@@ -110,6 +110,7 @@ func TestOracleTwoLevels(t *testing.T) {
 	r := newRig(t, rigOptions{redis: redisURL, proxies: 2, routes: oracleRoutes, queries: farURL})
 	far.slow(5*time.Millisecond, 2*time.Millisecond)
 	tr := newTrial(r, members(append([]*rig{r}, r.peers...)...), mixedCrew)
+	tr.leastHits = 30
 	tr.run(duration, least)
 	results := r.queries.results(t)
 	testbed.Measured(t, "queries by result: %v", results)
@@ -117,13 +118,14 @@ func TestOracleTwoLevels(t *testing.T) {
 		t.Errorf("the test needs hits, and queries that must not be: %v", results)
 	}
 	tr.judge(0.2)
-	tr.judgeHistories(30)
+	tr.judgeHistories()
 }
 
 // TestOracleTwoLevelsThroughFaults brings about the faults that take most away while proxies and the query cache
 // behind them are at work, in one relay and on one slot. A fault is over when both levels serve hits again.
 func TestOracleTwoLevelsThroughFaults(t *testing.T) {
 	f := newFaults(t, faultsOptions{proxies: 2, queries: true})
+	f.leastHits = 5
 	f.start()
 	for _, each := range everyFault {
 		switch each.name {
@@ -141,6 +143,6 @@ func TestOracleTwoLevelsThroughFaults(t *testing.T) {
 		t.Errorf("the test needs hits, and queries without a proof: %v", results)
 	}
 	f.judge(0.05)
-	f.judgeHistories(5)
+	f.judgeHistories()
 	f.report()
 }

@@ -26,6 +26,7 @@ const faultSeed = "WALPURGE_FAULT_SEED"
 // A fault is over when every proxy serves hits again.
 func TestOracleThroughFaults(t *testing.T) {
 	f := newFaults(t, faultsOptions{proxies: 3, stopped: 10 * time.Second})
+	f.leastHits = 30
 	f.start()
 	for _, each := range everyFault {
 		if testbed.Short() && each.long {
@@ -35,7 +36,7 @@ func TestOracleThroughFaults(t *testing.T) {
 	}
 	f.stop()
 	f.judge(0.05)
-	f.judgeHistories(30)
+	f.judgeHistories()
 	f.report()
 }
 
@@ -53,6 +54,7 @@ func TestOracleThroughRandomFaults(t *testing.T) {
 	}
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	f := newFaults(t, faultsOptions{proxies: 3})
+	f.leastHits = 30
 	f.start()
 	var names []string
 	for time.Since(f.began) < duration {
@@ -71,7 +73,7 @@ func TestOracleThroughRandomFaults(t *testing.T) {
 	f.stop()
 	testbed.Measured(t, "%s=%d: %s", faultSeed, seed, strings.Join(names, ", "))
 	f.judge(0.05)
-	f.judgeHistories(30)
+	f.judgeHistories()
 }
 
 // faults is a trial on proxies and servers of its own, with cables between

@@ -181,10 +181,10 @@ func oracleOver(t *testing.T, proxies int) {
 		p.ready()
 	}
 	tr := newTrial(r, all, mixedCrew)
-	tr.spellings = spellings
+	tr.spellings, tr.leastHits = spellings, 30
 	tr.run(duration, least)
 	tr.judge(0.2)
-	tr.judgeHistories(30)
+	tr.judgeHistories()
 	if crowded && tr.redisHits.Load() < 100 {
 		t.Errorf("%d hits came from Redis: too few to tell anything about them", tr.redisHits.Load())
 	}

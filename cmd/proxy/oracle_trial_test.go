@@ -91,6 +91,8 @@ type trial struct {
 	versions string       // the JSON member that they stand in
 	latest   atomic.Int64 // the listing that has changed last
 
+	leastHits int64 // of strict clients and of carriers, each: stop waits for so many, judgeHistories asks for them
+
 	spellings int // in how many ways plain clients ask for a listing, so that there are more responses; 0: in one
 
 	strictOps  history // of the writers and the strict clients
@@ -148,6 +150,19 @@ func (tr *trial) run(duration time.Duration, least int64) {
 	tr.stop()
 }
 
+// haveHits tells whether strict clients and carriers have as many hits as their histories need.
+func (tr *trial) haveHits() bool {
+	return min(tr.strictHits.Load(), tr.carriedHits.Load()) >= tr.hitsNeeded()
+}
+
+// hitsNeeded is leastHits, or one in short tests.
+func (tr *trial) hitsNeeded() int64 {
+	if testbed.Short() {
+		return min(tr.leastHits, 1)
+	}
+	return tr.leastHits
+}
+
 // start sets everybody to work.
 func (tr *trial) start() {
 	strict := func(_ http.ResponseWriter, req *http.Request) bool {
@@ -183,9 +198,20 @@ func (tr *trial) start() {
 	}
 }
 
-// stop ends the work and waits for it.
+// stop ends the work and waits for it. Where machines are slow, it takes longer
+// until there are the hits that judgeHistories needs: two minutes at most.
 func (tr *trial) stop() {
 	tr.t.Helper()
+	limit := time.After(2 * time.Minute)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for waiting := true; waiting && !tr.haveHits(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			waiting = false
+		}
+	}
 	tr.ended.Store(true)
 	if err := tr.group.Wait(); err != nil {
 		tr.t.Fatal(err)
@@ -295,12 +321,12 @@ func (tr *trial) change(ctx context.Context, conn *pgx.Conn, w int, rnd *rand.Ra
 	return nil
 }
 
-// judgeHistories checks what strict clients and carriers have recorded. least is
-// the number of hits without which that would show little.
-func (tr *trial) judgeHistories(least int64) {
+// judgeHistories checks what strict clients and carriers have recorded. With
+// fewer hits than leastHits that would show little.
+func (tr *trial) judgeHistories() {
 	tr.t.Helper()
-	if testbed.Short() {
-		least = 1
+	if tr.leastHits == 0 {
+		tr.t.Error("how many hits does the trial need?")
 	}
 	for _, each := range []struct {
 		name  string
@@ -316,7 +342,7 @@ func (tr *trial) judgeHistories(least int64) {
 		if result != porcupine.Ok {
 			tr.t.Errorf("%s: %s", each.name, result)
 		}
-		if each.hits < least {
+		if each.hits < tr.hitsNeeded() {
 			tr.t.Errorf("%s: only %d hits: the test needs them", each.name, each.hits)
 		}
 	}
