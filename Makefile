@@ -55,7 +55,9 @@ LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracl
 	TestOracleQueryCache TestOracleAgentsInResults TestSiteWithoutScripts TestDashboardShowsAnEdit TestSentinelFailover \
 	TestSiteColoursHaveContrast TestSiteByKeyboard TestSiteFitsAPhone \
 	TestSiteAsPeopleUseIt TestStage TestDemo TestStopEndsTheWholeGroup TestLevelsPrintsATableOfAllFour \
-	TestRecordsAreThoseThatTheServerLists TestCommitsAreThoseOfLogicalDecoding
+	TestRecordsAreThoseThatTheServerLists TestCommitsAreThoseOfLogicalDecoding \
+	TestStrictReadsAreLinearizable TestReadAheadOverMatches TestStreaming TestMembersKnowEachOther TestReloadUnderLoad \
+	TestClusterSharesTheSlots TestLoadFindsNothingWrongWithNoCache TestPurgesContainEveryPageThatChangedReadAhead
 
 # Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
 # needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
