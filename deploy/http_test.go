@@ -82,25 +82,30 @@ func ruleOf(test string) (r rule, ok bool, err error) {
 	return rule{spec, strings.ReplaceAll(m[3], "_", ".")}, true, nil
 }
 
-// testsBelow are the names of the test functions in a directory and those below.
-func testsBelow(dir string) ([]string, error) {
+// testsBelow are the names of the test functions in directories and those below.
+func testsBelow(dirs ...string) ([]string, error) {
 	var names []string
-	err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
-		if err != nil {
-			return err
-		}
-		for _, decl := range file.Decls {
-			if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
-				names = append(names, f.Name.Name)
+	for _, dir := range dirs {
+		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(path, "_test.go") {
+				return err
 			}
+			file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			for _, decl := range file.Decls {
+				if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Test") {
+					names = append(names, f.Name.Name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		return nil
-	})
-	return names, err
+	}
+	return names, nil
 }
 
 // compare finds what a document's rules and the tests' names don't agree on. A
@@ -147,7 +152,7 @@ func TestHTTPRulesHaveTests(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, err := testsBelow("../internal/proxycache")
+	tests, err := testsBelow("../internal/http1", "../internal/rfc9111", "../internal/proxycache")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
 package proxycache
 
 import (
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // keepable tells whether the response may be kept for all that is known yet.

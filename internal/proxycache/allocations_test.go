@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // hitSteps are the steps of a hit, each by itself, with n responses stored.

@@ -8,7 +8,7 @@ import (
 	gz "github.com/klauspost/compress/gzip"
 	zs "github.com/klauspost/compress/zstd"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // Levels: what is stored once and sent often is worth some work, but a request

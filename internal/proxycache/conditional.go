@@ -3,8 +3,8 @@ package proxycache
 import (
 	"bytes"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // had is the tag of what a client has: of the plain response, or of its form in

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 func TestRFC9111Section4_3_4A304AboutAnotherResponse(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 	"unsafe"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // entry is a stored response: bytes ready to send, what decides whether they

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // isStream tells whether a response is a stream of events, which has no end in

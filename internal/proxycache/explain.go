@@ -6,9 +6,9 @@ import (
 	"strings"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/identifier"
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // Explanation says what the proxy does with a request, and why.

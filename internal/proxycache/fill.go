@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"time"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // run is the flight's own goroutine.

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // follow sends a flight's response, its leader's or a joiner's. again means

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // form is a stored response as clients get it, in one content coding.

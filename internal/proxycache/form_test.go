@@ -16,7 +16,7 @@ import (
 	br "github.com/andybalholm/brotli"
 	zs "github.com/klauspost/compress/zstd"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // prose is text that codings shrink.

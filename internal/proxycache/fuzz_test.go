@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // FuzzResponse gives whole heads of responses to all that rewrites them.

@@ -7,7 +7,7 @@ import (
 	"sync"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // groupIndex finds the responses of a group (RFC 9875) among those without

@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 func TestRFC9875Section3GroupsEndByUnsafeRequests(t *testing.T) {

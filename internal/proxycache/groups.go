@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // groups are the dependencies that a response declares by Cache-Groups, a

@@ -5,7 +5,7 @@ import (
 	"net/url"
 	"strings"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // invalidateAfter ends what is stored for the target of an unsafe request that

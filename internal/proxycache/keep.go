@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // keeper keeps a copy of a passed response while it goes to the client, if it

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"slices"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // appendKey builds the key of a request: scheme, host and target as the

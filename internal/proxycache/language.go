@@ -3,7 +3,7 @@ package proxycache
 import (
 	"strings"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // inLanguage finds a stored variant in the language that the request wants

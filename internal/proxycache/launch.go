@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // flight joins the flight of key or starts one. It returns nil if a response

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Clients speak HTTP/1.1 with package http1 and HTTP/2 with net/http, both in

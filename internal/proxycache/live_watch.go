@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // What a page that listens has to watch is what the response to its URL

@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"time"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // maxForwards is how many servers behind this one a TRACE or OPTIONS request

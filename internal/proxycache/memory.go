@@ -9,7 +9,7 @@ import (
 	"github.com/maypok86/otter/v2"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // memory is the memory tier: entries by key, bounded by their bytes. Lookups

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // net/http takes a response's Connection field away when close is in it, and

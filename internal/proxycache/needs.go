@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // A service may have a cache of its own that follows the same log (package

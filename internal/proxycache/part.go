@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // partSuffix makes the key of a key's part. There is one, the newest, and only

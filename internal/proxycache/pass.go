@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // pass sends a request through to the origin and its response back, both as

@@ -10,8 +10,8 @@ import (
 	"unsafe"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // Position is what a client gets with the response to an unsafe request and

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // appendProblem appends a whole answer with a problem document (RFC 9457) but

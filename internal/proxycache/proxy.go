@@ -20,7 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Options is what a Proxy is made with. Zero values mean the defaults that

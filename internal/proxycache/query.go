@@ -7,8 +7,8 @@ import (
 	"io"
 	"net/http"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // maxQuery is the longest content that is part of a key; a longer one is

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"strconv"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // wantedRanges are the ranges of e, of that size, that are to be sent. ok is

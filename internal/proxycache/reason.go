@@ -1,6 +1,6 @@
 package proxycache
 
-import "walpurge/internal/proxycache/rfc9111"
+import "walpurge/internal/rfc9111"
 
 // Reason says why something was decided. It is the same word in the log, in
 // the metrics and in the detail of Cache-Status.

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"slices"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // receive judges a response's head, and keeps the body or lets it go.

@@ -14,8 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
 	"walpurge/internal/redisclient"
+	"walpurge/internal/rfc9111"
 )
 
 // redisTier keeps responses in Redis. A request waits for it for a moment at

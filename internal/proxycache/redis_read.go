@@ -8,7 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // Reads of the Redis tier are gathered: those that come while a batch is on its

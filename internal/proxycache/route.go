@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Route says how the responses for one path pattern are cached and which rows

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // searchRule is a rule that this process has met.

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // A request that no stored variant answers names the tags of those that there

@@ -8,7 +8,7 @@ import (
 	"time"
 	"unsafe"
 
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // lines are a head's lines, sorted but for the first.

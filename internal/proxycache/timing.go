@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // appendTiming appends Server-Timing (https://www.w3.org/TR/server-timing/),

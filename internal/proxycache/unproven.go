@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // bypass sends a read on a cached route to the origin, because what is stored

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
 )
 
 // wantsUpgrade tells whether the client asks for another protocol on this

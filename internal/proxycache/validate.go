@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/rfc9111"
+	"walpurge/internal/rfc9111"
 )
 
 // validated refreshes a stale entry that the origin has confirmed (RFC 9111

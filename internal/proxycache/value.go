@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Source is where an expression's value comes from.

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // ask makes a request of a target and fields "Name: value".

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // wellFormed makes sure that the fields of a response are fields to everybody.

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Range is a part of a representation, in bytes from its beginning. To is

@@ -3,7 +3,7 @@ package rfc9111
 import (
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // AppendVariant appends to a key what tells its variants apart: the values of

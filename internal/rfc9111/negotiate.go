@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // The content codings that responses are sent in, worst first: where a client

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // directives is what a Cache-Control field says (RFC 9111 section 5.2).

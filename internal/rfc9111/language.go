@@ -3,7 +3,7 @@ package rfc9111
 import (
 	"bytes"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // language is one element of Accept-Language (RFC 9110 section 12.5.4).

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Conditions are the fields by which a client says what it has already.

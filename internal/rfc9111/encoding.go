@@ -5,7 +5,7 @@ import (
 	"cmp"
 	"strings"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // Codings is the set of content codings that a client takes, of those that

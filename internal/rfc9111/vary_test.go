@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"walpurge/internal/proxycache/http1"
+	"walpurge/internal/http1"
 )
 
 // request has fields given as "Name: value".
