@@ -27,7 +27,7 @@ any = ^($(subst $() $(),|,$(strip $(1))))$$
 
 build: go
 	@echo 'build: bin/proxy, bin/origin and bin/demo'
-	@$(call took,compiling) CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
+	@$(call took,compiling) CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./dev/demo
 
 # One line and no shell between: Ctrl-C and the exit status are the demo's own.
 demo: go servers build
@@ -104,10 +104,10 @@ fuzz: go
 	@echo 'fuzz: every target for $(FUZZ_FOR), two at a time'
 	@scripts/fuzz.sh $(FUZZ_FOR)
 
-# A part alone, or a trial of all in two minutes: go run ./cmd/bench -h tells how.
+# A part alone, or a trial of all in two minutes: go run ./dev/bench -h tells how.
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'
-	@go run ./cmd/bench
+	@go run ./dev/bench
 	@echo 'bench: what followers and strict reads cost'
 	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc

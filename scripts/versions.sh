@@ -25,7 +25,7 @@ readonly pinned='
 
 # What is run: a package and the arguments of its tests. -short is for the oracles: ten seconds each.
 readonly suites=(
-  './internal/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
+  './dev/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
   './internal/wal'
   './internal/cdc -skip ^TestMillionRowsInOneTransaction$'
   './internal/origin'

@@ -8,7 +8,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"walpurge/internal/testbed/browser"
+	"walpurge/dev/testbed/browser"
 )
 
 const htmlRoutes = `

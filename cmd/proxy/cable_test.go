@@ -10,7 +10,7 @@ import (
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // cable is the way to a server. A test can cut it, slow it down, and lead it

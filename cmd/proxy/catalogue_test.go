@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // strictTables are tables whose every row a page shows, in three kinds of

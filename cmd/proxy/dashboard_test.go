@@ -17,8 +17,8 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"walpurge/internal/testbed"
-	"walpurge/internal/testbed/browser"
+	"walpurge/dev/testbed"
+	"walpurge/dev/testbed/browser"
 )
 
 // witness notes what a page complains of, and what it asks of other hosts.

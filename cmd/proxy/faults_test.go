@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestListenerCutOff: cut off from PostgreSQL, the proxy stops serving hits

@@ -5,7 +5,7 @@ import (
 	"os"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestPurgeOfAGroup: a response that declares groups is purged by a message in

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // joinRoutes declare the agents that a page shows by what stands in it.

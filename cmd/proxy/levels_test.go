@@ -9,9 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/origin"
 	"walpurge/internal/querycache/follow"
-	"walpurge/internal/testbed"
 )
 
 // queryLevel is the origin's query cache in a rig.

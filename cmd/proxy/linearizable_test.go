@@ -15,7 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // registerInput is an operation on one listing's title: a read, or a write of

@@ -14,7 +14,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // faultSeed names the environment variable that sets the seed of

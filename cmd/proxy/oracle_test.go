@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // The oracle's workload. Every listing carries its version in its title, and

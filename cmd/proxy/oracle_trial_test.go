@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // oracleRoutes are the rig's, and each of them once more as a strict one

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestReadYourWrites: a client that carries the position of its own write

@@ -21,7 +21,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // prometheusServer is a Prometheus of the test's own. It takes the

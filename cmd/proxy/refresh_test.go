@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // insert adds a listing with defaults for what the test doesn't care about.

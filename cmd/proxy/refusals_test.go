@@ -14,7 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // leftovers counts what a refused start could have left in the database.

@@ -10,7 +10,7 @@ import (
 	"syscall"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 const (

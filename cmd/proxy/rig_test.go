@@ -18,8 +18,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/origin"
-	"walpurge/internal/testbed"
 )
 
 // rig is the whole product on real servers: a database with listings, the

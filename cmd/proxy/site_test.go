@@ -13,9 +13,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/dev/testbed"
+	"walpurge/dev/testbed/browser"
 	"walpurge/internal/origin"
-	"walpurge/internal/testbed"
-	"walpurge/internal/testbed/browser"
 )
 
 // screenshotsEnv names the directory that the screenshots are left in; without it they go with the test.
@@ -37,7 +37,7 @@ type window struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	demo, err := os.ReadFile("../../internal/demo/demo.yaml")
+	demo, err := os.ReadFile("../../dev/demo/demo.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

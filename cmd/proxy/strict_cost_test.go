@@ -17,7 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // costRoutes are two routes to pages that depend on the same row; one is

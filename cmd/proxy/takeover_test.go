@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestLeaderKilled: when the leader is killed, another proxy takes the slot

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestStaleIfErrorWhileCutOff: the database's log is cut off and the origin is
