@@ -60,7 +60,7 @@ LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracl
 	TestClusterSharesTheSlots TestLoadFindsNothingWrongWithNoCache TestPurgesContainEveryPageThatChangedReadAhead
 
 # Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
-# needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
+# needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: internal/sidecar, whose tests
 # take longest, beside all the others in turn.
 test: go test-programs
 	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
@@ -84,7 +84,7 @@ soak: go test-programs check build
 	@$(call took,compiling) go test -race -vet=off -run '^$$' ./... >/dev/null
 	@$(measured); \
 		$(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
-		$(call took,what measures) go test -race -vet=off -p 1 -run '$(call any,$(ALONE))' ./cmd/proxy ./internal/cdc; \
+		$(call took,what measures) go test -race -vet=off -p 1 -run '$(call any,$(ALONE))' ./internal/sidecar ./internal/cdc; \
 		$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(call any,$(ALONE) $(UNHURRIED))' ./...; $(show_measured)
 	@echo 'soak: fuzzing, a minute each for requests, responses, directives and stored entries'
 	@$(call took,fuzzing) scripts/fuzz.sh 1m 5s
@@ -111,7 +111,7 @@ bench: go peers build
 	@echo 'bench: what followers and strict reads cost'
 	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc
-	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./cmd/proxy
+	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./internal/sidecar
 
 # Where the proxy spends its time under hits, fills, row changes and decoding: the compiler inlines and lays out the
 # program by it (https://go.dev/doc/pgo). Kept small: functions that hardly count are left out.

@@ -29,7 +29,7 @@ readonly suites=(
   './internal/wal'
   './internal/cdc -skip ^TestMillionRowsInOneTransaction$'
   './internal/origin'
-  './cmd/proxy -short -run ^Test(Oracle|OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*|ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
+  './internal/sidecar -short -run ^Test(Oracle|OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*|ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
 )
 
 fail() {
