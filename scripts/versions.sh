@@ -29,7 +29,9 @@ readonly suites=(
   './internal/wal'
   './internal/cdc -skip ^TestMillionRowsInOneTransaction$'
   './internal/origin'
-  './internal/sidecar -short -run ^Test(Oracle|OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*|ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
+  './test/measure -short -run ^TestOracle$'
+  './test/oracle -short -run ^Test(OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*)$'
+  './test/scenario -short -run ^Test(ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
 )
 
 fail() {

@@ -77,19 +77,3 @@ func TestGOGCFromOutsideStays(t *testing.T) {
 		t.Errorf("GOGC was set from outside, and is %d now", got)
 	}
 }
-
-// OPERATIONS says what memory a running proxy takes beyond its cache.
-func TestRunningProxyLeavesTheHeapAQuarter(t *testing.T) {
-	t.Setenv("GOGC", "")
-	before := gogc()
-	large := make([]byte, 192<<20)
-	r := newRig(t, rigOptions{})
-	awaitGOGC(t, "192 MiB in use", aQuarter)
-	runtime.KeepAlive(large)
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
-	if got := gogc(); got != before {
-		t.Errorf("afterwards GOGC is %d, not %d as before", got, before)
-	}
-}
