@@ -18,7 +18,7 @@ import (
 const arrows = `
 cmd/proxy: sidecar
 cmd/origin: origin/command
-sidecar: PRODUCT
+sidecar: PRODUCT GATEWAY ROOMS
 config: expr conninfo identifier redisclient
 
 expr: identifier
@@ -68,8 +68,8 @@ origin/command: origin querycache querycache/follow conninfo pgerror redisclient
 dev/subprocess:
 dev/testbed: dev/subprocess
 dev/testbed/browser:
-dev/demo: PRODUCT origin dev/subprocess dev/testbed
-dev/bench: PRODUCT dev/subprocess dev/testbed
+dev/demo: PRODUCT GATEWAY ROOMS origin dev/subprocess dev/testbed
+dev/bench: PRODUCT GATEWAY ROOMS dev/subprocess dev/testbed
 
 test/rig: sidecar origin querycache/follow proxycache coherence dev/testbed
 test/scenario: test/rig sidecar
@@ -86,8 +86,9 @@ var groups = map[string]string{
 	"GATEWAY": "downstream upstream accesslog problem loopback",
 	"ROOMS": "proxycache/outcome proxycache/position proxycache/depends proxycache/route proxycache/store proxycache/redistier " +
 		"proxycache/fill proxycache/live proxycache/audit",
-	"LOG":     "coherence identifier retry conninfo pgerror",
-	"PRODUCT": "config proxycache admin cdc cdc/catalogue relay coherence identifier conninfo loopback pgerror redisclient downstream upstream accesslog problem http1 wal",
+	"LOG": "coherence identifier retry conninfo pgerror",
+	"PRODUCT": "config expr admin proxycache cdc cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal coherence http1 rfc9111 " +
+		"identifier conninfo pgerror redisclient retry wire",
 }
 
 // room is a package of the module.
