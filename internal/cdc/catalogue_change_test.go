@@ -318,6 +318,7 @@ func TestLostTableLeavesTheOthers(t *testing.T) {
 				table = "r"
 			}
 			gone, other := r.wholePage(table), r.wholePage("other")
+			epoch, before := r.guard.Epoch(), r.guard.Applied()
 			r.exec(test.harm)
 			r.afterwards()
 			if gone.handle.Live() || !other.handle.Live() {
@@ -333,6 +334,10 @@ func TestLostTableLeavesTheOthers(t *testing.T) {
 			}
 			r.exec(test.mend)
 			r.wholePage(table)
+			if r.guard.Current(gone.deps, epoch, before) || !r.guard.Current(other.deps, epoch, before) { // what has happened meanwhile nobody knows
+				t.Errorf("usable are what was stored elsewhere before of the lost table %t, of another %t",
+					r.guard.Current(gone.deps, epoch, before), r.guard.Current(other.deps, epoch, before))
+			}
 			if !other.handle.Live() {
 				t.Error("another table's page has ended")
 			}
