@@ -48,14 +48,17 @@ func (r *rig) afterwards() {
 // partitioned is a table of two partitions with a row in each, and what else
 // catalogue changes are tried on.
 var partitioned = []string{
-	"CREATE TYPE mood AS ENUM ('ok', 'sad')", "CREATE DOMAIN feeling AS mood", "CREATE TYPE addr AS (street text, town feeling)",
-	"CREATE TYPE span AS RANGE (subtype = mood)",
-	"CREATE TABLE kin (a int, b int)",
+	// an enum of its own for each way to one
+	"CREATE TYPE mood AS ENUM ('ok', 'sad')", "CREATE TYPE based AS ENUM ('ok', 'sad')", "CREATE TYPE within AS ENUM ('ok', 'sad')",
+	"CREATE TYPE bound AS ENUM ('ok', 'sad')", "CREATE TYPE bounds AS ENUM ('ok', 'sad')", "CREATE TYPE of_kin AS ENUM ('ok', 'sad')",
+	"CREATE DOMAIN feeling AS based", "CREATE TYPE addr AS (street text, town within)",
+	"CREATE TYPE span AS RANGE (subtype = bound)", "CREATE TYPE stretch AS RANGE (subtype = bounds, multirange_type_name = stretches)",
+	"CREATE TABLE kin (a int, b int, mood of_kin)",
 	"CREATE TABLE r (id int, k int, x text, n int DEFAULT 0, PRIMARY KEY (id, k)) PARTITION BY LIST (k)",
 	"CREATE TABLE r1 PARTITION OF r FOR VALUES IN (1)", "CREATE TABLE r2 PARTITION OF r FOR VALUES IN (2)",
 	"INSERT INTO r VALUES (1, 1, 'old'), (2, 2, 'old')",
 	"CREATE TABLE spare (id int, k int, x text, n int DEFAULT 0, PRIMARY KEY (id, k))", "INSERT INTO spare VALUES (3, 3, 'there')",
-	"CREATE TABLE g (id int PRIMARY KEY, x text, y text, moods mood[], lives addr, spans span[], kins kin[], price int)",
+	"CREATE TABLE g (id int PRIMARY KEY, x text, y text, moods mood[], feels feeling, lives addr, spans span[], goes stretches, kins kin[], price int)",
 	"CREATE TABLE other (id int PRIMARY KEY)",
 	"CREATE SCHEMA elsewhere",
 	"ALTER TABLE r1 REPLICA IDENTITY FULL", "ALTER TABLE r2 REPLICA IDENTITY FULL", "ALTER TABLE r REPLICA IDENTITY FULL", "ALTER TABLE g REPLICA IDENTITY FULL",
@@ -78,40 +81,45 @@ func TestWhatTheStreamDoesNotTellDropsTheTable(t *testing.T) {
 		table string
 		do    []string
 	}{
-		"detached, written to and attached in one transaction":       {"r", sql("BEGIN; " + out + "; UPDATE r1 SET x = 'new'; " + in + "; COMMIT")},
-		"detached, written to and attached in three":                 {"r", sql(out, "UPDATE r1 SET x = 'new'", in)},
-		"truncate of one partition":                                  {"r", sql("TRUNCATE r1")},
-		"a partition is attached with rows":                          {"r", sql("ALTER TABLE r ATTACH PARTITION spare FOR VALUES IN (3)")},
-		"a partition is detached":                                    {"r", sql(out)},
-		"a partition is dropped":                                     {"r", sql("DROP TABLE r1")},
-		"a partition of a partition":                                 {"r", sql("CREATE TABLE r4 PARTITION OF r FOR VALUES IN (4) PARTITION BY LIST (id)", "CREATE TABLE r41 (LIKE r)", "INSERT INTO r41 VALUES (5, 4)", "ALTER TABLE r4 ATTACH PARTITION r41 FOR VALUES IN (5)")},
-		"out of the publication, written to and back":                {"g", sql("ALTER PUBLICATION walpurge DROP TABLE g", "INSERT INTO g VALUES (1)", "ALTER PUBLICATION walpurge ADD TABLE g")},
-		"out of the publication and back in one transaction":         {"g", sql("BEGIN; ALTER PUBLICATION walpurge DROP TABLE g; INSERT INTO g VALUES (1); ALTER PUBLICATION walpurge ADD TABLE g; COMMIT")},
-		"renamed away and back":                                      {"g", sql("BEGIN; ALTER TABLE g RENAME TO gg; ALTER TABLE gg RENAME TO g; COMMIT")},
-		"out of the schema and back":                                 {"g", sql("BEGIN; ALTER TABLE g SET SCHEMA elsewhere; ALTER TABLE elsewhere.g SET SCHEMA public; COMMIT")},
-		"another table under its name, and back":                     {"g", sql("BEGIN; ALTER TABLE g RENAME TO gg; ALTER TABLE kin RENAME TO g; COMMIT", "BEGIN; ALTER TABLE g RENAME TO kin; ALTER TABLE gg RENAME TO g; COMMIT")},
-		"its schema renamed away and back":                           {"g", sql("BEGIN; ALTER SCHEMA public RENAME TO away; ALTER SCHEMA away RENAME TO public; COMMIT")},
-		"a rewrite":                                                  {"g", sql("VACUUM FULL g")},
-		"a rewrite to the same type":                                 {"g", sql("ALTER TABLE g ALTER price TYPE int USING price + 1")},
-		"a column more":                                              {"g", sql("ALTER TABLE g ADD COLUMN more int DEFAULT 7")},
-		"a column less":                                              {"g", sql("ALTER TABLE g DROP COLUMN price")},
-		"two columns change names":                                   {"g", sql("BEGIN; ALTER TABLE g RENAME x TO z; ALTER TABLE g RENAME y TO x; ALTER TABLE g RENAME z TO y; COMMIT")},
-		"a column is renamed and back":                               {"g", sql("ALTER TABLE g RENAME price TO cost", "ALTER TABLE g RENAME cost TO price")},
-		"another collation":                                          {"g", sql(`ALTER TABLE g ALTER x TYPE text COLLATE "C"`)},
-		"a label of an enum in an array":                             {"g", sql("ALTER TYPE mood RENAME VALUE 'sad' TO 'gloomy'")},
-		"a label of an enum and back":                                {"g", sql("ALTER TYPE mood RENAME VALUE 'sad' TO 'gloomy'", "ALTER TYPE mood RENAME VALUE 'gloomy' TO 'sad'")},
-		"an attribute of a composite is renamed":                     {"g", sql("ALTER TYPE addr RENAME ATTRIBUTE street TO road CASCADE")},
-		"an attribute of a composite is added":                       {"g", sql("ALTER TYPE addr ADD ATTRIBUTE zip text CASCADE")},
-		"an attribute of a composite is dropped":                     {"g", sql("ALTER TYPE addr DROP ATTRIBUTE street CASCADE")},
-		"a column of another table that is a type":                   {"g", sql("ALTER TABLE kin RENAME b TO c")},
-		"row level security":                                         {"g", sql("ALTER TABLE g ENABLE ROW LEVEL SECURITY")},
-		"row level security on and off":                              {"g", sql("ALTER TABLE g ENABLE ROW LEVEL SECURITY", "ALTER TABLE g DISABLE ROW LEVEL SECURITY")},
-		"row level security for its owner":                           {"g", sql("ALTER TABLE g FORCE ROW LEVEL SECURITY")},
-		"a policy":                                                   {"g", sql("CREATE POLICY p ON g USING (id > 7)")},
-		"a policy is altered":                                        {"g", sql("CREATE POLICY p ON g USING (id > 7)", "ALTER POLICY p ON g USING (id > 8)")},
-		"another owner":                                              {"g", sql("ALTER TABLE g OWNER TO pg_database_owner")},
-		"unlogged and back, in a published schema or not":            {"g", sql("ALTER PUBLICATION walpurge DROP TABLE g; ALTER TABLE g SET UNLOGGED; ALTER TABLE g SET LOGGED; ALTER PUBLICATION walpurge ADD TABLE g")},
-		"an enum that a domain, a composite and a range are made of": {"g", sql("ALTER TYPE mood ADD VALUE 'glad' AFTER 'ok'")},
+		"detached, written to and attached in one transaction": {"r", sql("BEGIN; " + out + "; UPDATE r1 SET x = 'new'; " + in + "; COMMIT")},
+		"detached, written to and attached in three":           {"r", sql(out, "UPDATE r1 SET x = 'new'", in)},
+		"truncate of one partition":                            {"r", sql("TRUNCATE r1")},
+		"a partition is attached with rows":                    {"r", sql("ALTER TABLE r ATTACH PARTITION spare FOR VALUES IN (3)")},
+		"a partition is detached":                              {"r", sql(out)},
+		"a partition is dropped":                               {"r", sql("DROP TABLE r1")},
+		"a partition of a partition":                           {"r", sql("CREATE TABLE r4 PARTITION OF r FOR VALUES IN (4) PARTITION BY LIST (id)", "CREATE TABLE r41 (LIKE r)", "INSERT INTO r41 VALUES (5, 4)", "ALTER TABLE r4 ATTACH PARTITION r41 FOR VALUES IN (5)")},
+		"out of the publication, written to and back":          {"g", sql("ALTER PUBLICATION walpurge DROP TABLE g", "INSERT INTO g VALUES (1)", "ALTER PUBLICATION walpurge ADD TABLE g")},
+		"out of the publication and back in one transaction":   {"g", sql("BEGIN; ALTER PUBLICATION walpurge DROP TABLE g; INSERT INTO g VALUES (1); ALTER PUBLICATION walpurge ADD TABLE g; COMMIT")},
+		"renamed away and back":                                {"g", sql("BEGIN; ALTER TABLE g RENAME TO gg; ALTER TABLE gg RENAME TO g; COMMIT")},
+		"out of the schema and back":                           {"g", sql("BEGIN; ALTER TABLE g SET SCHEMA elsewhere; ALTER TABLE elsewhere.g SET SCHEMA public; COMMIT")},
+		"another table under its name, and back":               {"g", sql("BEGIN; ALTER TABLE g RENAME TO gg; ALTER TABLE kin RENAME TO g; COMMIT", "BEGIN; ALTER TABLE g RENAME TO kin; ALTER TABLE gg RENAME TO g; COMMIT")},
+		"its schema renamed away and back":                     {"g", sql("BEGIN; ALTER SCHEMA public RENAME TO away; ALTER SCHEMA away RENAME TO public; COMMIT")},
+		"a rewrite":                                            {"g", sql("VACUUM FULL g")},
+		"a rewrite to the same type":                           {"g", sql("ALTER TABLE g ALTER price TYPE int USING price + 1")},
+		"a column more":                                        {"g", sql("ALTER TABLE g ADD COLUMN more int DEFAULT 7")},
+		"a column less":                                        {"g", sql("ALTER TABLE g DROP COLUMN price")},
+		"two columns change names":                             {"g", sql("BEGIN; ALTER TABLE g RENAME x TO z; ALTER TABLE g RENAME y TO x; ALTER TABLE g RENAME z TO y; COMMIT")},
+		"a column is renamed and back":                         {"g", sql("ALTER TABLE g RENAME price TO cost", "ALTER TABLE g RENAME cost TO price")},
+		"another collation":                                    {"g", sql(`ALTER TABLE g ALTER x TYPE text COLLATE "C"`)},
+		"a label of an enum in an array":                       {"g", sql("ALTER TYPE mood RENAME VALUE 'sad' TO 'gloomy'")},
+		"a label of a domain's enum":                           {"g", sql("ALTER TYPE based RENAME VALUE 'sad' TO 'gloomy'")},
+		"a label of an enum in a composite":                    {"g", sql("ALTER TYPE within RENAME VALUE 'sad' TO 'gloomy'")},
+		"a label of a range's enum":                            {"g", sql("ALTER TYPE bound RENAME VALUE 'sad' TO 'gloomy'")},
+		"a label of a multirange's enum":                       {"g", sql("ALTER TYPE bounds RENAME VALUE 'sad' TO 'gloomy'")},
+		"a label of an enum in another table that is a type":   {"g", sql("ALTER TYPE of_kin RENAME VALUE 'sad' TO 'gloomy'")},
+		"a label of an enum and back":                          {"g", sql("ALTER TYPE mood RENAME VALUE 'sad' TO 'gloomy'", "ALTER TYPE mood RENAME VALUE 'gloomy' TO 'sad'")},
+		"an attribute of a composite is renamed":               {"g", sql("ALTER TYPE addr RENAME ATTRIBUTE street TO road CASCADE")},
+		"an attribute of a composite is added":                 {"g", sql("ALTER TYPE addr ADD ATTRIBUTE zip text CASCADE")},
+		"an attribute of a composite is dropped":               {"g", sql("ALTER TYPE addr DROP ATTRIBUTE street CASCADE")},
+		"a column of another table that is a type":             {"g", sql("ALTER TABLE kin RENAME b TO c")},
+		"row level security":                                   {"g", sql("ALTER TABLE g ENABLE ROW LEVEL SECURITY")},
+		"row level security on and off":                        {"g", sql("ALTER TABLE g ENABLE ROW LEVEL SECURITY", "ALTER TABLE g DISABLE ROW LEVEL SECURITY")},
+		"row level security for its owner":                     {"g", sql("ALTER TABLE g FORCE ROW LEVEL SECURITY")},
+		"a policy":                                             {"g", sql("CREATE POLICY p ON g USING (id > 7)")},
+		"a policy is altered":                                  {"g", sql("CREATE POLICY p ON g USING (id > 7)", "ALTER POLICY p ON g USING (id > 8)")},
+		"another owner":                                        {"g", sql("ALTER TABLE g OWNER TO pg_database_owner")},
+		"unlogged and back, in a published schema or not":      {"g", sql("ALTER PUBLICATION walpurge DROP TABLE g; ALTER TABLE g SET UNLOGGED; ALTER TABLE g SET LOGGED; ALTER PUBLICATION walpurge ADD TABLE g")},
+		"a label more between two":                             {"g", sql("ALTER TYPE mood ADD VALUE 'glad' AFTER 'ok'")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -142,6 +150,38 @@ func TestWhatTheStreamDoesNotTellDropsTheTable(t *testing.T) {
 			r.expect(sql("INSERT INTO other VALUES (1)"), "insert other: ")
 		})
 	}
+}
+
+// The first of the two transactions of DETACH CONCURRENTLY hides the partition's
+// rows; the second waits for whoever reads the table, for as long as that lasts. Where
+// the partition has a constraint that says what the first would add, pg_inherits is all
+// that it writes to.
+func TestPendingDetachDropsTheTable(t *testing.T) {
+	url := testbed.Database(t)
+	newClient(t, url).exec(append(partitioned, "ALTER TABLE r1 ADD CHECK (k IS NOT NULL AND k = 1)")...)
+	r := listen(t, config(t, url, watchPartitioned()...))
+	changed, untouched := r.wholePage("r"), r.wholePage("other")
+	reader, detacher := newClient(t, url), newClient(t, url)
+	reader.exec("BEGIN", "SELECT count(*) FROM r")
+	detached := make(chan error, 1)
+	go func() {
+		_, err := detacher.conn.PgConn().Exec(t.Context(), "ALTER TABLE r DETACH PARTITION r1 CONCURRENTLY").ReadAll()
+		detached <- err
+	}()
+	eventually(t, "the partition is about to be detached", func() bool { return r.text("SELECT count(*) FROM pg_inherits WHERE inhdetachpending") == "1" })
+	if n := r.text("SELECT count(*) FROM r"); n != "1" {
+		t.Errorf("%s rows are seen", n)
+	}
+	r.afterwards()
+	if changed.handle.Live() || !untouched.handle.Live() {
+		t.Errorf("live are the table's page %t, another's %t", changed.handle.Live(), untouched.handle.Live())
+	}
+	r.wholePage("r")
+	reader.exec("COMMIT")
+	if err := <-detached; err != nil {
+		t.Error(err)
+	}
+	r.expectEpochs("start")
 }
 
 // What changes neither rows nor how they read ends nothing.
@@ -278,6 +318,7 @@ func TestLostTableLeavesTheOthers(t *testing.T) {
 				table = "r"
 			}
 			gone, other := r.wholePage(table), r.wholePage("other")
+			epoch, before := r.guard.Epoch(), r.guard.Applied()
 			r.exec(test.harm)
 			r.afterwards()
 			if gone.handle.Live() || !other.handle.Live() {
@@ -293,6 +334,10 @@ func TestLostTableLeavesTheOthers(t *testing.T) {
 			}
 			r.exec(test.mend)
 			r.wholePage(table)
+			if r.guard.Current(gone.deps, epoch, before) || !r.guard.Current(other.deps, epoch, before) { // what has happened meanwhile nobody knows
+				t.Errorf("usable are what was stored elsewhere before of the lost table %t, of another %t",
+					r.guard.Current(gone.deps, epoch, before), r.guard.Current(other.deps, epoch, before))
+			}
 			if !other.handle.Live() {
 				t.Error("another table's page has ended")
 			}

@@ -58,6 +58,9 @@ func TestChangesOfATable(t *testing.T) {
 	if l.with(nil).same(now, tables) {
 		t.Error("a table that has come doesn't count")
 	}
+	if l.same(&look{publication: "y", tables: now.tables}, tables) {
+		t.Error("another publication doesn't count")
+	}
 	for i, broken := range []*look{nil, {publication: "y", tables: now.tables}, {publication: "x", tables: map[string]tableLook{"t": was}}} {
 		if now.continues(broken, tables) {
 			t.Errorf("a history goes on with %d", i)

@@ -1,6 +1,7 @@
 package cdc
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -62,8 +63,8 @@ func TestWritesThatFailAreMendedByWhoMay(t *testing.T) {
 		ownsPublication, works bool
 		says                   string
 	}{
-		"who owns the publication": {true, true, "DROP TABLE"},
-		"who owns nothing":         {false, false, "ALTER TABLE public.keyed REPLICA IDENTITY FULL"},
+		"who owns the publication": {true, true, "; done: ALTER PUBLICATION walpurge DROP TABLE public.keyed; what mends it: run as the table's owner: ALTER TABLE public.keyed REPLICA IDENTITY FULL, "},
+		"who owns nothing":         {false, false, "and this role can't end that: run as the table's owner: ALTER TABLE public.keyed REPLICA IDENTITY FULL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -81,7 +82,10 @@ func TestWritesThatFailAreMendedByWhoMay(t *testing.T) {
 			if test.ownsPublication {
 				owner.exec("GRANT CREATE ON DATABASE "+database+" TO "+role, "ALTER PUBLICATION walpurge OWNER TO "+role)
 			}
-			r := listen(t, config(t, strings.Replace(url, "postgres@", role+"@", 1), Watch{Table: "public.keyed"}, Watch{Table: "public.other"}))
+			var book logbook
+			cfg := config(t, strings.Replace(url, "postgres@", role+"@", 1), Watch{Table: "public.keyed"}, Watch{Table: "public.other"})
+			cfg.Logger = book.logger()
+			r := listen(t, cfg)
 			page, other := r.wholePage("keyed"), r.wholePage("other")
 			owner.exec("ALTER TABLE keyed DROP CONSTRAINT keyed_pkey")
 			eventually(t, "it is said", func() bool {
@@ -101,12 +105,54 @@ func TestWritesThatFailAreMendedByWhoMay(t *testing.T) {
 			if why := r.listener.Status().Lost[0].Why; !strings.Contains(why, "UPDATE and DELETE") || !strings.Contains(why, "REPLICA IDENTITY FULL") {
 				t.Errorf("why says %q", why)
 			}
+			owner.exec("ALTER TABLE other ADD COLUMN more int") // looked at once more
+			r.afterwards()
+			if n := book.count(test.says); n != 1 {
+				t.Errorf("the log says %d times %q", n, test.says)
+			}
 			owner.exec("ALTER TABLE keyed REPLICA IDENTITY FULL")
 			if test.works {
 				owner.exec("ALTER PUBLICATION walpurge ADD TABLE keyed")
 			}
 			r.wholePage("keyed")
 			r.expectEpochs("start")
+		})
+	}
+}
+
+// Somebody may give the table an identity between the look and the statement: then
+// it stays in the publication.
+func TestWritesThatFailAreNotMendedTwice(t *testing.T) {
+	for name, test := range map[string]struct {
+		meanwhile, published string
+		want                 error
+	}{
+		"still without": {"SELECT", "0", nil},
+		"a primary key": {"ALTER TABLE keyless ADD PRIMARY KEY (id)", "1", errMended},
+		"full":          {"ALTER TABLE keyless1 REPLICA IDENTITY FULL; ALTER TABLE keyless2 REPLICA IDENTITY FULL", "1", errMended},
+		"one partition": {"ALTER TABLE keyless1 REPLICA IDENTITY FULL", "0", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url := testbed.Database(t)
+			c := newClient(t, url)
+			c.exec("CREATE TABLE keyless (id int) PARTITION BY LIST (id)", "CREATE TABLE keyless1 PARTITION OF keyless FOR VALUES IN (1)",
+				"CREATE TABLE keyless2 PARTITION OF keyless FOR VALUES IN (2)", "CREATE PUBLICATION walpurge FOR TABLE keyless WITH (publish_via_partition_root = true)")
+			cfg := config(t, url, Watch{Table: "public.keyless"})
+			ins, err := inspect(t.Context(), &cfg, c.conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &ins.catalogue.relations[0]
+			if !ins.failsWrites(r) {
+				t.Fatal("its writes don't fail")
+			}
+			c.exec(test.meanwhile)
+			if err := new(watcher).withdraw(t.Context(), c.conn, r, "ALTER PUBLICATION walpurge DROP TABLE keyless"); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
+				t.Errorf("%v, want %v", err, test.want)
+			}
+			if n := c.text("SELECT count(*) FROM pg_publication_rel"); n != test.published {
+				t.Errorf("%s tables are published, want %s", n, test.published)
+			}
 		})
 	}
 }

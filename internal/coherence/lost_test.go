@@ -79,6 +79,11 @@ func TestRegainedTable(t *testing.T) {
 	if !g.Open(&h, ignored{}, deps[0]) || !g.Joinable(&h) || !g.Admit(&h, ignored{}) {
 		t.Error("a fill can't be stored after it")
 	}
+	narrow := g.Bind(&Template{Table: 0, Equal: []Equal{{Column: 0}}}, []Operand{{Present: true, Values: []string{"7"}}}, nil) // not in use before
+	var own Handle
+	if g.Lost(0) || !g.Open(&own, ignored{}, narrow) || !g.Admit(&own, ignored{}) {
+		t.Error("a fill by a condition of its own can't be stored")
+	}
 	if g.Current(deps[0], 1, 155) || !g.Current(deps[0], 1, 160) {
 		t.Error("what was stored elsewhere goes by another position than the drop's")
 	}

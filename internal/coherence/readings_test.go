@@ -2,6 +2,7 @@ package coherence
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -13,6 +14,9 @@ func TestReadingsHoldWhatIsSaid(t *testing.T) {
 	said := rapid.OneOf(
 		rapid.StringMatching(`[-+]?[0-9]{1,19}(\.[0-9]{0,9})?`),
 		rapid.StringMatching(`(1[0-9]|20)[0-9]{2}-[01][0-9]-[0-3][0-9]([T ][0-2][0-9]:[0-5][0-9](:[0-5][0-9](\.[0-9]{1,7})?)?(Z|[-+][01][0-9](:?[0-5][0-9])?)?)?`),
+		rapid.Map(rapid.Int64(), func(n int64) string { return strconv.FormatInt(n, 10) }), // beyond what a double names too
+		rapid.Map(rapid.StringMatching(`[0-9]{4,9}`), func(digits string) string { return "2026-07-01T10:20:30." + digits }),
+		rapid.Map(rapid.StringMatching(`[0-9]{4,9}[-+]0[1-9]:30`), func(digits string) string { return "2026-07-01T10:20:30." + digits }),
 		rapid.SampledFrom([]string{"true", "f", "1", "null", "", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "{a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11}"}),
 		rapid.String(),
 	)

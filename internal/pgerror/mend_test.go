@@ -79,6 +79,15 @@ func TestMendFitsTheAnswer(t *testing.T) {
 			t.Errorf("%s: %q, passes %t", test.code, got, Passes(err))
 		}
 	}
+	// What isn't known is the URL's where it keeps us out.
+	conf, err := pgx.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf.RuntimeParams["nonsense"] = "1"
+	if _, err := pgx.ConnectConfig(t.Context(), conf); err == nil || !strings.Contains(err.Error(), "SQLSTATE 42704") || Mend(err) != "correct postgres.url" || Passes(err) {
+		t.Errorf("%v: %q", err, Mend(err))
+	}
 	if err := errors.New("dial: refused"); !Passes(err) || Mend(err) != "correct postgres.url, or start PostgreSQL" {
 		t.Error(Mend(err))
 	}

@@ -283,12 +283,19 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 					if before {
 						f := r.flight()
 						got.cancel()
-						r.eventually("the client's end is noticed", func() bool { // only a write shows it
-							p.send(t, "more.")
+						sent := len("first.")
+						r.eventually("the client's end is noticed", func() bool {
 							f.mu.Lock()
-							defer f.mu.Unlock()
-							return f.left
+							left := f.left
+							f.mu.Unlock()
+							if !left { // only a write shows it
+								p.send(t, "more.")
+								sent += len("more.")
+							}
+							return left
 						})
+						// Nothing is on its way that would show that nobody is there.
+						r.eventually("all has arrived", func() bool { s, _ := f.look(); return len(s.body) == sent })
 						r.endTime()
 					} else {
 						r.endTime()
@@ -300,6 +307,25 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 			}
 		}
 	}
+}
+
+// The leader is still busy with what had come before when it is handed what is
+// left: if it leaves then, nobody takes that.
+func TestFillTimeoutEndsWhatItsLeaderNeverTakes(t *testing.T) {
+	r := newRig(t, func(r *rig, o *Options) { overByHand(r, o); o.MaxObject = 32 << 20 })
+	p := newPieces()
+	r.answer(p.serve(-1))
+	got := r.open("/api/listings/1")
+	f := r.flight()
+	much := strings.Repeat("0123456789abcdef", 1<<20) // more than sockets hold
+	p.send(t, much)
+	r.eventually("it has arrived", func() bool { s, _ := f.look(); return len(s.body) == len("first.")+len(much) })
+	r.endTime()
+	p.send(t, "more.")
+	r.eventually("what is left is handed over", func() bool { s, _ := f.look(); return s.stage == released })
+	got.cancel()
+	p.ended(t)
+	r.idle()
 }
 
 // Who waits for a body of unknown length, or for a head, asks again when the

@@ -22,14 +22,16 @@ func TestOriginOnLocalhostIsReachedOnEitherFamily(t *testing.T) {
 		server.Listener = l
 		server.Start()
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		u := newUpstream(&Options{Origin: &url.URL{Scheme: "http", Host: "localhost:" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
-		resp, err := u.send(u.request(t.Context(), "GET", "/", "localhost", http.Header{}), nil)
-		if err != nil {
-			t.Errorf("an origin on %s: %v", at, err)
-		} else {
-			_ = resp.Body.Close()
+		for _, host := range []string{"localhost", "api.localhost"} { // whatever the hosts file says
+			u := newUpstream(&Options{Origin: &url.URL{Scheme: "http", Host: host + ":" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
+			resp, err := u.send(u.request(t.Context(), "GET", "/", host, http.Header{}), nil)
+			if err != nil {
+				t.Errorf("an origin %s on %s: %v", host, at, err)
+			} else {
+				_ = resp.Body.Close()
+			}
+			u.close()
 		}
-		u.close()
 		server.Close()
 	}
 }

@@ -180,7 +180,15 @@ func TestWriterGivesUp(t *testing.T) {
 func TestAnnouncedAnewBehindWhatWaits(t *testing.T) {
 	w, s := newWriter(t)
 	w.Transaction(touch(110))
+	select { // whoever writes has been told of the transaction
+	case <-w.wake:
+	default:
+		t.Error("nobody is told that there is something to write")
+	}
 	w.Announce("b")
+	if len(w.wake) == 0 {
+		t.Error("what is announced waits for something else to write")
+	}
 	if _, err := w.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
