@@ -13,39 +13,6 @@ import (
 	"walpurge/internal/testbed"
 )
 
-// BenchmarkDecode decodes an update with its old row, of a table with three
-// columns of which two are watched. It must not allocate.
-func BenchmarkDecode(b *testing.B) {
-	d := testDecoder()
-	setup := [][]byte{beginMessage(10, 7), relationMessage(1, "public.a", 'f', "*id", "*note", "*price")}
-	for _, msg := range setup {
-		if _, err := d.decode(msg); err != nil {
-			b.Fatal(err)
-		}
-	}
-	update := row(append(row([]byte{'O'}, "1234", "some words that nobody compares", "99.50"), 'N'), "1234", "some words that nobody compares", "101.50")
-	msg := changeMessage('U', 1, update)
-	commit, begin := commitMessage(10, 20), beginMessage(10, 7)
-	b.ReportAllocs()
-	b.SetBytes(int64(len(msg)))
-	for i := 0; b.Loop(); i++ {
-		if _, err := d.decode(msg); err != nil {
-			b.Fatal(err)
-		}
-		if i%100 == 99 {
-			_, _ = d.decode(commit)
-			_, _ = d.decode(begin)
-		}
-	}
-}
-
-func TestDecodingARowAllocatesNothing(t *testing.T) {
-	result := testing.Benchmark(BenchmarkDecode)
-	if n := result.AllocsPerOp(); n != 0 {
-		t.Errorf("%d allocations a row", n)
-	}
-}
-
 // BenchmarkBacklog compares how fast a backlog of single-row updates in
 // transactions of a hundred is worked off with how fast pg_recvlogical drains
 // the same one to /dev/null.

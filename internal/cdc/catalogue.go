@@ -46,49 +46,22 @@ type CoarseTable struct {
 
 // relationFacts is a watched table.
 type relationFacts struct {
-	name        string
-	oid         uint32
-	identity    byte // pg_class.relreplident
-	partitioned bool
-	owned       bool // the role may alter it
-	unfit       bool // it must not come into a publication as it is
-	columns     []columnFacts
-	watched     []watchedColumn
-	old         identity         // what old rows can be relied on for
-	members     []member         // the table itself, or it and its partitions
-	rights      map[uint32]right // of the role, by the members' oids
-	obstacle    string           // why replica identity FULL would make writes fail; empty: it would not
+	Relation
+	oid      uint32
+	owned    bool             // the role may alter it
+	unfit    bool             // it must not come into a publication as it is
+	members  []member         // the table itself, or it and its partitions
+	rights   map[uint32]right // of the role, by the members' oids
+	obstacle string           // why replica identity FULL would make writes fail; empty: it would not
 }
 
-// columnFacts is a column of a watched table.
-type columnFacts struct {
-	name      string
-	typeOID   uint32
-	generated string // how; empty: it is not
-}
-
-// watchedColumn is a column in the order of coherence.Table.Columns.
-type watchedColumn struct {
-	name   string
-	wanted bool // conditions compare it, and by the kind that the guard knows
-}
-
-func (r *relationFacts) column(name string) *columnFacts {
-	for i := range r.columns {
-		if r.columns[i].name == name {
-			return &r.columns[i]
-		}
-	}
-	return nil
-}
-
-// identities copies what old rows can be relied on for.
-func (c *Catalogue) identities() []identity {
-	ids := make([]identity, len(c.relations))
+// schema is what the stream is matched with. REQUIRES: compareBy has been called.
+func (c *Catalogue) schema() *Schema {
+	s := &Schema{ByOID: c.byOID, ByName: c.byName, Partitions: c.leaves, Others: c.others}
 	for i := range c.relations {
-		ids[i] = c.relations[i].old
+		s.Relations = append(s.Relations, c.relations[i].Relation)
 	}
-	return ids
+	return s
 }
 
 // compareBy marks the columns whose kind or labels are no longer those that
@@ -97,12 +70,12 @@ func (c *Catalogue) identities() []identity {
 func (c *Catalogue) compareBy(tables []coherence.Table) []string {
 	var changed []string
 	for t := range c.relations {
-		for i := range c.relations[t].watched {
-			w := &c.relations[t].watched[i]
+		for i := range c.relations[t].Watched {
+			w := &c.relations[t].Watched[i]
 			now, then := &c.Tables[t].Columns[i], &tables[t].Columns[i]
 			if now.Kind != then.Kind || gone(then.Labels, now.Labels) || now.Twin && !then.Twin {
-				w.wanted = false
-				changed = append(changed, c.Tables[t].Name+"."+identifier.Quote(w.name))
+				w.Wanted = false
+				changed = append(changed, c.Tables[t].Name+"."+identifier.Quote(w.Name))
 			}
 		}
 	}

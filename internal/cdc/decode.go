@@ -10,10 +10,6 @@ import (
 	"walpurge/internal/wire"
 )
 
-// messagePrefix is the prefix of logical messages that purge groups, and of
-// nothing else.
-const messagePrefix = "walpurge"
-
 // decoder reads pgoutput's protocol version 2 with logical messages and
 // streaming (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
 // and builds transactions in the order in which they commit. It fails closed:
@@ -22,14 +18,14 @@ const messagePrefix = "walpurge"
 // Row values reach tx without a copy between; in the steady state a row costs
 // no allocation.
 type decoder struct {
-	catalogue *Catalogue
+	schema    *Schema
 	tables    []coherence.Table
 	bulk      int
 	tx        *coherence.Transaction // what is being filled, or has just been completed
 	single    *coherence.Transaction // reused for those that come in one piece
 	relations map[uint32]*relation
 	last      *relation // the relation of the last change
-	identity  []identity
+	identity  []Identity
 	inside    bool // between Begin and Commit, or Stream Start and Stream Stop
 	suspect   bool // a Relation message disagreed with the catalogue
 	streaming streaming
@@ -40,14 +36,14 @@ type decoder struct {
 
 // newDecoder makes a decoder for one stream. The kinds that the guard
 // compares by are those of tables.
-func newDecoder(c *Catalogue, tables []coherence.Table, bulk int) *decoder {
+func newDecoder(s *Schema, tables []coherence.Table, bulk int) *decoder {
 	d := &decoder{
-		catalogue: c,
+		schema:    s,
 		tables:    tables,
 		bulk:      bulk,
 		single:    coherence.NewTransaction(tables, bulk),
 		relations: make(map[uint32]*relation),
-		identity:  c.identities(),
+		identity:  s.identities(),
 		streaming: streaming{open: make(map[uint32]*openTransaction), room: streamingRoom},
 	}
 	d.tx = d.single
@@ -111,6 +107,28 @@ func (d *decoder) decode(msg []byte) (committed bool, err error) {
 		d.makeRoom()
 	}
 	return committed, nil
+}
+
+// Transaction is what a call of decode has completed. It is valid until the
+// next one.
+func (d *decoder) Transaction() *coherence.Transaction { return d.tx }
+
+// Inside tells whether a transaction, or a piece of one, is being received.
+func (d *decoder) Inside() bool { return d.inside }
+
+// Streaming tells whether a piece of a transaction that is still open is being
+// received.
+func (d *decoder) Streaming() bool { return d.streaming.now != nil }
+
+// Open is the number of transactions of which something has been streamed
+// and whose end hasn't.
+func (d *decoder) Open() int { return len(d.streaming.open) }
+
+// Suspects tells, once, whether a Relation message disagreed with the schema.
+func (d *decoder) Suspects() bool {
+	suspect := d.suspect
+	d.suspect = false
+	return suspect
 }
 
 func (d *decoder) begin(c *wire.Cursor) error {

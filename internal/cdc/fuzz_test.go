@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/coherence"
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/testbed"
 )
 
@@ -48,12 +48,12 @@ func recorded(t testing.TB) []byte {
 // recordedDecoder knows the table of the recording by its id there.
 func recordedDecoder(t testing.TB, stream []byte) *decoder {
 	t.Helper()
-	c := testCatalogue()
-	clear(c.byOID)
+	c := testSchema()
+	clear(c.ByOID)
 	for _, msg := range messages(stream) {
 		if len(msg) > 14 && msg[0] == 'R' && string(msg[5:14]) == "public\x00a\x00" {
-			c.byOID[binary.BigEndian.Uint32(msg[1:])] = 0
-			return newDecoder(c, testTables(), 1000)
+			c.ByOID[binary.BigEndian.Uint32(msg[1:])] = 0
+			return newDecoder(c, pgoutputtest.Tables(), 1000)
 		}
 	}
 	t.Fatal("the recording doesn't describe public.a")
@@ -91,8 +91,8 @@ func FuzzDecode(f *testing.F) {
 	}
 	var streamed []byte
 	for _, msg := range [][]byte{
-		streamStart(7, 1), inPiece(7, describeA), inPiece(7, insertA(1)), inPiece(7, groupMessage(1, "g")), streamStop(),
-		streamStart(8, 1), inPiece(8, describeA), streamStop(), streamAbort(8, 8), streamStart(7, 0), streamStop(), streamCommit(7, 10, 20),
+		pgoutputtest.StreamStart(7, 1), pgoutputtest.InPiece(7, pgoutputtest.DescribeA), pgoutputtest.InPiece(7, pgoutputtest.InsertA(1)), pgoutputtest.InPiece(7, pgoutputtest.Message(1, "g")), pgoutputtest.StreamStop(),
+		pgoutputtest.StreamStart(8, 1), pgoutputtest.InPiece(8, pgoutputtest.DescribeA), pgoutputtest.StreamStop(), pgoutputtest.StreamAbort(8, 8), pgoutputtest.StreamStart(7, 0), pgoutputtest.StreamStop(), pgoutputtest.StreamCommit(7, 10, 20),
 	} {
 		streamed = append(binary.BigEndian.AppendUint32(streamed, uint32(len(msg))), msg...)
 	}
@@ -117,7 +117,7 @@ func FuzzDecode(f *testing.F) {
 				t.Fatalf("a commit from %s to %s", d.tx.Start, d.tx.End)
 			}
 			for i := range d.tx.Changes {
-				describe(testTables(), d.tx, &d.tx.Changes[i])
+				pgoutputtest.Describe(pgoutputtest.Tables(), d.tx, &d.tx.Changes[i])
 			}
 		}
 	})
@@ -125,41 +125,37 @@ func FuzzDecode(f *testing.F) {
 
 // recordStream writes the file.
 func recordStream(t *testing.T) {
-	url := testbed.Database(t)
-	c := newClient(t, url)
-	c.exec(`CREATE TABLE a (id int PRIMARY KEY, note int, price int)`, `ALTER TABLE a REPLICA IDENTITY FULL`,
-		`CREATE TABLE keyed (id int PRIMARY KEY, big text, mood json)`, `ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL`)
-	cfg := config(t, url, Watch{Table: "public.a"}, Watch{Table: "public.keyed"})
-	if _, err := Setup(t.Context(), cfg, false); err != nil {
-		t.Fatal(err)
-	}
-	c.exec(`INSERT INTO a VALUES (1, 2, 3), (2, NULL, NULL), (3, 4, 5)`, `UPDATE a SET price = 4 WHERE id = 1`, `UPDATE a SET id = 9, note = NULL WHERE id = 1`,
-		`DELETE FROM a WHERE id = 2`, `INSERT INTO keyed VALUES (1, repeat('x', 5000), '{}'); UPDATE keyed SET mood = '[]'; UPDATE keyed SET id = 2; DELETE FROM keyed`,
-		`SELECT pg_logical_emit_message(true, 'walpurge', 'a b')`,
-		`BEGIN; SAVEPOINT s; INSERT INTO a VALUES (5); ROLLBACK TO s; INSERT INTO a VALUES (6); UPDATE a SET note = 1 WHERE id = 6; DELETE FROM a WHERE id = 6; COMMIT`,
-		`TRUNCATE a, keyed`)
-	conn, _, err := cfg.connectReplication(t.Context())
+	conn, err := pgx.Connect(t.Context(), testbed.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	s := &session{l: &Listener{cfg: cfg}, replication: conn, slot: cfg.Slot}
-	if err := s.start(t.Context(), coherence.LSN(0)); err != nil {
+	for _, s := range []string{
+		`CREATE TABLE a (id int PRIMARY KEY, note int, price int)`, `ALTER TABLE a REPLICA IDENTITY FULL`,
+		`CREATE TABLE keyed (id int PRIMARY KEY, big text, mood json)`, `ALTER TABLE keyed ALTER big SET STORAGE EXTERNAL`,
+		`CREATE PUBLICATION recorded FOR TABLE a, keyed WITH (publish_via_partition_root = true)`, `SELECT pg_create_logical_replication_slot('recorded', 'pgoutput')`,
+		`INSERT INTO a VALUES (1, 2, 3), (2, NULL, NULL), (3, 4, 5)`, `UPDATE a SET price = 4 WHERE id = 1`, `UPDATE a SET id = 9, note = NULL WHERE id = 1`,
+		`DELETE FROM a WHERE id = 2`, `INSERT INTO keyed VALUES (1, repeat('x', 5000), '{}'); UPDATE keyed SET mood = '[]'; UPDATE keyed SET id = 2; DELETE FROM keyed`,
+		`SELECT pg_logical_emit_message(true, 'walpurge', 'a b')`,
+		`BEGIN; SAVEPOINT s; INSERT INTO a VALUES (5); ROLLBACK TO s; INSERT INTO a VALUES (6); UPDATE a SET note = 1 WHERE id = 6; DELETE FROM a WHERE id = 6; COMMIT`,
+		`TRUNCATE a, keyed`,
+	} {
+		if _, err := conn.Exec(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := conn.Query(t.Context(), `SELECT data FROM pg_logical_slot_get_binary_changes('recorded', NULL, NULL,
+ 'proto_version', '2', 'messages', 'true', 'publication_names', 'recorded')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
 		t.Fatal(err)
 	}
 	var stream []byte
-	for commits := 0; commits < 8; {
-		msg, err := conn.ReceiveMessage(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if data, ok := msg.(*pgproto3.CopyData); ok && data.Data[0] == 'w' {
-			body := data.Data[xlogHeader:]
-			stream = append(binary.BigEndian.AppendUint32(stream, uint32(len(body))), body...)
-			if body[0] == 'C' {
-				commits++
-			}
-		}
+	for _, body := range bodies {
+		stream = append(binary.BigEndian.AppendUint32(stream, uint32(len(body))), body...)
 	}
 	if err := os.MkdirAll("testdata", 0o755); err != nil {
 		t.Fatal(err)

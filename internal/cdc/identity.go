@@ -69,9 +69,9 @@ func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) er
 	}); err != nil {
 		return err
 	}
-	facts.old = identity{full: facts.identity == 'f', key: make(map[string]bool)}
-	for i := range facts.columns {
-		facts.old.key[facts.columns[i].name] = true
+	facts.Old = Identity{Full: facts.Replident == 'f', Key: make(map[string]bool)}
+	for i := range facts.Columns {
+		facts.Old.Key[facts.Columns[i].Name] = true
 	}
 	for i := range facts.members {
 		m := &facts.members[i]
@@ -83,7 +83,7 @@ func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) er
 			for _, name := range m.key {
 				key[name] = true
 			}
-			facts.old.narrow(false, key)
+			facts.Old.narrow(false, key)
 		}
 	}
 	return nil
@@ -97,11 +97,11 @@ func (ins *inspection) checkIdentity(w *Watch, facts *relationFacts) {
 		m := &facts.members[i]
 		switch {
 		case m.kind == "f":
-			ins.refused.table(facts.name, "detach it, or give the route a ttl and no dependency on "+facts.name,
-				"the partition %s of %s is a foreign table, whose changes are not in this server's WAL", m.name(), facts.name)
+			ins.refused.table(facts.Name, "detach it, or give the route a ttl and no dependency on "+facts.Name,
+				"the partition %s of %s is a foreign table, whose changes are not in this server's WAL", m.name(), facts.Name)
 		case m.persistence == "u":
-			ins.refused.table(facts.name, "ALTER TABLE "+quoteTable(m.schema, m.table)+" SET LOGGED",
-				"the partition %s of %s is unlogged: its changes are not in the WAL", m.name(), facts.name)
+			ins.refused.table(facts.Name, "ALTER TABLE "+quoteTable(m.schema, m.table)+" SET LOGGED",
+				"the partition %s of %s is unlogged: its changes are not in the WAL", m.name(), facts.Name)
 		case m.kind == "p" && i > 0:
 		case !m.usable():
 			usable = false
@@ -115,24 +115,24 @@ func (ins *inspection) checkIdentity(w *Watch, facts *relationFacts) {
 			if facts.obstacle != "" {
 				refuse, mend = &ins.refused, "give it a primary key (with REPLICA IDENTITY FULL they would fail too, since "+facts.obstacle+")"
 			}
-			refuse.table(facts.name, mend, "table %s has %s: once it is published, UPDATE and DELETE on it fail", m.name(), why)
+			refuse.table(facts.Name, mend, "table %s has %s: once it is published, UPDATE and DELETE on it fail", m.name(), why)
 		}
 	}
 	if missing := facts.unknownBefore(w); usable && len(missing) > 0 {
 		ins.catalogue.Coarse = append(ins.catalogue.Coarse, CoarseTable{
-			Table: facts.name, Columns: missing, Mend: facts.mendIdentity(),
+			Table: facts.Name, Columns: missing, Mend: facts.mendIdentity(),
 		})
 	}
 }
 
 // unknownBefore are the columns of w whose old values are not logged.
 func (r *relationFacts) unknownBefore(w *Watch) []string {
-	if r.old.full {
+	if r.Old.Full {
 		return nil
 	}
 	missing := make(map[string]bool)
 	for _, name := range w.Columns {
-		if !r.old.key[name] {
+		if !r.Old.Key[name] {
 			missing[name] = true
 		}
 	}

@@ -29,18 +29,18 @@ func (w *watcher) mendIdentities(ctx context.Context, conn *pgx.Conn, ins *inspe
 	for t := range ins.catalogue.relations {
 		r := &ins.catalogue.relations[t]
 		if !ins.failsWrites(r) {
-			delete(w.tried, r.name)
+			delete(w.tried, r.Name)
 			continue
 		}
 		said, err := w.mendIdentity(ctx, conn, ins, r)
 		if err != nil {
-			said = "UPDATE and DELETE of the application fail on table " + r.name + ", and this role can't end that: " + err.Error()
+			said = "UPDATE and DELETE of the application fail on table " + r.Name + ", and this role can't end that: " + err.Error()
 		} else {
 			mended = true
 		}
-		if w.tried[r.name] != said {
-			w.tried[r.name] = said
-			w.l.log.Error(said, "table", r.name)
+		if w.tried[r.Name] != said {
+			w.tried[r.Name] = said
+			w.l.log.Error(said, "table", r.Name)
 		}
 	}
 	if !mended {
@@ -87,7 +87,7 @@ func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspect
 	var failed error
 	if owned && r.obstacle == "" {
 		if failed = runWithin(ctx, conn, mendLock, statements); failed == nil {
-			return "UPDATE and DELETE of the application failed on table " + r.name + ", which had no usable replica identity; done: " + all, nil
+			return "UPDATE and DELETE of the application failed on table " + r.Name + ", which had no usable replica identity; done: " + all, nil
 		}
 	}
 	p := ins.catalogue.publication
@@ -104,12 +104,12 @@ func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspect
 	}
 	failed = w.withdraw(ctx, conn, r, statement)
 	if errors.Is(failed, errMended) {
-		return "UPDATE and DELETE of the application failed on table " + r.name + ", until somebody gave it a replica identity", nil
+		return "UPDATE and DELETE of the application failed on table " + r.Name + ", until somebody gave it a replica identity", nil
 	}
 	if failed != nil {
 		return "", fmt.Errorf("%s, or as the publication's owner: %s (%w)", mend, statement, failed)
 	}
-	return "UPDATE and DELETE of the application failed on table " + r.name + ", which has no usable replica identity; done: " + statement +
+	return "UPDATE and DELETE of the application failed on table " + r.Name + ", which has no usable replica identity; done: " + statement +
 		"; what mends it: " + mend + ", then `proxy setup -config FILE`", nil
 }
 
@@ -138,7 +138,7 @@ func (w *watcher) withdraw(ctx context.Context, conn *pgx.Conn, r *relationFacts
 			return err
 		}
 		again := &inspection{tx: tx}
-		now := relationFacts{oid: r.oid, identity: r.identity, columns: r.columns}
+		now := relationFacts{oid: r.oid, Relation: Relation{Replident: r.Replident, Columns: r.Columns}}
 		if err := again.readMembers(ctx, &now); err != nil {
 			return err
 		}

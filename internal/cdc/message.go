@@ -2,17 +2,18 @@ package cdc
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
 	"unicode"
 
-	"github.com/jackc/pgx/v5"
-
 	"walpurge/internal/coherence"
 )
+
+// messagePrefix is the prefix of logical messages that purge groups, and of
+// nothing else.
+const messagePrefix = "walpurge"
 
 // purgeContent is the content of the message that purges groups.
 func purgeContent(groups []string) (string, error) {
@@ -54,25 +55,4 @@ func purge(tx *coherence.Transaction, word []byte) {
 			tx.Whole(coherence.TableID(t))
 		}
 	}
-}
-
-// emit writes a transactional message and returns a position at or after its
-// commit. The commit is flushed here and waits for no standby, so the flush
-// position is such a position, and one that is reached.
-func emit(ctx context.Context, conn *pgx.Conn, content string) (coherence.LSN, error) {
-	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = local"); err != nil {
-			return err
-		}
-		_, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2::text)", messagePrefix, content)
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("write a logical message: %w", err)
-	}
-	var at string
-	if err := conn.QueryRow(ctx, flushQuery).Scan(&at); err != nil {
-		return 0, fmt.Errorf("ask for the flush position: %w", err)
-	}
-	return coherence.ParseLSN(at)
 }

@@ -29,8 +29,8 @@ const (
 
 // generates tells whether the table has a column that is generated in this way.
 func (r *relationFacts) generates(how string) bool {
-	for i := range r.columns {
-		if r.columns[i].generated == how {
+	for i := range r.Columns {
+		if r.Columns[i].Generated == how {
 			return true
 		}
 	}
@@ -46,7 +46,7 @@ func (r *relationFacts) logsGenerated() bool {
 			return true
 		}
 		for _, name := range m.key {
-			if c := r.column(name); c != nil && c.generated == stored {
+			if c := r.Column(name); c != nil && c.Generated == stored {
 				return true
 			}
 		}
@@ -119,7 +119,7 @@ func (ins *inspection) checkVirtual(facts *relationFacts) {
 	for i := range facts.members {
 		m := &facts.members[i]
 		if m.full() && (m.kind != "p" || i == 0) {
-			ins.refused.table(facts.name, "ALTER TABLE "+quoteTable(m.schema, m.table)+" REPLICA IDENTITY DEFAULT, with a primary key",
+			ins.refused.table(facts.Name, "ALTER TABLE "+quoteTable(m.schema, m.table)+" REPLICA IDENTITY DEFAULT, with a primary key",
 				"table %s has REPLICA IDENTITY FULL and a virtual generated column: once it is published, UPDATE and DELETE on it fail", m.name())
 		}
 	}

@@ -77,7 +77,7 @@ func (ins *inspection) readPublication(ctx context.Context) error {
 	}
 	for t := range ins.catalogue.relations {
 		if r := &ins.catalogue.relations[t]; p.columns == "n" && r.logsGenerated() {
-			ins.pending.table(r.name, setup, "publication %s doesn't publish generated columns, and the replica identity of table %s has one: UPDATE and DELETE on it fail", name, r.name)
+			ins.pending.table(r.Name, setup, "publication %s doesn't publish generated columns, and the replica identity of table %s has one: UPDATE and DELETE on it fail", name, r.Name)
 		}
 	}
 	if err := ins.readPublished(ctx, p); err != nil {
@@ -85,14 +85,14 @@ func (ins *inspection) readPublication(ctx context.Context) error {
 	}
 	partitioned := false
 	for t := range ins.catalogue.relations {
-		partitioned = partitioned || ins.catalogue.relations[t].partitioned
+		partitioned = partitioned || ins.catalogue.relations[t].Partitioned
 	}
 	if partitioned && !p.root {
 		ins.pending.server(setup, "publication %s publishes partitions under their own names: publish_via_partition_root is false", name)
 		return nil // what it publishes is not what it will
 	}
 	for _, t := range p.missing {
-		table := ins.catalogue.relations[t].name
+		table := ins.catalogue.relations[t].Name
 		ins.pending.table(table, setup, "publication %s doesn't have table %s", name, table)
 	}
 	return ins.checkFilters(ctx, p)
@@ -170,9 +170,9 @@ FROM pg_publication_rel r WHERE prpubid = $1`, p.oid)
 		r := &ins.catalogue.relations[t]
 		quoted := quoteTable(r.members[0].schema, r.members[0].table)
 		name := quoteName(ins.cfg.Publication)
-		ins.refused.table(r.name, "ALTER PUBLICATION "+name+" DROP TABLE "+quoted+"; ALTER PUBLICATION "+name+" ADD TABLE "+quoted+
+		ins.refused.table(r.Name, "ALTER PUBLICATION "+name+" DROP TABLE "+quoted+"; ALTER PUBLICATION "+name+" ADD TABLE "+quoted+
 			"; or use a publication of its own for the proxy",
-			"publication %s has a %s for table %s, which hides changes", ins.cfg.Publication, what, r.name)
+			"publication %s has a %s for table %s, which hides changes", ins.cfg.Publication, what, r.Name)
 		return nil
 	})
 	return err
@@ -192,8 +192,8 @@ func (ins *inspection) checkCreate() {
 	}
 	for t := range ins.catalogue.relations {
 		if r := &ins.catalogue.relations[t]; r.oid != 0 && !r.owned {
-			ins.forbidden.table(r.name, "as the tables' owner: "+ins.createStatement(),
-				"publication %s doesn't exist and the role %s may not publish table %s, which it doesn't own", ins.cfg.Publication, s.user, r.name)
+			ins.forbidden.table(r.Name, "as the tables' owner: "+ins.createStatement(),
+				"publication %s doesn't exist and the role %s may not publish table %s, which it doesn't own", ins.cfg.Publication, s.user, r.Name)
 		} else if r.oid != 0 {
 			ins.checkRights(r, &r.members[0], "publish")
 		}

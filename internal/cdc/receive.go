@@ -77,7 +77,7 @@ func (s *session) frame(data []byte) error {
 	case len(data) >= xlogHeader && data[0] == 'w':
 		return s.data(data[xlogHeader:])
 	case len(data) == keepaliveSize && data[0] == 'k':
-		if !s.decoder.inside {
+		if !s.decoder.Inside() {
 			// In the middle of a transaction, or of a piece of one, the position says
 			// nothing: a commit before it may still be on its way.
 			s.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
@@ -114,15 +114,15 @@ func (s *session) data(msg []byte) error {
 	if err != nil {
 		return &doubt{"decode", err}
 	}
-	s.l.open.Store(int32(len(s.decoder.streaming.open)))
-	s.pace.bulk.Store(s.decoder.streaming.now != nil)
-	if s.decoder.suspect {
-		s.decoder.suspect = false
+	s.l.open.Store(int32(s.decoder.Open()))
+	s.pace.bulk.Store(s.decoder.Streaming())
+	if s.decoder.Suspects() {
 		s.suspect()
 	}
 	if committed {
-		s.deliver(s.decoder.tx)
-		s.front.stream(s.decoder.tx.End)
+		tx := s.decoder.Transaction()
+		s.deliver(tx)
+		s.front.stream(tx.End)
 	}
 	s.renew()
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 )
 
@@ -34,7 +35,7 @@ func pesterer(t *testing.T) *pgconn.PgConn {
 			if _, err := b.Receive(); err != nil {
 				return
 			}
-			b.Send(&pgproto3.CopyData{Data: append(big64([]byte{'k'}, 1, 0), 1)})
+			b.Send(&pgproto3.CopyData{Data: append(pgoutputtest.Big64([]byte{'k'}, 1, 0), 1)})
 			if b.Flush() != nil {
 				return
 			}

@@ -2,6 +2,8 @@ package cdc
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
@@ -30,27 +32,6 @@ type attribute struct {
 	watched int                 // index of the watched column
 	wanted  bool                // its values are compared with conditions
 	bit     coherence.ColumnSet // its bit in Change.Changed
-}
-
-// identity is what can be relied on in old rows of one table. For a
-// partitioned one it is what all of its partitions have in common: rows are
-// published in the name of the root, but the old row has the columns of the
-// partition's own replica identity.
-type identity struct {
-	full bool
-	key  map[string]bool
-}
-
-// narrow takes out what a partition does not have.
-func (id *identity) narrow(full bool, key map[string]bool) {
-	id.full = id.full && full
-	kept := make(map[string]bool)
-	for name := range id.key {
-		if key[name] {
-			kept[name] = true
-		}
-	}
-	id.key = kept
 }
 
 // relation reads a Relation message: id, schema, name, replica identity, and
@@ -101,14 +82,14 @@ func (d *decoder) describedBy(c *wire.Cursor) (*relation, error) {
 	}
 	qualified := identifier.Table{Schema: string(schema), Name: string(name)}.String()
 
-	table, byOID := d.catalogue.byOID[rel.oid]
-	byName, named := d.catalogue.byName[qualified]
+	table, byOID := d.schema.ByOID[rel.oid]
+	byName, named := d.schema.ByName[qualified]
 	switch {
 	case byOID:
 		rel.table = table
 		rel.foreign = !d.match(rel, qualified, types)
 		rel.full = ident == 'f'
-		rel.odd = rel.foreign || ident != d.catalogue.relations[table].identity
+		rel.odd = rel.foreign || ident != d.schema.Relations[table].Replident
 	case named:
 		// Another table has, or had, the name of a watched one.
 		rel.table, rel.foreign, rel.odd = byName, true, true
@@ -149,21 +130,21 @@ func (d *decoder) described(oid uint32) *relation {
 // match compares a Relation message with the catalogue and finds the watched
 // columns in it.
 func (d *decoder) match(rel *relation, name string, types []uint32) bool {
-	known := &d.catalogue.relations[rel.table]
-	rel.width = len(known.watched)
-	if name != known.name {
+	known := &d.schema.Relations[rel.table]
+	rel.width = len(known.Watched)
+	if name != known.Name {
 		return false
 	}
 	missing := make(map[string]bool)
-	for i := range known.columns {
-		if known.columns[i].generated == "" {
-			missing[known.columns[i].name] = true
+	for i := range known.Columns {
+		if known.Columns[i].Generated == "" {
+			missing[known.Columns[i].Name] = true
 		}
 	}
 	for i := range rel.attributes {
 		a := &rel.attributes[i]
-		column := known.column(a.name)
-		if column == nil || column.typeOID != types[i] {
+		column := known.Column(a.name)
+		if column == nil || column.Type != types[i] {
 			return false
 		}
 		delete(missing, a.name)
@@ -171,13 +152,13 @@ func (d *decoder) match(rel *relation, name string, types []uint32) bool {
 	if len(missing) > 0 {
 		return false
 	}
-	for w, column := range known.watched {
+	for w, column := range known.Watched {
 		published := false
 		for i := range rel.attributes {
 			a := &rel.attributes[i]
-			if a.name == column.name {
+			if a.name == column.Name {
 				published = true
-				a.watched, a.wanted = w, column.wanted
+				a.watched, a.wanted = w, column.Wanted
 				a.bit = coherence.ColumnSet(0).With(w)
 			}
 		}
@@ -191,10 +172,10 @@ func (d *decoder) match(rel *relation, name string, types []uint32) bool {
 // bind computes what old rows of rel may be relied on for.
 func (d *decoder) bind(rel *relation) {
 	id := &d.identity[rel.table]
-	rel.full = rel.full && id.full
+	rel.full = rel.full && id.Full
 	for i := range rel.attributes {
 		a := &rel.attributes[i]
-		a.key = a.flag && id.key[a.name]
+		a.key = a.flag && id.Key[a.name]
 	}
 }
 
@@ -203,7 +184,7 @@ func (d *decoder) bind(rel *relation) {
 // whose replica identity has less than the others is noticed in time, even
 // one that was attached a moment ago.
 func (d *decoder) partition(rel *relation, ident byte) {
-	if d.catalogue.others[rel.oid] {
+	if d.schema.Others[rel.oid] {
 		return
 	}
 	key := make(map[string]bool)
@@ -212,10 +193,10 @@ func (d *decoder) partition(rel *relation, ident byte) {
 			key[rel.attributes[i].name] = true
 		}
 	}
-	root, known := d.catalogue.leaves[rel.oid]
+	root, known := d.schema.Partitions[rel.oid]
 	for t := range d.identity {
 		table := coherence.TableID(t)
-		if !d.catalogue.relations[t].partitioned || known && table != root {
+		if !d.schema.Relations[t].Partitioned || known && table != root {
 			continue
 		}
 		d.identity[t].narrow(ident == 'f', key)
@@ -233,4 +214,28 @@ func (d *decoder) rebind(relations map[uint32]*relation, table coherence.TableID
 			d.bind(rel)
 		}
 	}
+}
+
+// Renew makes d go by another schema: what the stream has described so far
+// is matched with it anew. What comes from before it was read doesn't match where
+// it differs, and counts as a change of the whole table.
+// REQUIRES: d is not inside a transaction.
+func (d *decoder) Renew(s *Schema) {
+	d.schema, d.identity, d.last = s, s.identities(), nil
+	for _, relations := range slices.Concat([]map[uint32]*relation{d.relations}, d.openRelations()) {
+		for _, oid := range slices.Sorted(maps.Keys(relations)) {
+			again, err := d.describedBy(&wire.Cursor{Rest: relations[oid].message})
+			if err != nil {
+				continue // it was understood before
+			}
+			relations[oid] = again
+		}
+	}
+}
+
+func (d *decoder) openRelations() (all []map[uint32]*relation) {
+	for _, open := range d.streaming.open {
+		all = append(all, open.relations)
+	}
+	return all
 }

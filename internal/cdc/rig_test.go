@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
@@ -132,7 +133,7 @@ func (n *notes) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Du
 		n.lines = append(n.lines, "group "+g)
 	}
 	for i := range tx.Changes {
-		n.lines = append(n.lines, describe(n.guard.Tables(), tx, &tx.Changes[i]))
+		n.lines = append(n.lines, pgoutputtest.Describe(n.guard.Tables(), tx, &tx.Changes[i]))
 	}
 }
 
@@ -146,46 +147,6 @@ func (n *notes) Epoch(reason string, _ int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.epochs = append(n.epochs, reason)
-}
-
-// describe writes a change as update t: id=1 city=Lagos price=? -> id=1 … [price].
-func describe(tables []coherence.Table, tx *coherence.Transaction, c *coherence.Change) string {
-	table := &tables[c.Table]
-	version := func(values []coherence.Value) string {
-		parts := make([]string, 0, len(values))
-		for i, v := range values {
-			text := "?"
-			switch v.State {
-			case coherence.Null:
-				text = "null"
-			case coherence.Known:
-				text = string(v.Text)
-				if len(text) > 20 {
-					text = fmt.Sprintf("%s…%d", text[:3], len(text))
-				}
-			}
-			parts = append(parts, table.Columns[i].Name+"="+text)
-		}
-		return strings.Join(parts, " ")
-	}
-	old, new := tx.Values(c)
-	name := strings.TrimPrefix(table.Name, "public.")
-	switch c.Op {
-	case coherence.Insert:
-		return "insert " + name + ": " + version(new)
-	case coherence.Delete:
-		return "delete " + name + ": " + version(old)
-	}
-	var changed []string
-	for i := range table.Columns {
-		if c.Changed&coherence.ColumnSet(0).With(i) != 0 {
-			changed = append(changed, table.Columns[i].Name)
-		}
-	}
-	if c.Changed&coherence.OtherColumns != 0 {
-		changed = append(changed, "other")
-	}
-	return "update " + name + ": " + version(old) + " -> " + version(new) + " [" + strings.Join(changed, " ") + "]"
 }
 
 // rig is a listener at work.

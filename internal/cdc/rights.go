@@ -45,9 +45,9 @@ func (ins *inspection) checkRights(facts *relationFacts, m *member, do string) {
 	switch {
 	case !known: // gone: what comes next says so
 	case !r.owned:
-		ins.forbidden.table(facts.name, "run setup as the owner of table "+m.name()+printMend, "the role %s may not %s table %s", ins.server.user, do, m.name())
+		ins.forbidden.table(facts.Name, "run setup as the owner of table "+m.name()+printMend, "the role %s may not %s table %s", ins.server.user, do, m.name())
 	case !r.usage:
-		ins.forbidden.table(facts.name, "GRANT USAGE ON SCHEMA "+quoteName(r.schema)+" TO "+quoteName(ins.server.user)+printMend,
+		ins.forbidden.table(facts.Name, "GRANT USAGE ON SCHEMA "+quoteName(r.schema)+" TO "+quoteName(ins.server.user)+printMend,
 			"the role %s may not %s table %s, which it owns, because it may not use schema %s", ins.server.user, do, m.name(), r.schema)
 	}
 }

@@ -129,7 +129,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 		return err
 	}
 	s.current.Store(s.catalogue)
-	s.decoder = newDecoder(s.catalogue, l.guard.Tables(), l.cfg.BulkRows)
+	s.decoder = newDecoder(s.catalogue.schema(), l.guard.Tables(), l.cfg.BulkRows)
 	s.interval = s.catalogue.statusInterval
 	return s.begin(ctx, p, at)
 }
@@ -192,7 +192,7 @@ func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool,
 		unfit := ins.ofTables()
 		for t := range ins.catalogue.relations {
 			r := &ins.catalogue.relations[t]
-			r.unfit = unfit[r.name] != ""
+			r.unfit = unfit[r.Name] != ""
 		}
 		if len(unfit) == len(ins.catalogue.relations) {
 			return false, ins.everything().err()

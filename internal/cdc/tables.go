@@ -38,13 +38,13 @@ type tableRow struct {
 func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 	var named identifier.Table
 	named.Schema, named.Name = w.names()
-	facts := relationFacts{name: named.String()}
-	table := coherence.Table{Name: facts.name}
+	facts := relationFacts{Relation: Relation{Name: named.String()}}
+	table := coherence.Table{Name: facts.Name}
 	id := coherence.TableID(len(ins.catalogue.Tables))
 	defer func() {
 		ins.catalogue.Tables = append(ins.catalogue.Tables, table)
 		ins.catalogue.relations = append(ins.catalogue.relations, facts)
-		ins.catalogue.byName[facts.name] = id
+		ins.catalogue.byName[facts.Name] = id
 	}()
 
 	var t tableRow
@@ -59,8 +59,8 @@ func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 	if !ins.checkTable(named, &t) {
 		return nil
 	}
-	facts.oid, facts.identity = t.oid, t.identity[0]
-	facts.partitioned, facts.owned = t.kind == "p", t.owned
+	facts.oid, facts.Replident = t.oid, t.identity[0]
+	facts.Partitioned, facts.owned = t.kind == "p", t.owned
 	ins.catalogue.byOID[t.oid] = id
 	if err := ins.readColumns(ctx, w, &facts, &table); err != nil {
 		return err
@@ -204,13 +204,13 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 	}
 	types := make(map[string]columnType)
 	var names []string
-	var c columnFacts
+	var c Column
 	var t columnType
-	_, err = pgx.ForEachRow(rows, []any{&c.name, &c.typeOID, &c.generated, &t.base, &t.enum, &t.labels, &t.deterministic, &t.bytewise, &t.locale}, func() error {
-		t.generated, t.folded = c.generated != "", slices.Contains(w.Folded, c.name)
-		facts.columns = append(facts.columns, c)
-		names = append(names, c.name)
-		types[c.name] = t
+	_, err = pgx.ForEachRow(rows, []any{&c.Name, &c.Type, &c.Generated, &t.base, &t.enum, &t.labels, &t.deterministic, &t.bytewise, &t.locale}, func() error {
+		t.generated, t.folded = c.Generated != "", slices.Contains(w.Folded, c.Name)
+		facts.Columns = append(facts.Columns, c)
+		names = append(names, c.Name)
+		types[c.Name] = t
 		return nil
 	})
 	if err != nil {
@@ -219,12 +219,12 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 	for _, name := range w.Columns {
 		t, ok := types[name]
 		if !ok {
-			ins.refused.column(facts.name, name, didYouMean(inFile(nearest(name, names)), "the columns are "+strings.Join(inFile(names), ", ")),
-				"table %s has no column %s", facts.name, identifier.Quote(name))
+			ins.refused.column(facts.Name, name, didYouMean(inFile(nearest(name, names)), "the columns are "+strings.Join(inFile(names), ", ")),
+				"table %s has no column %s", facts.Name, identifier.Quote(name))
 		}
 		kind := t.kind(ins.server.exactText)
 		table.Columns = append(table.Columns, coherence.Column{Name: name, Kind: kind, Labels: t.labels, Twin: twin(name, names)})
-		facts.watched = append(facts.watched, watchedColumn{name: name, wanted: slices.Contains(w.Conditions, name) && kind != coherence.Opaque})
+		facts.Watched = append(facts.Watched, WatchedColumn{Name: name, Wanted: slices.Contains(w.Conditions, name) && kind != coherence.Opaque})
 	}
 	return nil
 }

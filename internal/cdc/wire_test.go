@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/wire"
@@ -507,16 +508,16 @@ func (c *wireConn) feed() {
 			continue
 		}
 		c.pause()
-		c.data(beginMessage(uint64(next.start), uint32(next.xid)))
+		c.data(pgoutputtest.Begin(uint64(next.start), uint32(next.xid)))
 		if !described {
 			described = true
-			c.data(relationMessage(16500, "public.listings", 'f', "*id", "*city", "*price"))
+			c.data(pgoutputtest.Relation(16500, "public.listings", 'f', "*id", "*city", "*price"))
 		}
 		price := func(p int) []string { return []string{"1", next.city, strconv.Itoa(p)} }
 		if next.old == 0 {
-			c.data(changeMessage('I', 16500, row([]byte{'N'}, price(next.price)...)))
+			c.data(pgoutputtest.Change('I', 16500, pgoutputtest.Row([]byte{'N'}, price(next.price)...)))
 		} else {
-			c.data(changeMessage('U', 16500, row(append(row([]byte{'O'}, price(next.old)...), 'N'), price(next.price)...)))
+			c.data(pgoutputtest.Change('U', 16500, pgoutputtest.Row(append(pgoutputtest.Row([]byte{'O'}, price(next.old)...), 'N'), price(next.price)...)))
 		}
 		for half := true; half; {
 			m.mu.Lock()
@@ -530,7 +531,7 @@ func (c *wireConn) feed() {
 				}
 			}
 		}
-		c.data(commitMessage(uint64(next.start), uint64(next.end)))
+		c.data(pgoutputtest.Commit(uint64(next.start), uint64(next.end)))
 		m.mu.Lock()
 		c.sent = next.end
 		m.mu.Unlock()
@@ -565,5 +566,5 @@ func (c *wireConn) status(data []byte) {
 }
 
 func (c *wireConn) keepalive(at coherence.LSN) {
-	c.write(&pgproto3.CopyData{Data: append(big64([]byte{'k'}, uint64(at), 0), 0)})
+	c.write(&pgproto3.CopyData{Data: append(pgoutputtest.Big64([]byte{'k'}, uint64(at), 0), 0)})
 }
