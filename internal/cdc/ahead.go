@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 	"walpurge/internal/retry"
 	"walpurge/internal/wal"
@@ -148,7 +149,7 @@ func (s *session) runAhead(ctx context.Context) error {
 	}
 	defer r.log.close(ctx)
 	r.full = piecePages * facts.page
-	r.scanner, r.digest = wal.NewScanner(layout, facts.restart), wal.NewDigest(layout, facts.database, messagePrefix)
+	r.scanner, r.digest = wal.NewScanner(layout, facts.restart), wal.NewDigest(layout, facts.database, pgoutput.Prefix)
 	l := s.l
 	l.log.Info("the stream is behind: the log is read ahead of it", "from", facts.restart.String())
 	l.ahead.on.Store(true)

@@ -3,6 +3,7 @@ package cdc
 import (
 	"bytes"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 	"walpurge/internal/wal"
 )
@@ -10,7 +11,7 @@ import (
 // coarse makes r.tx what a commit means.
 func (r *reader) coarse(c *wal.Commit, verdicts map[wal.File]verdict) {
 	tx := r.tx
-	tx.Begin(c.XID, c.Start, timestamp(uint64(c.At)))
+	tx.Begin(c.XID, c.Start, pgoutput.Timestamp(uint64(c.At)))
 	every := c.Everything || len(c.Truncated) > 0 || c.Messaged // which may have named any table
 	for i := range c.Files {
 		f := &c.Files[i]
@@ -41,7 +42,7 @@ func (r *reader) messages(c *wal.Commit) {
 	}
 	for _, content := range c.Messages {
 		for word := range bytes.FieldsSeq(content) {
-			purge(r.tx, word)
+			pgoutput.Purge(r.tx, word)
 		}
 	}
 }

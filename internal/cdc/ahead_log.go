@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
@@ -133,7 +134,7 @@ func (p *physical) status(now time.Time) error {
 	var b [1 + 4*8 + 1]byte
 	b[0] = 'r'
 	binary.BigEndian.PutUint64(b[1:], uint64(p.written))
-	binary.BigEndian.PutUint64(b[25:], uint64(now.UnixMicro()-postgresEpoch))
+	binary.BigEndian.PutUint64(b[25:], uint64(now.UnixMicro()-pgoutput.PostgresEpoch))
 	if err := p.conn.Conn().SetWriteDeadline(now.Add(queryTimeout)); err != nil {
 		return fmt.Errorf("send status: %w", err)
 	}

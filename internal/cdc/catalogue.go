@@ -8,6 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 )
@@ -46,7 +47,7 @@ type CoarseTable struct {
 
 // relationFacts is a watched table.
 type relationFacts struct {
-	Relation
+	pgoutput.Relation
 	oid      uint32
 	owned    bool             // the role may alter it
 	unfit    bool             // it must not come into a publication as it is
@@ -56,8 +57,8 @@ type relationFacts struct {
 }
 
 // schema is what the stream is matched with. REQUIRES: compareBy has been called.
-func (c *Catalogue) schema() *Schema {
-	s := &Schema{ByOID: c.byOID, ByName: c.byName, Partitions: c.leaves, Others: c.others}
+func (c *Catalogue) schema() *pgoutput.Schema {
+	s := &pgoutput.Schema{ByOID: c.byOID, ByName: c.byName, Partitions: c.leaves, Others: c.others}
 	for i := range c.relations {
 		s.Relations = append(s.Relations, c.relations[i].Relation)
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
@@ -17,7 +18,7 @@ func emit(ctx context.Context, conn *pgx.Conn, content string) (coherence.LSN, e
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = local"); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2::text)", messagePrefix, content)
+		_, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2::text)", pgoutput.Prefix, content)
 		return err
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
@@ -191,7 +192,7 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 	for i, t := range tables {
 		names[i] = w.tableName(t)
 	}
-	at, err := emit(ctx, conn, tableContent(names))
+	at, err := emit(ctx, conn, pgoutput.DropTables(names))
 	if err != nil {
 		return &doubt{"catalogue", fmt.Errorf("drop what depends on %s: %w", strings.Join(names, ", "), err)}
 	}

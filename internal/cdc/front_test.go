@@ -3,6 +3,7 @@ package cdc
 import (
 	"testing"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
@@ -21,7 +22,7 @@ func TestBothSourcesDeliverOnce(t *testing.T) {
 	s.front.stream(10)
 	tx := coherence.NewTransaction(tables, 10)
 	commit := func(xid uint32, start, end coherence.LSN) bool {
-		tx.Begin(xid, start, timestamp(0))
+		tx.Begin(xid, start, pgoutput.Timestamp(0))
 		tx.Whole(0)
 		tx.Commit(end)
 		return s.deliver(tx)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/identifier"
 )
 
@@ -69,7 +70,7 @@ func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) er
 	}); err != nil {
 		return err
 	}
-	facts.Old = Identity{Full: facts.Replident == 'f', Key: make(map[string]bool)}
+	facts.Old = pgoutput.Identity{Full: facts.Replident == 'f', Key: make(map[string]bool)}
 	for i := range facts.Columns {
 		facts.Old.Key[facts.Columns[i].Name] = true
 	}
@@ -83,7 +84,7 @@ func (ins *inspection) readMembers(ctx context.Context, facts *relationFacts) er
 			for _, name := range m.key {
 				key[name] = true
 			}
-			facts.Old.narrow(false, key)
+			facts.Old.Narrow(false, key)
 		}
 	}
 	return nil

@@ -3,18 +3,19 @@ package cdc
 import (
 	"testing"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 )
 
 // schemaOfA has one table, public.a(id, note, price) with the key id.
-func schemaOfA() *Schema {
+func schemaOfA() *pgoutput.Schema {
 	full := map[string]bool{"id": true, "note": true, "price": true}
-	return &Schema{
-		Relations: []Relation{{
-			Name: "public.a", Replident: 'f', Old: Identity{Full: true, Key: full},
-			Columns: []Column{{Name: "id", Type: 23}, {Name: "note", Type: 23}, {Name: "price", Type: 23}},
-			Watched: []WatchedColumn{{"id", true}, {"price", true}},
+	return &pgoutput.Schema{
+		Relations: []pgoutput.Relation{{
+			Name: "public.a", Replident: 'f', Old: pgoutput.Identity{Full: true, Key: full},
+			Columns: []pgoutput.Column{{Name: "id", Type: 23}, {Name: "note", Type: 23}, {Name: "price", Type: 23}},
+			Watched: []pgoutput.WatchedColumn{{Name: "id", Wanted: true}, {Name: "price", Wanted: true}},
 		}},
 		ByOID: map[uint32]coherence.TableID{1: 0}, ByName: map[string]coherence.TableID{"public.a": 0},
 		Partitions: map[uint32]coherence.TableID{}, Others: map[uint32]bool{9: true},
@@ -27,7 +28,7 @@ func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: newDecoder(schemaOfA(), guard.Tables(), 10)}
+	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
 	s.visibility.wake = make(chan struct{}, 1)
 	keepalive := func(at uint64) {
 		t.Helper()
@@ -69,7 +70,7 @@ func TestKeepaliveWhileAStreamIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: newDecoder(schemaOfA(), guard.Tables(), 10)}
+	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
 	s.visibility.wake = make(chan struct{}, 1)
 	frame := func(data []byte) {
 		t.Helper()

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/relay"
@@ -246,7 +247,7 @@ func (l *Listener) acknowledge() coherence.LSN {
 // groups in every proxy that follows it. The result is at or after the
 // message's commit. A group name has no white space.
 func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN, error) {
-	content, err := purgeContent(groups)
+	content, err := pgoutput.PurgeGroups(groups)
 	if err != nil {
 		return 0, err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"walpurge/internal/cdc/pgoutput"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -138,7 +140,7 @@ func (w *watcher) withdraw(ctx context.Context, conn *pgx.Conn, r *relationFacts
 			return err
 		}
 		again := &inspection{tx: tx}
-		now := relationFacts{oid: r.oid, Relation: Relation{Replident: r.Replident, Columns: r.Columns}}
+		now := relationFacts{oid: r.oid, Relation: pgoutput.Relation{Replident: r.Replident, Columns: r.Columns}}
 		if err := again.readMembers(ctx, &now); err != nil {
 			return err
 		}

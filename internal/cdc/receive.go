@@ -110,7 +110,7 @@ func (s *session) reached(at coherence.LSN) {
 
 // data decodes one message and applies the transaction that it completes.
 func (s *session) data(msg []byte) error {
-	committed, err := s.decoder.decode(msg)
+	committed, err := s.decoder.Decode(msg)
 	if err != nil {
 		return &doubt{"decode", err}
 	}

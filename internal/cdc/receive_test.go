@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 )
@@ -66,7 +67,7 @@ func TestReceiveEndsWhileTheServerAsks(t *testing.T) {
 	}
 	guard.Reset(1, 1)
 	for range 20 {
-		s := &session{l: &Listener{guard: guard}, replication: pesterer(t), decoder: &decoder{}, interval: time.Hour}
+		s := &session{l: &Listener{guard: guard}, replication: pesterer(t), decoder: &pgoutput.Decoder{}, interval: time.Hour}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.receive(ctx) }()

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
@@ -28,7 +29,7 @@ type session struct {
 	slot        string
 	replication *pgconn.PgConn
 	pace        *pace
-	decoder     *decoder
+	decoder     *pgoutput.Decoder
 	visibility  visibility
 	front       front
 	from        coherence.LSN // where the stream starts
@@ -129,7 +130,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 		return err
 	}
 	s.current.Store(s.catalogue)
-	s.decoder = newDecoder(s.catalogue.schema(), l.guard.Tables(), l.cfg.BulkRows)
+	s.decoder = pgoutput.NewDecoder(s.catalogue.schema(), l.guard.Tables(), l.cfg.BulkRows)
 	s.interval = s.catalogue.statusInterval
 	return s.begin(ctx, p, at)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 )
@@ -38,7 +39,7 @@ type tableRow struct {
 func (ins *inspection) readTable(ctx context.Context, w *Watch) error {
 	var named identifier.Table
 	named.Schema, named.Name = w.names()
-	facts := relationFacts{Relation: Relation{Name: named.String()}}
+	facts := relationFacts{Relation: pgoutput.Relation{Name: named.String()}}
 	table := coherence.Table{Name: facts.Name}
 	id := coherence.TableID(len(ins.catalogue.Tables))
 	defer func() {
@@ -204,7 +205,7 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 	}
 	types := make(map[string]columnType)
 	var names []string
-	var c Column
+	var c pgoutput.Column
 	var t columnType
 	_, err = pgx.ForEachRow(rows, []any{&c.Name, &c.Type, &c.Generated, &t.base, &t.enum, &t.labels, &t.deterministic, &t.bytewise, &t.locale}, func() error {
 		t.generated, t.folded = c.Generated != "", slices.Contains(w.Folded, c.Name)
@@ -224,7 +225,7 @@ func (ins *inspection) readColumns(ctx context.Context, w *Watch, facts *relatio
 		}
 		kind := t.kind(ins.server.exactText)
 		table.Columns = append(table.Columns, coherence.Column{Name: name, Kind: kind, Labels: t.labels, Twin: twin(name, names)})
-		facts.Watched = append(facts.Watched, WatchedColumn{Name: name, Wanted: slices.Contains(w.Conditions, name) && kind != coherence.Opaque})
+		facts.Watched = append(facts.Watched, pgoutput.WatchedColumn{Name: name, Wanted: slices.Contains(w.Conditions, name) && kind != coherence.Opaque})
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import "walpurge/internal/coherence"
 
@@ -54,8 +54,8 @@ type Identity struct {
 	Key  map[string]bool
 }
 
-// narrow takes out what a partition does not have.
-func (id *Identity) narrow(full bool, key map[string]bool) {
+// Narrow takes out what a partition does not have.
+func (id *Identity) Narrow(full bool, key map[string]bool) {
 	id.Full = id.Full && full
 	kept := make(map[string]bool)
 	for name := range id.Key {

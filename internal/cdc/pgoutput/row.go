@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"bytes"
@@ -66,7 +66,7 @@ func (v datum) differs(w datum) bool {
 	return v.kind != 'n' || w.kind != 'n'
 }
 
-func (d *decoder) insert(rel *relation) {
+func (d *Decoder) insert(rel *relation) {
 	if rel.foreign {
 		d.whole(rel, coherence.Insert)
 		return
@@ -81,7 +81,7 @@ func (d *decoder) insert(rel *relation) {
 	d.tx.Append(rel.table, coherence.Insert, nil, values, coherence.AnyColumn)
 }
 
-func (d *decoder) remove(rel *relation, marker byte) {
+func (d *Decoder) remove(rel *relation, marker byte) {
 	if rel.foreign {
 		d.whole(rel, coherence.Delete)
 		return
@@ -99,7 +99,7 @@ func (d *decoder) remove(rel *relation, marker byte) {
 
 // update appends an updated row. marker is 'O' or 'K' when the old row was
 // sent, whole or its key, and 0 when it was not because its key is unchanged.
-func (d *decoder) update(rel *relation, marker byte) {
+func (d *Decoder) update(rel *relation, marker byte) {
 	if rel.foreign {
 		d.whole(rel, coherence.Update)
 		return
@@ -146,7 +146,7 @@ func (a *attribute) before(v datum, exact bool) datum {
 }
 
 // whole records a change to a table whose rows can't be read.
-func (d *decoder) whole(rel *relation, op coherence.Op) {
+func (d *Decoder) whole(rel *relation, op coherence.Op) {
 	d.tx.Rows[rel.table][op]++
 	d.tx.Whole(rel.table)
 }

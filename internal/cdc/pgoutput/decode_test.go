@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"encoding/binary"
@@ -22,14 +22,14 @@ func testSchema() *Schema {
 	}
 }
 
-func testDecoder() *decoder { return newDecoder(testSchema(), pgoutputtest.Tables(), 1000) }
+func testDecoder() *Decoder { return NewDecoder(testSchema(), pgoutputtest.Tables(), 1000) }
 
 // begun is a decoder inside a transaction, with the relation described.
-func begun(t *testing.T) *decoder {
+func begun(t *testing.T) *Decoder {
 	t.Helper()
 	d := testDecoder()
 	for _, msg := range [][]byte{pgoutputtest.Begin(10, 7), pgoutputtest.Relation(1, "public.a", 'f', "*id", "*note", "*price"), pgoutputtest.Relation(9, "public.other", 'd', "*id")} {
-		if _, err := d.decode(msg); err != nil {
+		if _, err := d.Decode(msg); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -66,7 +66,7 @@ func TestDecoderFailsClosed(t *testing.T) {
 		"message without content": append([]byte{'M', 1}, make([]byte, 8)...),
 		"message too long":        append(append(append([]byte{'M', 1}, make([]byte, 8)...), "walpurge\x00"...), 0, 0, 0, 9, 'x'),
 	} {
-		if _, err := begun(t).decode(msg); err == nil {
+		if _, err := begun(t).Decode(msg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -75,7 +75,7 @@ func TestDecoderFailsClosed(t *testing.T) {
 		"commit outside":        pgoutputtest.Commit(10, 20),
 		"transactional outside": append(append(append([]byte{'M', 1}, make([]byte, 8)...), "walpurge\x00"...), 0, 0, 0, 1, 'x'),
 	} {
-		if _, err := testDecoder().decode(msg); err == nil {
+		if _, err := testDecoder().Decode(msg); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -91,11 +91,11 @@ func TestDecoderSkips(t *testing.T) {
 		"unwatched cut":     {'T', 0, 0, 0, 1, 0, 0, 0, 0, 9},
 		"unwatched message": append(append(append([]byte{'M', 1}, make([]byte, 8)...), "else\x00"...), 0, 0, 0, 1, 'x'),
 	} {
-		if _, err := d.decode(msg); err != nil {
+		if _, err := d.Decode(msg); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if committed, err := d.decode(pgoutputtest.Commit(10, 20)); !committed || err != nil {
+	if committed, err := d.Decode(pgoutputtest.Commit(10, 20)); !committed || err != nil {
 		t.Fatal(committed, err)
 	}
 	if !d.tx.Empty() || d.tx.XID != 7 || d.tx.Start != 10 || d.tx.End != 20 {
@@ -115,21 +115,21 @@ func TestForeignRelationIsAWholeTable(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := begun(t)
-			if _, err := d.decode(relation); err != nil {
+			if _, err := d.Decode(relation); err != nil {
 				t.Fatal(err)
 			}
 			if !d.suspect || len(d.tx.WholeTables()) != 1 {
 				t.Errorf("suspect %t, whole tables %v", d.suspect, d.tx.WholeTables())
 			}
-			if _, err := d.decode(pgoutputtest.Commit(10, 20)); err != nil {
+			if _, err := d.Decode(pgoutputtest.Commit(10, 20)); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := d.decode(pgoutputtest.Begin(30, 8)); err != nil {
+			if _, err := d.Decode(pgoutputtest.Begin(30, 8)); err != nil {
 				t.Fatal(err)
 			}
 			oid := binary.BigEndian.Uint32(relation[1:])
 			values := make([]string, len(d.relations[oid].attributes))
-			if _, err := d.decode(pgoutputtest.Change('I', oid, pgoutputtest.Row([]byte{'N'}, values...))); err != nil {
+			if _, err := d.Decode(pgoutputtest.Change('I', oid, pgoutputtest.Row([]byte{'N'}, values...))); err != nil {
 				t.Fatal(err)
 			}
 			if len(d.tx.WholeTables()) != 1 || len(d.tx.Changes) != 0 || d.tx.Rows[0][coherence.Insert] != 1 {
@@ -141,13 +141,13 @@ func TestForeignRelationIsAWholeTable(t *testing.T) {
 
 func TestNarrowerIdentityInTheStream(t *testing.T) {
 	d := begun(t)
-	if _, err := d.decode(pgoutputtest.Relation(1, "public.a", 'd', "*id", "note", "price")); err != nil {
+	if _, err := d.Decode(pgoutputtest.Relation(1, "public.a", 'd', "*id", "note", "price")); err != nil {
 		t.Fatal(err)
 	}
 	if !d.suspect {
 		t.Error("the catalogue is not suspected")
 	}
-	if _, err := d.decode(pgoutputtest.Change('D', 1, pgoutputtest.Row([]byte{'K'}, "1", "", ""))); err != nil {
+	if _, err := d.Decode(pgoutputtest.Change('D', 1, pgoutputtest.Row([]byte{'K'}, "1", "", ""))); err != nil {
 		t.Fatal(err)
 	}
 	if got := pgoutputtest.Describe(pgoutputtest.Tables(), d.tx, &d.tx.Changes[0]); got != "delete a: id=1 price=?" {

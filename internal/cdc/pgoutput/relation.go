@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"bytes"
@@ -36,7 +36,7 @@ type attribute struct {
 
 // relation reads a Relation message: id, schema, name, replica identity, and
 // for every column whether it belongs to the key, name, type, modifier.
-func (d *decoder) relation(c *wire.Cursor) error {
+func (d *Decoder) relation(c *wire.Cursor) error {
 	message := c.Rest
 	oid := wire.Cursor{Rest: message}
 	if known := d.relations[oid.Uint32()]; known != nil && bytes.Equal(known.message, message) {
@@ -54,7 +54,7 @@ func (d *decoder) relation(c *wire.Cursor) error {
 }
 
 // describedBy reads the content of a Relation message.
-func (d *decoder) describedBy(c *wire.Cursor) (*relation, error) {
+func (d *Decoder) describedBy(c *wire.Cursor) (*relation, error) {
 	message := c.Rest
 	rel := &relation{oid: c.Uint32()}
 	schema, name, ident := c.ZString(), c.ZString(), c.Uint8()
@@ -106,7 +106,7 @@ func (d *decoder) describedBy(c *wire.Cursor) (*relation, error) {
 
 // describe makes rel what its id means from here on, in the transaction that
 // is being streamed or in all.
-func (d *decoder) describe(rel *relation) {
+func (d *Decoder) describe(rel *relation) {
 	d.last = nil
 	if now := d.streaming.now; now != nil {
 		now.relations[rel.oid] = rel
@@ -120,7 +120,7 @@ func (d *decoder) describe(rel *relation) {
 }
 
 // described finds what an id means.
-func (d *decoder) described(oid uint32) *relation {
+func (d *Decoder) described(oid uint32) *relation {
 	if now := d.streaming.now; now != nil && now.relations[oid] != nil {
 		return now.relations[oid]
 	}
@@ -129,7 +129,7 @@ func (d *decoder) described(oid uint32) *relation {
 
 // match compares a Relation message with the catalogue and finds the watched
 // columns in it.
-func (d *decoder) match(rel *relation, name string, types []uint32) bool {
+func (d *Decoder) match(rel *relation, name string, types []uint32) bool {
 	known := &d.schema.Relations[rel.table]
 	rel.width = len(known.Watched)
 	if name != known.Name {
@@ -170,7 +170,7 @@ func (d *decoder) match(rel *relation, name string, types []uint32) bool {
 }
 
 // bind computes what old rows of rel may be relied on for.
-func (d *decoder) bind(rel *relation) {
+func (d *Decoder) bind(rel *relation) {
 	id := &d.identity[rel.table]
 	rel.full = rel.full && id.Full
 	for i := range rel.attributes {
@@ -183,7 +183,7 @@ func (d *decoder) bind(rel *relation) {
 // describes the partition that a row lies in before the row, so a partition
 // whose replica identity has less than the others is noticed in time, even
 // one that was attached a moment ago.
-func (d *decoder) partition(rel *relation, ident byte) {
+func (d *Decoder) partition(rel *relation, ident byte) {
 	if d.schema.Others[rel.oid] {
 		return
 	}
@@ -199,7 +199,7 @@ func (d *decoder) partition(rel *relation, ident byte) {
 		if !d.schema.Relations[t].Partitioned || known && table != root {
 			continue
 		}
-		d.identity[t].narrow(ident == 'f', key)
+		d.identity[t].Narrow(ident == 'f', key)
 		d.rebind(d.relations, table)
 		for _, open := range d.streaming.open {
 			d.rebind(open.relations, table)
@@ -208,7 +208,7 @@ func (d *decoder) partition(rel *relation, ident byte) {
 }
 
 // rebind binds the relations of table again.
-func (d *decoder) rebind(relations map[uint32]*relation, table coherence.TableID) {
+func (d *Decoder) rebind(relations map[uint32]*relation, table coherence.TableID) {
 	for _, rel := range relations {
 		if !rel.unwatched && !rel.foreign && rel.table == table {
 			d.bind(rel)
@@ -220,7 +220,7 @@ func (d *decoder) rebind(relations map[uint32]*relation, table coherence.TableID
 // is matched with it anew. What comes from before it was read doesn't match where
 // it differs, and counts as a change of the whole table.
 // REQUIRES: d is not inside a transaction.
-func (d *decoder) Renew(s *Schema) {
+func (d *Decoder) Renew(s *Schema) {
 	d.schema, d.identity, d.last = s, s.identities(), nil
 	for _, relations := range slices.Concat([]map[uint32]*relation{d.relations}, d.openRelations()) {
 		for _, oid := range slices.Sorted(maps.Keys(relations)) {
@@ -233,7 +233,7 @@ func (d *decoder) Renew(s *Schema) {
 	}
 }
 
-func (d *decoder) openRelations() (all []map[uint32]*relation) {
+func (d *Decoder) openRelations() (all []map[uint32]*relation) {
 	for _, open := range d.streaming.open {
 		all = append(all, open.relations)
 	}

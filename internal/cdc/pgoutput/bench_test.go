@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ func BenchmarkDecode(b *testing.B) {
 	d := testDecoder()
 	setup := [][]byte{pgoutputtest.Begin(10, 7), pgoutputtest.Relation(1, "public.a", 'f', "*id", "*note", "*price")}
 	for _, msg := range setup {
-		if _, err := d.decode(msg); err != nil {
+		if _, err := d.Decode(msg); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -22,12 +22,12 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	b.SetBytes(int64(len(msg)))
 	for i := 0; b.Loop(); i++ {
-		if _, err := d.decode(msg); err != nil {
+		if _, err := d.Decode(msg); err != nil {
 			b.Fatal(err)
 		}
 		if i%100 == 99 {
-			_, _ = d.decode(commit)
-			_, _ = d.decode(begin)
+			_, _ = d.Decode(commit)
+			_, _ = d.Decode(begin)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"bytes"
@@ -10,14 +10,14 @@ import (
 	"walpurge/internal/wire"
 )
 
-// decoder reads pgoutput's protocol version 2 with logical messages and
+// Decoder reads pgoutput's protocol version 2 with logical messages and
 // streaming (https://www.postgresql.org/docs/current/protocol-logicalrep-message-formats.html)
 // and builds transactions in the order in which they commit. It fails closed:
 // whatever it doesn't understand is an error.
 //
 // Row values reach tx without a copy between; in the steady state a row costs
 // no allocation.
-type decoder struct {
+type Decoder struct {
 	schema    *Schema
 	tables    []coherence.Table
 	bulk      int
@@ -34,10 +34,10 @@ type decoder struct {
 	oldValues, newValues []coherence.Value
 }
 
-// newDecoder makes a decoder for one stream. The kinds that the guard
+// NewDecoder makes a decoder for one stream. The kinds that the guard
 // compares by are those of tables.
-func newDecoder(s *Schema, tables []coherence.Table, bulk int) *decoder {
-	d := &decoder{
+func NewDecoder(s *Schema, tables []coherence.Table, bulk int) *Decoder {
+	d := &Decoder{
 		schema:    s,
 		tables:    tables,
 		bulk:      bulk,
@@ -55,9 +55,9 @@ func newDecoder(s *Schema, tables []coherence.Table, bulk int) *decoder {
 	return d
 }
 
-// decode reads one message. It reports true when it was a Commit or Stream
+// Decode reads one message. It reports true when it was a Commit or Stream
 // Commit: then tx is complete, and valid until the next call.
-func (d *decoder) decode(msg []byte) (committed bool, err error) {
+func (d *Decoder) Decode(msg []byte) (committed bool, err error) {
 	c := wire.Cursor{Rest: msg}
 	kind := c.Uint8()
 	if d.streaming.now != nil {
@@ -109,29 +109,29 @@ func (d *decoder) decode(msg []byte) (committed bool, err error) {
 	return committed, nil
 }
 
-// Transaction is what a call of decode has completed. It is valid until the
+// Transaction is what a call of Decode has completed. It is valid until the
 // next one.
-func (d *decoder) Transaction() *coherence.Transaction { return d.tx }
+func (d *Decoder) Transaction() *coherence.Transaction { return d.tx }
 
 // Inside tells whether a transaction, or a piece of one, is being received.
-func (d *decoder) Inside() bool { return d.inside }
+func (d *Decoder) Inside() bool { return d.inside }
 
 // Streaming tells whether a piece of a transaction that is still open is being
 // received.
-func (d *decoder) Streaming() bool { return d.streaming.now != nil }
+func (d *Decoder) Streaming() bool { return d.streaming.now != nil }
 
 // Open is the number of transactions of which something has been streamed
 // and whose end hasn't.
-func (d *decoder) Open() int { return len(d.streaming.open) }
+func (d *Decoder) Open() int { return len(d.streaming.open) }
 
 // Suspects tells, once, whether a Relation message disagreed with the schema.
-func (d *decoder) Suspects() bool {
+func (d *Decoder) Suspects() bool {
 	suspect := d.suspect
 	d.suspect = false
 	return suspect
 }
 
-func (d *decoder) begin(c *wire.Cursor) error {
+func (d *Decoder) begin(c *wire.Cursor) error {
 	start, at, xid := c.Uint64(), c.Uint64(), c.Uint32()
 	if c.Short {
 		return wire.ErrShort
@@ -141,11 +141,11 @@ func (d *decoder) begin(c *wire.Cursor) error {
 	}
 	d.inside = true
 	d.tx = d.single
-	d.tx.Begin(xid, coherence.LSN(start), timestamp(at))
+	d.tx.Begin(xid, coherence.LSN(start), Timestamp(at))
 	return nil
 }
 
-func (d *decoder) commit(c *wire.Cursor) error {
+func (d *Decoder) commit(c *wire.Cursor) error {
 	_, start, end, _ := c.Uint8(), c.Uint64(), c.Uint64(), c.Uint64()
 	switch {
 	case c.Short:
@@ -164,7 +164,7 @@ func (d *decoder) commit(c *wire.Cursor) error {
 }
 
 // change reads an Insert, Update or Delete.
-func (d *decoder) change(kind byte, c *wire.Cursor) error {
+func (d *Decoder) change(kind byte, c *wire.Cursor) error {
 	rel, err := d.find(c.Uint32())
 	if err != nil {
 		return err
@@ -211,7 +211,7 @@ func (d *decoder) change(kind byte, c *wire.Cursor) error {
 }
 
 // find is the relation that a change inside a transaction names.
-func (d *decoder) find(oid uint32) (*relation, error) {
+func (d *Decoder) find(oid uint32) (*relation, error) {
 	if !d.inside {
 		return nil, errors.New("a change outside a transaction")
 	}
@@ -227,7 +227,7 @@ func (d *decoder) find(oid uint32) (*relation, error) {
 }
 
 // truncate reads a Truncate: the number of relations, options, their ids.
-func (d *decoder) truncate(c *wire.Cursor) error {
+func (d *Decoder) truncate(c *wire.Cursor) error {
 	n := c.Uint32()
 	c.Uint8()
 	if int64(n)*4 != int64(len(c.Rest)) {
@@ -248,28 +248,29 @@ func (d *decoder) truncate(c *wire.Cursor) error {
 
 // message reads a logical message. One that is not transactional has no
 // commit, thus no position to purge at, and is ignored.
-func (d *decoder) message(c *wire.Cursor) error {
+func (d *Decoder) message(c *wire.Cursor) error {
 	flags, _, prefix := c.Uint8(), c.Uint64(), c.ZString()
 	content := c.Take(int(int32(c.Uint32())))
 	if c.Short {
 		return wire.ErrShort
 	}
-	if flags&1 == 0 || string(prefix) != messagePrefix {
+	if flags&1 == 0 || string(prefix) != Prefix {
 		return nil
 	}
 	if !d.inside {
 		return errors.New("a transactional message outside a transaction")
 	}
 	for word := range bytes.FieldsSeq(content) {
-		purge(d.tx, word)
+		Purge(d.tx, word)
 	}
 	return nil
 }
 
-// postgresEpoch is the zero of PostgreSQL's timestamps, in microseconds of
+// PostgresEpoch is the zero of PostgreSQL's timestamps, in microseconds of
 // Unix time.
-const postgresEpoch = 946_684_800_000_000
+const PostgresEpoch = 946_684_800_000_000
 
-func timestamp(microseconds uint64) time.Time {
-	return time.UnixMicro(int64(microseconds) + postgresEpoch)
+// Timestamp is a time of the server, given in microseconds since PostgresEpoch.
+func Timestamp(microseconds uint64) time.Time {
+	return time.UnixMicro(int64(microseconds) + PostgresEpoch)
 }

@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"context"
@@ -46,14 +46,14 @@ func recorded(t testing.TB) []byte {
 }
 
 // recordedDecoder knows the table of the recording by its id there.
-func recordedDecoder(t testing.TB, stream []byte) *decoder {
+func recordedDecoder(t testing.TB, stream []byte) *Decoder {
 	t.Helper()
 	c := testSchema()
 	clear(c.ByOID)
 	for _, msg := range messages(stream) {
 		if len(msg) > 14 && msg[0] == 'R' && string(msg[5:14]) == "public\x00a\x00" {
 			c.ByOID[binary.BigEndian.Uint32(msg[1:])] = 0
-			return newDecoder(c, pgoutputtest.Tables(), 1000)
+			return NewDecoder(c, pgoutputtest.Tables(), 1000)
 		}
 	}
 	t.Fatal("the recording doesn't describe public.a")
@@ -68,7 +68,7 @@ func TestRecordedStream(t *testing.T) {
 	d := recordedDecoder(t, stream)
 	commits, rows, groups := 0, 0, 0
 	for _, msg := range messages(stream) {
-		committed, err := d.decode(msg)
+		committed, err := d.Decode(msg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -103,7 +103,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := recordedDecoder(t, stream)
 		for _, msg := range messages(data) {
-			committed, err := d.decode(msg)
+			committed, err := d.Decode(msg)
 			if err != nil {
 				return // the stream ends here
 			}

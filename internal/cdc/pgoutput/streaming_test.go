@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 )
 
 // decodeAll feeds messages and returns what was committed, a line each.
-func decodeAll(t *testing.T, d *decoder, msgs ...[]byte) []string {
+func decodeAll(t *testing.T, d *Decoder, msgs ...[]byte) []string {
 	t.Helper()
 	var commits []string
 	for i, msg := range msgs {
-		committed, err := d.decode(msg)
+		committed, err := d.Decode(msg)
 		if err != nil {
 			t.Fatalf("message %d, %q: %v", i, msg, err)
 		}
@@ -96,7 +96,7 @@ func TestStreamAbort(t *testing.T) {
 	if len(d.streaming.open) != 0 || d.streaming.kept != 0 {
 		t.Errorf("left behind: %+v", d.streaming)
 	}
-	if _, err := d.decode(pgoutputtest.StreamCommit(8, 140, 150)); err == nil {
+	if _, err := d.Decode(pgoutputtest.StreamCommit(8, 140, 150)); err == nil {
 		t.Error("what was rolled back commits")
 	}
 }
@@ -190,7 +190,7 @@ func TestStreamFailsClosed(t *testing.T) {
 	} {
 		d := testDecoder()
 		decodeAll(t, d, test.before...)
-		if committed, err := d.decode(test.msg); err == nil || committed {
+		if committed, err := d.Decode(test.msg); err == nil || committed {
 			t.Errorf("%s: committed %t, error %v", name, committed, err)
 		}
 	}
@@ -199,7 +199,7 @@ func TestStreamFailsClosed(t *testing.T) {
 // However many are open, and however much they touch, what is kept fits in
 // the room; what doesn't fit is a whole table.
 func TestOpenTransactionsFitInTheirRoom(t *testing.T) {
-	d := newDecoder(testSchema(), pgoutputtest.Tables(), 1_000_000)
+	d := NewDecoder(testSchema(), pgoutputtest.Tables(), 1_000_000)
 	d.streaming.room = 64 << 10
 	const transactions, pieces, rows = 40, 4, 50
 	most := 0
@@ -216,7 +216,7 @@ func TestOpenTransactionsFitInTheirRoom(t *testing.T) {
 			}
 			msgs = append(msgs, pgoutputtest.InPiece(xid, pgoutputtest.Message(1, "a b c")), pgoutputtest.StreamStop())
 			for _, msg := range msgs {
-				if _, err := d.decode(msg); err != nil {
+				if _, err := d.Decode(msg); err != nil {
 					t.Fatal(err)
 				}
 				most = max(most, d.streaming.kept)

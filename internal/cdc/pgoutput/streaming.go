@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"errors"
@@ -43,7 +43,7 @@ type openTransaction struct {
 // streamed skips the id of the subtransaction that stands in front of what
 // is streamed. A subtransaction that is rolled back stays remembered with the
 // rest, which matches more than it has to (G5).
-func (d *decoder) streamed(kind byte, c *wire.Cursor) {
+func (d *Decoder) streamed(kind byte, c *wire.Cursor) {
 	switch kind {
 	case 'R', 'I', 'U', 'D', 'T', 'M', 'Y':
 		c.Uint32()
@@ -52,7 +52,7 @@ func (d *decoder) streamed(kind byte, c *wire.Cursor) {
 
 // streamStart reads a Stream Start: the id, and whether this is its first
 // piece.
-func (d *decoder) streamStart(c *wire.Cursor) error {
+func (d *Decoder) streamStart(c *wire.Cursor) error {
 	xid, first := c.Uint32(), c.Uint8() != 0
 	if c.Short {
 		return wire.ErrShort
@@ -68,14 +68,14 @@ func (d *decoder) streamStart(c *wire.Cursor) error {
 		return fmt.Errorf("transaction %d goes on without a start", xid)
 	case first:
 		open = &openTransaction{xid: xid, tx: coherence.NewTransaction(d.tables, d.bulk), relations: make(map[uint32]*relation)}
-		open.tx.Begin(xid, 0, timestamp(0))
+		open.tx.Begin(xid, 0, Timestamp(0))
 		s.open[xid] = open
 	}
 	s.now, d.tx, d.inside, d.last = open, open.tx, true, nil
 	return nil
 }
 
-func (d *decoder) streamStop() error {
+func (d *Decoder) streamStop() error {
 	s := &d.streaming
 	if s.now == nil {
 		return errors.New("a stream stops that has not started")
@@ -86,7 +86,7 @@ func (d *decoder) streamStop() error {
 
 // streamCommit reads a Stream Commit: id, flags, start and end of the commit
 // record, time.
-func (d *decoder) streamCommit(c *wire.Cursor) error {
+func (d *Decoder) streamCommit(c *wire.Cursor) error {
 	xid, _, start, end, at := c.Uint32(), c.Uint8(), c.Uint64(), c.Uint64(), c.Uint64()
 	open := d.streaming.open[xid]
 	switch {
@@ -104,14 +104,14 @@ func (d *decoder) streamCommit(c *wire.Cursor) error {
 		d.describe(rel) // to all, from here on; what it altered is the catalogue's now
 	}
 	d.tx = open.tx
-	d.tx.CommitAt(coherence.LSN(start), coherence.LSN(end), timestamp(at))
+	d.tx.CommitAt(coherence.LSN(start), coherence.LSN(end), Timestamp(at))
 	return nil
 }
 
 // streamAbort reads a Stream Abort: the id and that of the subtransaction that
 // is rolled back, which is the same for the whole. PostgreSQL 18 may send one
 // for a transaction that was never streamed.
-func (d *decoder) streamAbort(c *wire.Cursor) error {
+func (d *Decoder) streamAbort(c *wire.Cursor) error {
 	xid, sub := c.Uint32(), c.Uint32()
 	open := d.streaming.open[xid]
 	switch {
@@ -127,14 +127,14 @@ func (d *decoder) streamAbort(c *wire.Cursor) error {
 }
 
 // forget ends an open transaction.
-func (d *decoder) forget(open *openTransaction) {
+func (d *Decoder) forget(open *openTransaction) {
 	d.streaming.kept -= open.size
 	delete(d.streaming.open, open.xid)
 }
 
 // makeRoom counts what the piece has added, and turns the largest of the open
 // transactions into whole tables until all fit.
-func (d *decoder) makeRoom() {
+func (d *Decoder) makeRoom() {
 	s := &d.streaming
 	s.count(s.now)
 	for s.kept > s.room {

@@ -1,4 +1,4 @@
-package cdc
+package pgoutput
 
 import (
 	"bytes"
@@ -11,12 +11,13 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// messagePrefix is the prefix of logical messages that purge groups, and of
+// Prefix is the prefix of logical messages that purge groups, and of
 // nothing else.
-const messagePrefix = "walpurge"
+const Prefix = "walpurge"
 
-// purgeContent is the content of the message that purges groups.
-func purgeContent(groups []string) (string, error) {
+// PurgeGroups is the content of the message that purges groups. A name that is
+// empty or has white space or control characters is an error.
+func PurgeGroups(groups []string) (string, error) {
 	if len(groups) == 0 {
 		return "", errors.New("no group to purge")
 	}
@@ -32,8 +33,8 @@ func purgeContent(groups []string) (string, error) {
 // table's name follows, percent-encoded. No group can be called so.
 const tableWord = "\x01table="
 
-// tableContent is the content of the message that drops what depends on tables.
-func tableContent(names []string) string {
+// DropTables is the content of the message that drops what depends on tables.
+func DropTables(names []string) string {
 	words := make([]string, len(names))
 	for i, name := range names {
 		words[i] = tableWord + url.QueryEscape(name)
@@ -41,9 +42,9 @@ func tableContent(names []string) string {
 	return strings.Join(words, " ")
 }
 
-// purge records what one word of a message purges: a group, or what depends on a
+// Purge records what one word of a message purges: a group, or what depends on a
 // table.
-func purge(tx *coherence.Transaction, word []byte) {
+func Purge(tx *coherence.Transaction, word []byte) {
 	escaped, isTable := bytes.CutPrefix(word, []byte(tableWord))
 	if !isTable {
 		tx.Group(string(word))
