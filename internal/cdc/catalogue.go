@@ -96,15 +96,15 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	conn, err := cfg.connect(ctx)
+	conn, err := cfg.primary().Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	// It takes no lock on a table, but reads the catalogue, which somebody may have locked.
-	s := sayer{say: func(text string) { cfg.waiting("reading the catalogue waits for %s", text) }}
+	s := sayer{Say: func(text string) { cfg.waiting("reading the catalogue waits for %s", text) }}
 	var ins *inspection
-	err = cfg.attend(ctx, conn.PgConn().PID(), waitShort, s.see, func() (err error) {
+	err = cfg.primary().attend(ctx, conn.PgConn().PID(), waitShort, s.See, func() (err error) {
 		ins, err = inspect(ctx, &cfg, conn)
 		return err
 	})
@@ -116,7 +116,7 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 	}
 	// That the role may replicate and that no pooler is in between shows only
 	// when it is tried.
-	replication, _, err := cfg.connectReplication(ctx)
+	replication, _, err := cfg.primary().ConnectReplication(ctx)
 	if err != nil {
 		return nil, err
 	}

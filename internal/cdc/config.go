@@ -66,6 +66,9 @@ type Watch struct {
 	Folded     []string // those under lower() or upper()
 }
 
+// primary says how the primary is reached.
+func (c *Config) primary() Options { return Options{URL: c.URL, Dial: c.Dial} }
+
 // names are the table's. A name without a schema is in public, and what is none
 // has no table.
 func (w *Watch) names() (schema, table string) {

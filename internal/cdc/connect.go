@@ -26,12 +26,18 @@ const (
 	readBuffer     = 256 << 10        // of the replication connection, in bytes
 )
 
+// Options say how the primary is reached.
+type Options struct {
+	URL  string          // of the primary itself, not of a pooler
+	Dial pgconn.DialFunc // makes the connections; nil: by TCP or a Unix socket
+}
+
 // keepAlive finds a peer that is gone while nothing is sent.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: deadPeer / 3, Interval: deadPeer / 3, Count: 3}
 
 // read reads the URL, and what the environment adds to it.
-func (c *Config) read() (*conninfo.Info, error) {
-	info, err := conninfo.Parse(c.URL)
+func (o Options) read() (*conninfo.Info, error) {
+	info, err := conninfo.Parse(o.URL)
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +45,8 @@ func (c *Config) read() (*conninfo.Info, error) {
 }
 
 // ordinary is the configuration of a connection for queries.
-func (c *Config) ordinary() (*pgx.ConnConfig, error) {
-	info, err := c.read()
+func (o Options) ordinary() (*pgx.ConnConfig, error) {
+	info, err := o.read()
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +54,7 @@ func (c *Config) ordinary() (*pgx.ConnConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.dialer(&conf.Config, info)
+	o.dialer(&conf.Config, info)
 	ours(conf.RuntimeParams, map[string]string{
 		"application_name":  applicationName,
 		"client_encoding":   "UTF8",
@@ -62,8 +68,8 @@ func (c *Config) ordinary() (*pgx.ConnConfig, error) {
 // replication is the configuration of the connection that receives the log.
 // Rows arrive as text in the formats that these parameters fix, whatever the
 // role, the database or the server prefers.
-func (c *Config) replication() (*pgconn.Config, *pace, error) {
-	info, err := c.read()
+func (o Options) replication() (*pgconn.Config, *pace, error) {
+	info, err := o.read()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -71,7 +77,7 @@ func (c *Config) replication() (*pgconn.Config, *pace, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	c.dialer(conf, info)
+	o.dialer(conf, info)
 	ours(conf.RuntimeParams, map[string]string{
 		"replication":        "database",
 		"application_name":   applicationName,
@@ -105,12 +111,12 @@ func ours(params, own map[string]string) {
 	maps.Copy(params, own)
 }
 
-func (c *Config) dialer(conf *pgconn.Config, info *conninfo.Info) {
+func (o Options) dialer(conf *pgconn.Config, info *conninfo.Info) {
 	if conf.ConnectTimeout == 0 || conf.ConnectTimeout > connectTimeout {
 		conf.ConnectTimeout = connectTimeout
 	}
-	if c.Dial != nil {
-		conf.DialFunc = c.Dial
+	if o.Dial != nil {
+		conf.DialFunc = o.Dial
 		return
 	}
 	d := &net.Dialer{
@@ -125,9 +131,9 @@ func (c *Config) dialer(conf *pgconn.Config, info *conninfo.Info) {
 	conf.DialFunc = d.DialContext
 }
 
-// connect opens a connection for queries.
-func (c *Config) connect(ctx context.Context) (*pgx.Conn, error) {
-	conf, err := c.ordinary()
+// Connect opens a connection for queries.
+func (o Options) Connect(ctx context.Context) (*pgx.Conn, error) {
+	conf, err := o.ordinary()
 	if err != nil {
 		return nil, err
 	}
@@ -138,10 +144,10 @@ func (c *Config) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// connectReplication opens a connection for replication commands. It is read at
+// ConnectReplication opens a connection for replication commands. It is read at
 // the pace that is returned.
-func (c *Config) connectReplication(ctx context.Context) (*pgconn.PgConn, *pace, error) {
-	conf, p, err := c.replication()
+func (o Options) ConnectReplication(ctx context.Context) (*pgconn.PgConn, *pace, error) {
+	conf, p, err := o.replication()
 	if err != nil {
 		return nil, nil, err
 	}

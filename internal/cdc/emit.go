@@ -6,19 +6,18 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
 // emit writes a transactional message and returns a position at or after its
 // commit. The commit is flushed here and waits for no standby, so the flush
 // position is such a position, and one that is reached.
-func emit(ctx context.Context, conn *pgx.Conn, content string) (coherence.LSN, error) {
+func emit(ctx context.Context, conn *pgx.Conn, prefix, content string) (coherence.LSN, error) {
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = local"); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2::text)", pgoutput.Prefix, content)
+		_, err := tx.Exec(ctx, "SELECT pg_logical_emit_message(true, $1, $2::text)", prefix, content)
 		return err
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // The reasons for a new epoch (R8), as metrics label them:
@@ -74,4 +75,14 @@ func (l *Listener) enterEpoch(epoch coherence.Epoch, reason string, start cohere
 	l.observer.Epoch(reason, dropped)
 	l.log.Info("a new epoch: nothing that was cached before counts",
 		"reason", reason, "epoch", epoch.String(), "start", start.String(), "dropped", dropped)
+}
+
+// announced is the server as leaders announce it.
+func announced(s server) relay.ServerID {
+	return relay.ServerID{System: s.System, Timeline: s.Timeline, Started: s.Started}
+}
+
+// serverOf is the server that a leader has announced: a primary.
+func serverOf(id relay.ServerID) server {
+	return server{System: id.System, Timeline: id.Timeline, Started: id.Started}
 }

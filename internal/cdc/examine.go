@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -154,7 +153,7 @@ func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published s
 	}
 	if time.Since(h.asked) >= horizonLook {
 		h.asked = time.Now()
-		if found, err := askWaited(ctx, conn, openQuery, strconv.FormatUint(h.id, 10)); err == nil {
+		if found, err := askOpen(ctx, conn, h.id); err == nil {
 			h.see(found)
 		}
 	}
@@ -192,7 +191,7 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 	for i, t := range tables {
 		names[i] = w.tableName(t)
 	}
-	at, err := emit(ctx, conn, pgoutput.DropTables(names))
+	at, err := emit(ctx, conn, pgoutput.Prefix, pgoutput.DropTables(names))
 	if err != nil {
 		return &doubt{"catalogue", fmt.Errorf("drop what depends on %s: %w", strings.Join(names, ", "), err)}
 	}

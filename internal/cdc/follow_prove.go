@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/retry"
 )
 
 // prove renews the proof of freshness of a follower (R6), for ever: it asks
@@ -39,13 +38,13 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	term, ok, changed := f.mu.term, f.mu.proving, f.mu.changed
 	var expect server
 	if ok {
-		expect = server{ServerID: f.mu.announced.Server}
+		expect = serverOf(f.mu.announced.Server)
 	}
 	f.mu.Unlock()
 	if !ok {
 		return
 	}
-	side := newSide(f.l, expect)
+	side := f.l.beside(expect)
 	defer side.close()
 	sight := &followerSight{follower: f}
 	f.l.flush.open()
@@ -61,11 +60,11 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 			}
 			return
 		case err == nil:
-			side.wait.Reset()
+			side.rest(ctx, nil)
 		case ctx.Err() == nil:
 			f.misled(err)
 			f.l.trouble("freshness", err)
-			retry.Wait(ctx, side.wait.Next())
+			side.rest(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -144,11 +143,10 @@ func (f *follower) misled(err error) {
 		f.mu.elsewhere = cmp.Or(f.mu.elsewhere, err.Error()) // who was turned away knows more
 		f.mu.Unlock()
 	}
-	var doubted *doubt
 	switch {
 	case errors.Is(err, errOtherServer):
 		f.l.guard.Unprove()
-	case errors.As(err, &doubted):
+	case doubtOf(err) != nil:
 		// Another server than the announced one. It proves nothing here, and what it
 		// is worth is found out by whoever is about to lead on it.
 		f.l.guard.Unprove()

@@ -28,7 +28,7 @@ func (s *followerSight) position(ctx context.Context, side *side, waited bool, a
 	accepted, watches, tables := s.mu.accepted, slices.Clone(s.l.cfg.Watches), s.l.guard.Tables()
 	s.mu.Unlock()
 	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < followerLookInterval(s.l.maxLag()) {
-		lsn, err := flushPosition(ctx, side)
+		lsn, err := side.flushPosition(ctx)
 		if accepted != nil {
 			asked = min(asked, s.proven)
 		}

@@ -67,7 +67,7 @@ func (v *vacancy) taken(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
 	if v.conn == nil || v.conn.IsClosed() {
-		conn, err := v.l.cfg.connect(ctx)
+		conn, err := v.l.cfg.primary().Connect(ctx)
 		if err != nil {
 			return false
 		}

@@ -172,10 +172,10 @@ func (l *Listener) Run(ctx context.Context) error {
 // ended draws the consequences of a session's end.
 func (l *Listener) ended(err error) {
 	l.noteStuck(err)
-	var doubted *doubt
+	doubted := doubtOf(err)
 	var refused *RefusalError
 	switch {
-	case errors.As(err, &doubted):
+	case doubted != nil:
 		l.history.doubt = doubted.reason
 		if l.follower != nil {
 			l.follower.suspect(doubted.reason)
@@ -190,14 +190,11 @@ func (l *Listener) ended(err error) {
 	}
 }
 
-// doubt is an error that ends a session and its epoch (R8).
-type doubt struct {
-	reason string
-	err    error
+// beside makes a connection to expect beside the replication connection, for
+// one goroutine.
+func (l *Listener) beside(expect server) *side {
+	return newSide(l.cfg.primary(), expect, l.guard.Applied, l.cfg.Chance)
 }
-
-func (d *doubt) Error() string { return d.err.Error() }
-func (d *doubt) Unwrap() error { return d.err }
 
 // follow follows the process that leads, if there is a relay, until the slot
 // may be asked for. It tells whether term goes on.
@@ -252,12 +249,12 @@ func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN,
 		return 0, err
 	}
 	cfg := Config{URL: url}
-	conn, err := cfg.connect(ctx)
+	conn, err := cfg.primary().Connect(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return emit(ctx, conn, content)
+	return emit(ctx, conn, pgoutput.Prefix, content)
 }
 
 // EmitPurge is the function of the same name for the listener's database.

@@ -49,7 +49,7 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 	began := time.Now()
 	var seen waited // whom it waited for when that was last asked
 	for try := 1; ; try++ {
-		err := c.attend(ctx, conn.PgConn().PID(), lockLook, func(w waited) {
+		err := c.primary().attend(ctx, conn.PgConn().PID(), lockLook, func(w waited) {
 			if w != nil {
 				seen = w
 			}
@@ -115,4 +115,26 @@ func runOnce(ctx context.Context, conn *pgx.Conn, statements []string, room time
 func lockedOut(err error) bool {
 	var answer *pgconn.PgError
 	return errors.As(err, &answer) && (answer.Code == "55P03" || answer.Code == "40P01") // lock_not_available, deadlock_detected
+}
+
+// execAttended runs a statement that may wait for transactions that are open,
+// and says whom it waits for.
+func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
+	s := sayer{Say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
+	return c.primary().attend(ctx, conn.PgConn().PID(), waitLook, s.See, func() error {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return &statementError{statement, err}
+		}
+		return nil
+	})
+}
+
+// waiting is where Setup and Inspect say whom they wait for.
+func (c *Config) waiting(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if c.Waiting != nil {
+		c.Waiting(text)
+		return
+	}
+	c.logger().Warn(text)
 }

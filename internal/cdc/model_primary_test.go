@@ -74,7 +74,7 @@ var errModelGone = errors.New("the connection is gone")
 
 func newModelPrimary(now func() coherence.Nanos) *modelPrimary {
 	// Ids start just below 2^32 so that runs cross the wrap.
-	return &modelPrimary{now: now, server: server{ServerID: relay.ServerID{System: "1", Timeline: 1, Started: int64(now())}}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
+	return &modelPrimary{now: now, server: server{System: "1", Timeline: 1, Started: int64(now())}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
 }
 
 // commit flushes a commit that nobody can see yet.

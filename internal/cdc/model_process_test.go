@@ -332,8 +332,7 @@ func (p *modelProcess) write(t *rapid.T) {
 	_, err := w.Drain(p.readonly)
 	err = broken(err)
 	p.link.lose = false
-	var doubted *doubt
-	if errors.Is(err, relay.ErrFenced) || errors.As(err, &doubted) {
+	if errors.Is(err, relay.ErrFenced) || doubtOf(err) != nil {
 		p.end(err)
 	}
 }
@@ -394,7 +393,7 @@ func (p *modelProcess) ask(t *rapid.T) {
 	if p.leading {
 		expect = p.session.server
 	} else {
-		expect = server{ServerID: f.mu.announced.Server}
+		expect = serverOf(f.mu.announced.Server)
 	}
 	if err := expect.expect(m.server); err != nil { // side.verify
 		if errors.Is(err, errOtherStart) {

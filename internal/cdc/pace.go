@@ -27,6 +27,9 @@ type pace struct {
 	bulk atomic.Bool // a piece of a large transaction is coming, and is of no use before its end
 }
 
+// Bulk says whether a piece of a large transaction is coming.
+func (p *pace) Bulk(is bool) { p.bulk.Store(is) }
+
 // pacedConn is a connection that is read at a pace. It lies below TLS, whose
 // reads give one record each, however many have come.
 type pacedConn struct {

@@ -76,7 +76,7 @@ func TestBulkIsReadInLargePieces(t *testing.T) {
 		for range 2 * crowdEnds {
 			// It comes when the read waits already.
 			time.AfterFunc(5*time.Millisecond, func() { _, _ = far.Write([]byte{1}) })
-			if err := near.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			if err := near.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 				t.Fatal(err)
 			}
 			if n, err := r.Read(buf); n != 1 || err != nil {
@@ -108,7 +108,7 @@ func TestSmallReadsInBulk(t *testing.T) {
 	buf := make([]byte, 100)
 	for len(got) < len(sent) {
 		p.bulk.Store(len(got)%300 != 0)
-		if err := near.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		if err := near.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		n, err := r.Read(buf)

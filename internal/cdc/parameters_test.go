@@ -15,7 +15,7 @@ import (
 func TestFormatsOfTheStreamAreOurs(t *testing.T) {
 	t.Setenv("PGTZ", "Asia/Tokyo")
 	t.Setenv("PGDATESTYLE", "German")
-	c := &Config{URL: "postgres://app@127.0.0.1:1/shop?intervalstyle=iso_8601&extra_float_digits=0&search_path=shop&statement_timeout=1&replication=true&client_encoding=LATIN1&application_name=x&options=-c%20geqo%3Doff"}
+	c := Options{URL: "postgres://app@127.0.0.1:1/shop?intervalstyle=iso_8601&extra_float_digits=0&search_path=shop&statement_timeout=1&replication=true&client_encoding=LATIN1&application_name=x&options=-c%20geqo%3Doff"}
 	replication, _, err := c.replication()
 	if err != nil {
 		t.Fatal(err)

@@ -52,11 +52,10 @@ FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolnam
 
 func (ins *inspection) readServer(ctx context.Context) error {
 	s := &ins.server
-	err := ins.tx.QueryRow(ctx, serverQuery).Scan(&s.System, &s.recovery, &s.Timeline, &s.Started)
-	if err != nil {
+	if err := s.read(ctx, ins.tx); err != nil {
 		return err
 	}
-	err = ins.tx.QueryRow(ctx, serverFactsQuery).Scan(&s.version, &s.versionText, &s.walLevel, &s.encoding, &s.database,
+	err := ins.tx.QueryRow(ctx, serverFactsQuery).Scan(&s.version, &s.versionText, &s.walLevel, &s.encoding, &s.database,
 		&s.user, &s.superuser, &s.mayReplicate, &s.mayCreate, &s.slotsUsed, &s.slotsMax, &s.keepSize, &s.senderTimeout, &s.decodingRoom, &s.standbyNames, &s.rds)
 	if err != nil {
 		return err

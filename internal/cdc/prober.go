@@ -9,8 +9,6 @@ import (
 	"walpurge/internal/coherence"
 )
 
-const flushQuery = "SELECT pg_current_wal_flush_lsn()::text"
-
 // flushAnswer is what a waiter gets.
 type flushAnswer struct {
 	lsn coherence.LSN
@@ -92,7 +90,7 @@ func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
 
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
-	side := newSide(s.l, s.server)
+	side := s.l.beside(s.server)
 	defer side.close()
 	tick := time.NewTicker(probeInterval(s.l.maxLag()))
 	defer tick.Stop()
@@ -161,12 +159,4 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 // never beyond what it has flushed.
 func errSetBack(lsn, applied coherence.LSN) error {
 	return fmt.Errorf("the server's log ends at %s, before %s up to which it has been applied: it was set back", lsn, applied)
-}
-
-func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {
-	text, err := side.text(ctx, flushQuery)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the flush position: %w", err)
-	}
-	return coherence.ParseLSN(text)
 }

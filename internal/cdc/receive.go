@@ -15,9 +15,6 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// longAgo as a read deadline interrupts a read that waits.
-var longAgo = time.Unix(1, 0)
-
 // receive reads the stream until it ends or ctx does. It alone reads from and
 // writes to the replication connection.
 func (s *session) receive(ctx context.Context) error {
@@ -64,13 +61,6 @@ func (s *session) receive(ctx context.Context) error {
 	}
 }
 
-// Frames of the replication stream:
-// https://www.postgresql.org/docs/current/protocol-replication.html.
-const (
-	xlogHeader    = 1 + 8 + 8 + 8 // 'w', start, end, clock
-	keepaliveSize = 1 + 8 + 8 + 1 // 'k', end, clock, reply requested
-)
-
 // frame handles one frame of the stream.
 func (s *session) frame(data []byte) error {
 	switch {
@@ -115,7 +105,7 @@ func (s *session) data(msg []byte) error {
 		return &doubt{"decode", err}
 	}
 	s.l.open.Store(int32(s.decoder.Open()))
-	s.pace.bulk.Store(s.decoder.Streaming())
+	s.pace.Bulk(s.decoder.Streaming())
 	if s.decoder.Suspects() {
 		s.suspect()
 	}

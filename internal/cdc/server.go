@@ -12,7 +12,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/relay"
 )
 
 // server says which running server answers, and in what role. A copy of a
@@ -21,8 +20,10 @@ import (
 // What tells them apart is when they were started: within one run a server
 // never goes back in its log.
 type server struct {
-	relay.ServerID
-	recovery bool
+	System   string // identifier of its cluster
+	Timeline int32
+	Started  int64 // when, in microseconds of Unix time by its clock
+	recovery bool  // it is a standby
 }
 
 const (
@@ -40,10 +41,20 @@ var errOtherServer = errors.New("the URL leads to different PostgreSQL servers; 
 // answers. Which of the two, a session finds out.
 var errOtherStart = errors.New("the server has restarted, or a copy of it answers")
 
+// querier is a connection or a transaction.
+type querier interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// read asks who answers.
+func (s *server) read(ctx context.Context, q querier) error {
+	return q.QueryRow(ctx, serverQuery).Scan(&s.System, &s.recovery, &s.Timeline, &s.Started)
+}
+
 // identify asks who answers on conn.
 func identify(ctx context.Context, conn *pgx.Conn) (server, error) {
 	var s server
-	if err := conn.QueryRow(ctx, serverQuery).Scan(&s.System, &s.recovery, &s.Timeline, &s.Started); err != nil {
+	if err := s.read(ctx, conn); err != nil {
 		return s, fmt.Errorf("identify the server: %w", err)
 	}
 	return s, nil
@@ -56,7 +67,7 @@ func identifySender(ctx context.Context, conn *pgconn.PgConn) (server, coherence
 	if err != nil {
 		return server{}, 0, fmt.Errorf("identify the server: %w", err)
 	}
-	s := server{ServerID: relay.ServerID{System: found.SystemID, Timeline: found.Timeline}}
+	s := server{System: found.SystemID, Timeline: found.Timeline}
 	results, err := conn.Exec(ctx, "SELECT "+startQuery).ReadAll()
 	if err == nil && (len(results) != 1 || len(results[0].Rows) != 1) {
 		err = errors.New("one row was expected")

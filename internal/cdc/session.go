@@ -46,12 +46,12 @@ type session struct {
 // session runs one session. It always returns an error: why it ended.
 func (l *Listener) session(ctx context.Context) error {
 	l.setState("connecting", nil)
-	control, err := l.cfg.connect(ctx)
+	control, err := l.cfg.primary().Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = control.Close(context.WithoutCancel(ctx)) }()
-	replication, pace, err := l.cfg.connectReplication(ctx)
+	replication, pace, err := l.cfg.primary().ConnectReplication(ctx)
 	if err != nil {
 		return err
 	}
@@ -85,19 +85,6 @@ func (l *Listener) session(ctx context.Context) error {
 	err = group.Wait()
 	l.leave(ctx, err)
 	return err
-}
-
-// closeReplication ends the connection. One that was interrupted in the
-// middle of a command is still asking the server to cancel it: a slot may be on
-// its way.
-func closeReplication(ctx context.Context, conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-	select {
-	case <-conn.CleanupDone():
-	case <-ctx.Done():
-	}
 }
 
 // prepare does all that doc.go lists, up to the start of the stream.
@@ -266,7 +253,7 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 	l := s.l
 	see := l.waits("the server makes the slot once the transactions that are open now have ended")
 	var made pglogrepl.CreateReplicationSlotResult
-	err := l.cfg.attend(ctx, s.replication.PID(), waitLook, func(w waited) {
+	err := l.cfg.primary().attend(ctx, s.replication.PID(), waitLook, func(w waited) {
 		if w != nil {
 			l.setState("waiting for open transactions", nil)
 		}

@@ -17,7 +17,7 @@ func Setup(ctx context.Context, cfg Config, print bool) (statements []string, er
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	conn, err := cfg.connect(ctx)
+	conn, err := cfg.primary().Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +159,7 @@ func (c *Config) undo(ctx context.Context, statements []string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*connectTimeout)
 	defer cancel()
-	conn, err := c.connect(ctx)
+	conn, err := c.primary().Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}

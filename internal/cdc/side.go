@@ -17,14 +17,18 @@ import (
 // goroutine. It connects when it is needed, and makes sure each time that it
 // has reached the server that the log comes from.
 type side struct {
-	l      *Listener
-	expect server
-	conn   *pgx.Conn
-	wait   retry.Backoff
+	options Options
+	expect  server
+	applied func() coherence.LSN
+	conn    *pgx.Conn
+	wait    retry.Backoff
 }
 
-func newSide(l *Listener, expect server) *side {
-	return &side{l: l, expect: expect, wait: retry.Backoff{Chance: l.cfg.Chance}}
+// newSide makes one that does not connect yet. applied is up to where the log
+// has been applied; chance is that of the pauses after errors, see
+// [retry.Backoff].
+func newSide(o Options, expect server, applied func() coherence.LSN, chance func(time.Duration) time.Duration) *side {
+	return &side{options: o, expect: expect, applied: applied, wait: retry.Backoff{Chance: chance}}
 }
 
 // open returns the connection.
@@ -33,7 +37,7 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 		return s.conn, nil
 	}
 	s.conn = nil
-	conn, err := s.l.cfg.connect(ctx)
+	conn, err := s.options.Connect(ctx)
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "57P03" { // cannot_connect_now
 		return nil, fmt.Errorf("%w: %w", errShuttingDown, err)
@@ -54,33 +58,6 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 // visible (R5). So the stream has to end, or the server never does.
 var errShuttingDown = errors.New("the server is shutting down or starting")
 
-// endsSession tells whether err on a side connection is more than trouble with
-// that connection.
-func endsSession(err error) bool {
-	var doubted *doubt
-	for _, end := range []error{errOtherServer, errOtherStart, errShuttingDown, errWaitedFor, errStreamGone, errRestart} {
-		if errors.Is(err, end) {
-			return true
-		}
-	}
-	return errors.As(err, &doubted)
-}
-
-// goesOn tells whether the session goes on after what was done on a side
-// connection, with err or without. If not, why is its end; nil: it was told to
-// end. Trouble with that connection alone is noted.
-func (s *session) goesOn(ctx context.Context, what string, err error) (goes bool, why error) {
-	switch {
-	case ctx.Err() != nil:
-		return false, nil
-	case endsSession(err):
-		return false, err
-	case err != nil:
-		s.l.trouble(what, err)
-	}
-	return true, nil
-}
-
 // rest makes a pause after err, each longer than the one before, and none
 // without one. It tells whether ctx goes on.
 func (s *side) rest(ctx context.Context, err error) bool {
@@ -93,11 +70,11 @@ func (s *side) rest(ctx context.Context, err error) bool {
 
 // verify asks who answers: behind one name there may be several servers. One
 // that was started at another time, and whose log ends before what has been
-// applied, is an older copy, or the server has been set back: that is a doubt.
+// applied, is an older copy, or the server has been set back: a BehindError.
 func (s *side) verify(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	applied := s.l.guard.Applied()
+	applied := s.applied()
 	found, err := identify(ctx, conn)
 	if err != nil {
 		return err
@@ -116,13 +93,45 @@ func (s *side) verify(ctx context.Context, conn *pgx.Conn) error {
 	return endsAt(err, lsn, applied)
 }
 
-// endsAt is err, an errOtherStart, of a server whose log ends at lsn. It names
-// no positions: a follower may get it again and again, and says it once.
+// BehindError says that a server whose log ends before what has been applied
+// answers, and was not started when the expected one was. It names no
+// positions: a follower may get it again and again, and says it once.
+type BehindError struct{ err error }
+
+func (e *BehindError) Error() string {
+	return e.err.Error() + "; its log ends before what has been applied, so it is an older copy or was set back"
+}
+func (e *BehindError) Unwrap() error { return e.err }
+
+// endsAt is err, an errOtherStart, of a server whose log ends at lsn.
 func endsAt(err error, lsn, applied coherence.LSN) error {
 	if lsn < applied {
-		return &doubt{"behind", fmt.Errorf("%w; its log ends before what has been applied, so it is an older copy or was set back", err)}
+		return &BehindError{err}
 	}
 	return err
+}
+
+const (
+	flushQuery    = "SELECT pg_current_wal_flush_lsn()::text"
+	snapshotQuery = "SELECT pg_current_snapshot()::text"
+)
+
+// flushPosition asks how far the server's log is flushed.
+func (s *side) flushPosition(ctx context.Context) (coherence.LSN, error) {
+	text, err := s.text(ctx, flushQuery)
+	if err != nil {
+		return 0, fmt.Errorf("ask for the flush position: %w", err)
+	}
+	return coherence.ParseLSN(text)
+}
+
+// snapshot asks for a snapshot.
+func (s *side) snapshot(ctx context.Context) (coherence.Snapshot, error) {
+	text, err := s.text(ctx, snapshotQuery)
+	if err != nil {
+		return coherence.Snapshot{}, fmt.Errorf("ask for a snapshot: %w", err)
+	}
+	return coherence.ParseSnapshot(text)
 }
 
 // text runs a query without arguments for one text value, prepared the first

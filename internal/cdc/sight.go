@@ -38,7 +38,7 @@ func (s *session) lookDue(waited bool) bool {
 func (s *session) position(ctx context.Context, side *side, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	v := &s.sight
 	if !s.lookDue(waited) {
-		lsn, err := flushPosition(ctx, side)
+		lsn, err := side.flushPosition(ctx)
 		return lsn, min(asked, v.proven), err
 	}
 	began := time.Now()

@@ -32,11 +32,6 @@ const slotQuery = `SELECT slot_name::text, slot_type, coalesce(plugin::text, '')
  coalesce(to_jsonb(s)->>'invalidation_reason', '')
 FROM pg_replication_slots s WHERE slot_name = $1`
 
-// querier is a connection or a transaction.
-type querier interface {
-	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}
-
 // findSlot reads a slot; nil if there is none.
 func findSlot(ctx context.Context, q querier, name string) (*slot, error) {
 	s := &slot{}

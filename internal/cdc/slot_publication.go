@@ -126,7 +126,7 @@ func (ins *inspection) slotIsStuck(ctx context.Context, conn *pgx.Conn) (bool, e
 // StuckSlot says in words that the slot can't be read on, and what happens next;
 // empty: nothing is known of that.
 func StuckSlot(ctx context.Context, cfg Config) (string, error) {
-	conn, err := cfg.connect(ctx)
+	conn, err := cfg.primary().Connect(ctx)
 	if err != nil {
 		return "", err
 	}

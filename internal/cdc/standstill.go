@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/coherence"
 )
 
@@ -89,6 +90,6 @@ func nudge(ctx context.Context, side *side) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
 	defer cancel()
-	_, err = emit(ctx, conn, "")
+	_, err = emit(ctx, conn, pgoutput.Prefix, "")
 	return err
 }

@@ -32,8 +32,8 @@ func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	side := newSide(l, server{})
-	_, beside := flushPosition(ctx, side)
+	side := l.beside(server{})
+	_, beside := side.flushPosition(ctx)
 	l.trouble("freshness", beside)
 	if !strings.Contains(beside.Error(), "\n") {
 		t.Errorf("the driver says it in one line, so nothing is shown: %v", beside)

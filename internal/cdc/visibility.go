@@ -2,11 +2,8 @@ package cdc
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
-
-	"walpurge/internal/coherence"
 )
 
 // Pauses between snapshots while something stays pending.
@@ -58,7 +55,7 @@ func (v *visibility) settled(remaining int, report func(time.Duration)) {
 // asks on a connection of its own, never in the receive loop, which goes on
 // meanwhile.
 func (s *session) watchVisibility(ctx context.Context) error {
-	side := newSide(s.l, s.server)
+	side := s.l.beside(s.server)
 	defer side.close()
 	// Connect before the first commit, and look after what an earlier session
 	// left pending.
@@ -88,11 +85,7 @@ func (s *session) settle(ctx context.Context, side *side) error {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		text, err := side.text(ctx, snapshotQuery)
-		if err != nil {
-			return fmt.Errorf("ask for a snapshot: %w", err)
-		}
-		snap, err := coherence.ParseSnapshot(text)
+		snap, err := side.snapshot(ctx)
 		if err != nil {
 			return err
 		}

@@ -151,15 +151,20 @@ func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (wait
 	return found, err
 }
 
+// askOpen asks for the transactions that began before id, the oldest first.
+func askOpen(ctx context.Context, conn *pgx.Conn, id uint64) (waited, error) {
+	return askWaited(ctx, conn, openQuery, strconv.FormatUint(id, 10))
+}
+
 // attend does what waits in the session pid of the server. Meanwhile it asks
 // every so often, on a connection of its own, whom that session waits for, and
 // tells it, nil included.
-func (c *Config) attend(ctx context.Context, pid uint32, every time.Duration, tell func(waited), do func() error) error {
+func (o Options) attend(ctx context.Context, pid uint32, every time.Duration, tell func(waited), do func() error) error {
 	asking, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = c.askAgain(asking, pid, every, tell)
+		_ = o.askAgain(asking, pid, every, tell)
 	}()
 	err := do()
 	stop()
@@ -168,20 +173,8 @@ func (c *Config) attend(ctx context.Context, pid uint32, every time.Duration, te
 	return err
 }
 
-// execAttended runs a statement that may wait for transactions that are open,
-// and says whom it waits for.
-func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
-	s := sayer{say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
-	return c.attend(ctx, conn.PgConn().PID(), waitLook, s.see, func() error {
-		if _, err := conn.Exec(ctx, statement); err != nil {
-			return &statementError{statement, err}
-		}
-		return nil
-	})
-}
-
 // askAgain asks until ctx ends, or the server can't be asked.
-func (c *Config) askAgain(ctx context.Context, pid uint32, every time.Duration, tell func(waited)) error {
+func (o Options) askAgain(ctx context.Context, pid uint32, every time.Duration, tell func(waited)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var conn *pgx.Conn
@@ -193,7 +186,7 @@ func (c *Config) askAgain(ctx context.Context, pid uint32, every time.Duration, 
 		}
 		if conn == nil { // nothing is asked of what ends at once
 			var err error
-			if conn, err = c.connect(ctx); err != nil {
+			if conn, err = o.Connect(ctx); err != nil {
 				return err
 			}
 			defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
@@ -213,41 +206,19 @@ const (
 )
 
 // sayer says whom a session waits for: when it is somebody else, and every ten
-// seconds. What ends before after is not said.
+// seconds. What ends before After is not said.
 type sayer struct {
-	say   func(string)
-	after time.Time
+	Say   func(string)
+	After time.Time
 	last  waited
 	at    time.Time
 }
 
-func (s *sayer) see(w waited) {
+func (s *sayer) See(w waited) {
 	now := time.Now()
-	if w == nil || now.Before(s.after) || w.same(s.last) && now.Sub(s.at) < waitReport {
+	if w == nil || now.Before(s.After) || w.same(s.last) && now.Sub(s.at) < waitReport {
 		return
 	}
 	s.last, s.at = w, now
-	s.say(w.String())
-}
-
-// waiting is where Setup and Inspect say whom they wait for.
-func (c *Config) waiting(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if c.Waiting != nil {
-		c.Waiting(text)
-		return
-	}
-	c.logger().Warn(text)
-}
-
-// waits returns what notes for /status whom the listener waits for, nil when the
-// wait is over, and logs it with message when it lasts.
-func (l *Listener) waits(message string) func(waited) {
-	s := sayer{after: time.Now().Add(waitShort), say: func(text string) { l.log.Warn(message, "waiting_for", text) }}
-	return func(w waited) {
-		l.mu.Lock()
-		l.mu.status.WaitingFor = w.String()
-		l.mu.Unlock()
-		s.see(w)
-	}
+	s.Say(w.String())
 }

@@ -20,7 +20,7 @@ const (
 // be different in the catalogue, the slot, and whether the server has begun to
 // wait for us.
 func (s *session) watch(ctx context.Context) error {
-	side := newSide(s.l, s.server)
+	side := s.l.beside(s.server)
 	defer side.close()
 	w := &watcher{session: s, side: side, horizons: make(map[string]horizon)}
 	defer func() {

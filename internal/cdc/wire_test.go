@@ -17,7 +17,6 @@ import (
 
 	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
-	"walpurge/internal/relay"
 	"walpurge/internal/wire"
 )
 
@@ -65,7 +64,7 @@ type wireConn struct {
 
 func newWirePrimary() *wirePrimary {
 	return &wirePrimary{
-		changed: make(chan struct{}), server: server{ServerID: relay.ServerID{System: "7", Timeline: 1}}, flushed: 0x1000, visible: map[string]int{},
+		changed: make(chan struct{}), server: server{System: "7", Timeline: 1}, flushed: 0x1000, visible: map[string]int{},
 		xid: 700, print: "a", conns: map[*wireConn]bool{},
 	}
 }
