@@ -134,7 +134,7 @@ type reader struct {
 // runAhead reads ahead until the stream keeps up again.
 func (s *session) runAhead(ctx context.Context) error {
 	side := s.l.beside(s.server)
-	defer side.close()
+	defer side.Close()
 	r := &reader{s: s, resolver: newResolver(s, side), tx: coherence.NewTransaction(s.l.guard.Tables(), s.l.cfg.BulkRows)}
 	facts, err := r.resolver.facts(ctx)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -38,8 +39,8 @@ const oldestQuery = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_cu
 
 // askOldest asks for a new baseline; the zero one if none will be needed. What
 // the catalogue says of the watched tables has to be read, or found unchanged, after that.
-func (s *session) askOldest(ctx context.Context, q querier) (oldest, error) {
-	if s.l.cfg.ReadAhead == 0 || s.server.recovery {
+func (s *session) askOldest(ctx context.Context, q primary.Querier) (oldest, error) {
+	if s.l.cfg.ReadAhead == 0 || s.server.Recovery {
 		return oldest{}, nil
 	}
 	var xmin, at string

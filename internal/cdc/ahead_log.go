@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -38,16 +39,16 @@ func (s *session) openLog(ctx context.Context, start coherence.LSN) (*physical, 
 		p.close(ctx)
 		return nil, err
 	}
-	p.stop = context.AfterFunc(ctx, func() { _ = conn.Conn().SetReadDeadline(longAgo) })
+	p.stop = context.AfterFunc(ctx, func() { _ = conn.Conn().SetReadDeadline(primary.LongAgo) })
 	return p, nil
 }
 
-func (p *physical) start(ctx context.Context, expect server, start coherence.LSN) error {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+func (p *physical) start(ctx context.Context, expect primary.Server, start coherence.LSN) error {
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	found, _, err := identifySender(ctx, p.conn)
+	found, _, err := primary.IdentifySender(ctx, p.conn)
 	if err == nil {
-		err = expect.expect(found)
+		err = expect.Expect(found)
 	}
 	if err != nil {
 		return err
@@ -116,10 +117,10 @@ func (p *physical) receive(ctx context.Context) (piece, error) {
 
 func (p *physical) frame(data []byte) (piece, error) {
 	switch {
-	case len(data) > xlogHeader && data[0] == 'w':
-		return piece{coherence.LSN(binary.BigEndian.Uint64(data[1:])), data[xlogHeader:]}, nil
-	case len(data) == keepaliveSize && data[0] == 'k':
-		if data[keepaliveSize-1] != 0 {
+	case len(data) > primary.XLogHeader && data[0] == 'w':
+		return piece{coherence.LSN(binary.BigEndian.Uint64(data[1:])), data[primary.XLogHeader:]}, nil
+	case len(data) == primary.KeepaliveSize && data[0] == 'k':
+		if data[primary.KeepaliveSize-1] != 0 {
 			return piece{}, p.status(time.Now())
 		}
 		return piece{}, nil
@@ -135,7 +136,7 @@ func (p *physical) status(now time.Time) error {
 	b[0] = 'r'
 	binary.BigEndian.PutUint64(b[1:], uint64(p.written))
 	binary.BigEndian.PutUint64(b[25:], uint64(now.UnixMicro()-pgoutput.PostgresEpoch))
-	if err := p.conn.Conn().SetWriteDeadline(now.Add(queryTimeout)); err != nil {
+	if err := p.conn.Conn().SetWriteDeadline(now.Add(primary.QueryTimeout)); err != nil {
 		return fmt.Errorf("send status: %w", err)
 	}
 	frame, err := (&pgproto3.CopyData{Data: b[:]}).Encode(nil)
@@ -151,5 +152,5 @@ func (p *physical) status(now time.Time) error {
 
 func (p *physical) close(ctx context.Context) {
 	p.stop()
-	closeReplication(ctx, p.conn)
+	primary.CloseReplication(ctx, p.conn)
 }

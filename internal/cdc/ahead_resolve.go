@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/wal"
 )
@@ -21,11 +22,11 @@ type verdict struct {
 // resolver finds what files stand for.
 type resolver struct {
 	s    *session
-	side *side
+	side *primary.Conn
 	seen map[wal.File]verdict
 }
 
-func newResolver(s *session, side *side) *resolver {
+func newResolver(s *session, side *primary.Conn) *resolver {
 	return &resolver{s: s, side: side, seen: make(map[wal.File]verdict)}
 }
 
@@ -41,11 +42,11 @@ const logFactsQuery = `SELECT restart_lsn::text, current_setting('wal_block_size
 
 func (r *resolver) facts(ctx context.Context) (logFacts, error) {
 	var f logFacts
-	conn, err := r.side.open(ctx)
+	conn, err := r.side.Open(ctx)
 	if err != nil {
 		return f, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	var restart string
 	if err := conn.QueryRow(ctx, logFactsQuery, r.s.slot).Scan(&restart, &f.page, &f.segment, &f.database); err != nil {
@@ -80,11 +81,11 @@ func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.F
 	if len(nodes) == 0 || xmin == 0 {
 		return r.seen, nil
 	}
-	conn, err := r.side.open(ctx)
+	conn, err := r.side.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	rows, err := conn.Query(ctx, resolveQuery, spaces, nodes, strconv.FormatUint(uint64(xmin), 10))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 )
@@ -102,9 +103,9 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
 	// It takes no lock on a table, but reads the catalogue, which somebody may have locked.
-	s := sayer{Say: func(text string) { cfg.waiting("reading the catalogue waits for %s", text) }}
+	s := primary.Sayer{Say: func(text string) { cfg.waiting("reading the catalogue waits for %s", text) }}
 	var ins *inspection
-	err = cfg.primary().attend(ctx, conn.PgConn().PID(), waitShort, s.See, func() (err error) {
+	err = cfg.primary().Attend(ctx, conn.PgConn().PID(), primary.WaitShort, s.See, func() (err error) {
 		ins, err = inspect(ctx, &cfg, conn)
 		return err
 	})
@@ -150,7 +151,7 @@ func inspect(ctx context.Context, cfg *Config, conn *pgx.Conn) (*inspection, err
 	if err := ins.readServer(ctx); err != nil {
 		return nil, fmt.Errorf("read the server's settings: %w", err)
 	}
-	if ins.server.version < minimumVersion || ins.server.recovery {
+	if ins.server.version < minimumVersion || ins.server.Recovery {
 		return ins, nil // the rest may not even be there
 	}
 	for i := range cfg.Watches {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
@@ -212,7 +213,7 @@ func TestNothingWaitsForALockOnATable(t *testing.T) {
 	watcher := newClient(t, url)
 	for range 200 {
 		locks = append(locks, watcher.text(`SELECT string_agg(DISTINCT l.relation::regclass::text, ' ') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
- WHERE a.application_name = '`+applicationName+`' AND l.locktype = 'relation' AND l.relation >= 16384`))
+ WHERE a.application_name = '`+primary.ApplicationName+`' AND l.locktype = 'relation' AND l.relation >= 16384`))
 	}
 	if i := slices.IndexFunc(locks, func(l string) bool { return l != "" }); i >= 0 {
 		t.Errorf("a lock of ours was seen on %s", locks[i])

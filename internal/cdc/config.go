@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 	"walpurge/internal/relay"
@@ -67,7 +68,7 @@ type Watch struct {
 }
 
 // primary says how the primary is reached.
-func (c *Config) primary() Options { return Options{URL: c.URL, Dial: c.Dial} }
+func (c *Config) primary() primary.Options { return primary.Options{URL: c.URL, Dial: c.Dial} }
 
 // names are the table's. A name without a schema is in public, and what is none
 // has no table.

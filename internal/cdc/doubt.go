@@ -3,6 +3,8 @@ package cdc
 import (
 	"context"
 	"errors"
+
+	"walpurge/internal/cdc/primary"
 )
 
 // doubt is an error that ends a session and its epoch (R8).
@@ -20,7 +22,7 @@ func doubtOf(err error) *doubt {
 	if errors.As(err, &doubted) {
 		return doubted
 	}
-	var behind *BehindError
+	var behind *primary.BehindError
 	if errors.As(err, &behind) {
 		return &doubt{"behind", err}
 	}
@@ -30,7 +32,7 @@ func doubtOf(err error) *doubt {
 // endsSession tells whether err on a side connection is more than trouble with
 // that connection.
 func endsSession(err error) bool {
-	for _, end := range []error{errOtherServer, errOtherStart, errShuttingDown, errWaitedFor, errStreamGone, errRestart} {
+	for _, end := range []error{primary.ErrOtherServer, primary.ErrOtherStart, primary.ErrShuttingDown, errWaitedFor, errStreamGone, errRestart} {
 		if errors.Is(err, end) {
 			return true
 		}

@@ -3,6 +3,7 @@ package cdc
 import (
 	"cmp"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -78,11 +79,11 @@ func (l *Listener) enterEpoch(epoch coherence.Epoch, reason string, start cohere
 }
 
 // announced is the server as leaders announce it.
-func announced(s server) relay.ServerID {
+func announced(s primary.Server) relay.ServerID {
 	return relay.ServerID{System: s.System, Timeline: s.Timeline, Started: s.Started}
 }
 
 // serverOf is the server that a leader has announced: a primary.
-func serverOf(id relay.ServerID) server {
-	return server{System: id.System, Timeline: id.Timeline, Started: id.Started}
+func serverOf(id relay.ServerID) primary.Server {
+	return primary.Server{System: id.System, Timeline: id.Timeline, Started: id.Started}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -44,7 +45,7 @@ type examination struct {
 //
 // What concerns more than tables is a doubt (R8) for reason.
 func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reason string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*primary.QueryTimeout)
 	defer cancel()
 	ins, err := inspect(ctx, &w.l.cfg, conn)
 	if err != nil {
@@ -130,7 +131,7 @@ type horizon struct {
 	published string // the table's place in the publication
 	id        uint64 // transactions with a smaller one have to end
 	asked     time.Time
-	see       func(waited)
+	see       func(primary.Waited)
 }
 
 // passed tells whether every transaction has ended that was open when a table was
@@ -142,18 +143,18 @@ func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published s
 	if !known || h.published != published {
 		w.endHorizon(table)
 		h = horizon{published: published, see: w.l.waits(waits)}
-		if h.id, err = nextID(ctx, conn); err != nil {
+		if h.id, err = primary.NextID(ctx, conn); err != nil {
 			return false, "", err
 		}
 	}
-	now, err := snapshot(ctx, conn)
+	now, err := primary.Snapshot(ctx, conn)
 	if err != nil || now.XMin > h.id {
 		w.horizons[table] = h
 		return err == nil, "", err
 	}
 	if time.Since(h.asked) >= horizonLook {
 		h.asked = time.Now()
-		if found, err := askOpen(ctx, conn, h.id); err == nil {
+		if found, err := primary.AskOpen(ctx, conn, h.id); err == nil {
 			h.see(found)
 		}
 	}
@@ -191,7 +192,7 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 	for i, t := range tables {
 		names[i] = w.tableName(t)
 	}
-	at, err := emit(ctx, conn, pgoutput.Prefix, pgoutput.DropTables(names))
+	at, err := primary.Emit(ctx, conn, pgoutput.Prefix, pgoutput.DropTables(names))
 	if err != nil {
 		return &doubt{"catalogue", fmt.Errorf("drop what depends on %s: %w", strings.Join(names, ", "), err)}
 	}

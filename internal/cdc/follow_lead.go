@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -45,7 +46,7 @@ func (f *follower) adopt(ctx context.Context) error {
 	if m.known {
 		h.begun, h.server, h.fingerprint = true, serverOf(m.announced.Server), m.announced.Fingerprint
 		if m.announced.Origin != f.origin() {
-			h.server = server{} // another database's
+			h.server = primary.Server{} // another database's
 		}
 	}
 	switch {

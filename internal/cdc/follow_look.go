@@ -108,9 +108,9 @@ func (s *session) lookWhenAsked(ctx context.Context) error {
 // and that its log has not gone back.
 func (s *session) lookAnew(ctx context.Context) error {
 	side := s.l.beside(s.server)
-	defer side.close()
+	defer side.Close()
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
-	lsn, err := side.flushPosition(ctx)
+	lsn, err := side.FlushPosition(ctx)
 	if err != nil {
 		return err
 	}

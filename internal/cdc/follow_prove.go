@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -36,7 +37,7 @@ func (f *follower) prove(ctx context.Context) error {
 func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	f.mu.Lock()
 	term, ok, changed := f.mu.term, f.mu.proving, f.mu.changed
-	var expect server
+	var expect primary.Server
 	if ok {
 		expect = serverOf(f.mu.announced.Server)
 	}
@@ -45,7 +46,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 		return
 	}
 	side := f.l.beside(expect)
-	defer side.close()
+	defer side.Close()
 	sight := &followerSight{follower: f}
 	f.l.flush.open()
 	wake := f.l.flush.waking()
@@ -60,11 +61,11 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 			}
 			return
 		case err == nil:
-			side.rest(ctx, nil)
+			side.Rest(ctx, nil)
 		case ctx.Err() == nil:
 			f.misled(err)
 			f.l.trouble("freshness", err)
-			side.rest(ctx, err)
+			side.Rest(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -79,7 +80,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 }
 
 // probe asks once. It reports whether the term goes on.
-func (f *follower) probe(ctx context.Context, side *side, sight *followerSight, term int, stuck *standstill) (bool, error) {
+func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followerSight, term int, stuck *standstill) (bool, error) {
 	waiters := f.l.flush.take() // R6: before the question is asked
 	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
 	lsn, asked, err := sight.position(ctx, side, len(waiters) > 0, asked)
@@ -138,13 +139,13 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 // misled draws the consequences of err, with which the primary could not be
 // asked.
 func (f *follower) misled(err error) {
-	if errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) {
+	if errors.Is(err, primary.ErrOtherServer) || errors.Is(err, primary.ErrOtherStart) {
 		f.mu.Lock()
 		f.mu.elsewhere = cmp.Or(f.mu.elsewhere, err.Error()) // who was turned away knows more
 		f.mu.Unlock()
 	}
 	switch {
-	case errors.Is(err, errOtherServer):
+	case errors.Is(err, primary.ErrOtherServer):
 		f.l.guard.Unprove()
 	case doubtOf(err) != nil:
 		// Another server than the announced one. It proves nothing here, and what it

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -23,12 +24,12 @@ type followerSight struct {
 }
 
 // position is [session.position] on a follower.
-func (s *followerSight) position(ctx context.Context, side *side, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
+func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	s.mu.Lock()
 	accepted, watches, tables := s.mu.accepted, slices.Clone(s.l.cfg.Watches), s.l.guard.Tables()
 	s.mu.Unlock()
 	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < followerLookInterval(s.l.maxLag()) {
-		lsn, err := side.flushPosition(ctx)
+		lsn, err := side.FlushPosition(ctx)
 		if accepted != nil {
 			asked = min(asked, s.proven)
 		}
@@ -56,12 +57,12 @@ func (s *followerSight) position(ctx context.Context, side *side, waited bool, a
 }
 
 // compare tells whether the catalogue is as the leader says.
-func (s *followerSight) compare(ctx context.Context, side *side, accepted *look, watches []Watch, tables []coherence.Table, sum string) (bool, error) {
-	conn, err := side.open(ctx)
+func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepted *look, watches []Watch, tables []coherence.Table, sum string) (bool, error) {
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	now, err := readLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
 	if err != nil {
@@ -81,15 +82,15 @@ func (s *followerSight) compare(ctx context.Context, side *side, accepted *look,
 }
 
 // findVersion asks for the server's version once.
-func (s *followerSight) findVersion(ctx context.Context, side *side) error {
+func (s *followerSight) findVersion(ctx context.Context, side *primary.Conn) error {
 	if s.version != 0 {
 		return nil
 	}
-	conn, err := side.open(ctx)
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	return conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version)
 }

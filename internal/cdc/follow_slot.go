@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
 
@@ -64,7 +65,7 @@ func (f *follower) pauseForVacancy(ctx context.Context) bool {
 // taken tells whether somebody is known to hold the slot. What stands in the
 // way of knowing is for the attempt to take it to report.
 func (v *vacancy) taken(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	if v.conn == nil || v.conn.IsClosed() {
 		conn, err := v.l.cfg.primary().Connect(ctx)

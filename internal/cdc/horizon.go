@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
 
@@ -19,7 +20,7 @@ const (
 // for that table; one whose commit lies before a slot's start is not decoded
 // and may not be visible yet. Nothing may be cached while one is open.
 func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
-	horizon, err := nextID(ctx, control)
+	horizon, err := primary.NextID(ctx, control)
 	if err != nil {
 		return err
 	}
@@ -27,7 +28,7 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 	defer see(nil)
 	var asked time.Time
 	for {
-		now, err := snapshot(ctx, control)
+		now, err := primary.Snapshot(ctx, control)
 		if err != nil {
 			return err
 		}
@@ -37,7 +38,7 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 		l.setState("waiting for open transactions", nil)
 		if time.Since(asked) >= horizonLook {
 			asked = time.Now()
-			if found, err := askOpen(ctx, control, horizon); err == nil { // else the next snapshot says why
+			if found, err := primary.AskOpen(ctx, control, horizon); err == nil { // else the next snapshot says why
 				see(found)
 			}
 		}
@@ -49,9 +50,9 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 
 // waits returns what notes for /status whom the listener waits for, nil when the
 // wait is over, and logs it with message when it lasts.
-func (l *Listener) waits(message string) func(waited) {
-	s := sayer{After: time.Now().Add(waitShort), Say: func(text string) { l.log.Warn(message, "waiting_for", text) }}
-	return func(w waited) {
+func (l *Listener) waits(message string) func(primary.Waited) {
+	s := primary.Sayer{After: time.Now().Add(primary.WaitShort), Say: func(text string) { l.log.Warn(message, "waiting_for", text) }}
+	return func(w primary.Waited) {
 		l.mu.Lock()
 		l.mu.status.WaitingFor = w.String()
 		l.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/pgoutput/pgoutputtest"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -28,7 +29,7 @@ func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
 	s.visibility.wake = make(chan struct{}, 1)
 	keepalive := func(at uint64) {
 		t.Helper()
@@ -70,7 +71,7 @@ func TestKeepaliveWhileAStreamIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
 	s.visibility.wake = make(chan struct{}, 1)
 	frame := func(data []byte) {
 		t.Helper()

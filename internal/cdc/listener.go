@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/relay"
@@ -64,7 +65,7 @@ type Listener struct {
 // history is what a session must continue to stay in the epoch.
 type history struct {
 	begun       bool // the rest is known: a session has run here, or the relay has told
-	server      server
+	server      primary.Server
 	fingerprint string // of the catalogue
 	doubt       string // the reason for a new epoch that the last session left; empty: none
 	stuck       *stuck // the slot that the last session could not read on; nil: none
@@ -185,15 +186,15 @@ func (l *Listener) ended(err error) {
 		// A watched table can't be followed any more: nothing is served until it
 		// can. Whether the catalogue has changed for good shows then.
 		l.guard.Unprove()
-	case errors.Is(err, errOtherServer):
+	case errors.Is(err, primary.ErrOtherServer):
 		l.guard.Unprove()
 	}
 }
 
 // beside makes a connection to expect beside the replication connection, for
 // one goroutine.
-func (l *Listener) beside(expect server) *side {
-	return newSide(l.cfg.primary(), expect, l.guard.Applied, l.cfg.Chance)
+func (l *Listener) beside(expect primary.Server) *primary.Conn {
+	return primary.NewConn(l.cfg.primary(), expect, l.guard.Applied, l.cfg.Chance)
 }
 
 // follow follows the process that leads, if there is a relay, until the slot
@@ -254,7 +255,7 @@ func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN,
 		return 0, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return emit(ctx, conn, pgoutput.Prefix, content)
+	return primary.Emit(ctx, conn, pgoutput.Prefix, content)
 }
 
 // EmitPurge is the function of the same name for the listener's database.

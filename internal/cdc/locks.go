@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
 
@@ -47,9 +48,9 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 		p = lockPatience{lockTries, lockPause}
 	}
 	began := time.Now()
-	var seen waited // whom it waited for when that was last asked
+	var seen primary.Waited // whom it waited for when that was last asked
 	for try := 1; ; try++ {
-		err := c.primary().attend(ctx, conn.PgConn().PID(), lockLook, func(w waited) {
+		err := c.primary().Attend(ctx, conn.PgConn().PID(), lockLook, func(w primary.Waited) {
 			if w != nil {
 				seen = w
 			}
@@ -67,7 +68,7 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 		}
 		c.waiting("%s; the lock is held by %s; this was try %d of %d, the next is in %s; nothing has been changed yet, and Ctrl-C ends it", lockedText(err), by, try, p.tries, p.pause)
 		room = short
-		if seen.vacuums() {
+		if seen.Vacuums() {
 			room = timeout + lockTimeout // the server ends an autovacuum for whoever waits for so long
 		}
 		if !retry.Wait(ctx, p.pause) {
@@ -120,8 +121,8 @@ func lockedOut(err error) bool {
 // execAttended runs a statement that may wait for transactions that are open,
 // and says whom it waits for.
 func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
-	s := sayer{Say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
-	return c.primary().attend(ctx, conn.PgConn().PID(), waitLook, s.See, func() error {
+	s := primary.Sayer{Say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
+	return c.primary().Attend(ctx, conn.PgConn().PID(), primary.WaitLook, s.See, func() error {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return &statementError{statement, err}
 		}

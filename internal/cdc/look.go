@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -314,10 +315,10 @@ type quickly struct {
 
 // probe asks how far the log is flushed, and looks. The sum is that of a moment
 // after the call.
-func (q *quickly) probe(ctx context.Context, side *side, version int, publication string, watches []Watch) (lsn coherence.LSN, sum string, err error) {
+func (q *quickly) probe(ctx context.Context, side *primary.Conn, version int, publication string, watches []Watch) (lsn coherence.LSN, sum string, err error) {
 	var text string
 	if !q.moves {
-		if text, err = side.text(ctx, positionQuery); err != nil {
+		if text, err = side.Text(ctx, positionQuery); err != nil {
 			return 0, "", fmt.Errorf("ask for the flush position: %w", err)
 		}
 	}
@@ -334,12 +335,12 @@ func (q *quickly) probe(ctx context.Context, side *side, version int, publicatio
 	return lsn, q.sum, err
 }
 
-func (q *quickly) look(ctx context.Context, side *side, version int, publication string, watches []Watch) (position, sum string, err error) {
-	conn, err := side.open(ctx)
+func (q *quickly) look(ctx context.Context, side *primary.Conn, version int, publication string, watches []Watch) (position, sum string, err error) {
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return "", "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	q.snapshot = "" // whatever comes of this
 	if err := conn.QueryRow(ctx, forVersion(version, probeQuery, quickSchemas), lookArguments(publication, watches)...).Scan(&position, &sum); err != nil {
@@ -375,7 +376,7 @@ func lookArguments(publication string, watches []Watch) []any {
 }
 
 // readLook takes a whole look. In a transaction it belongs to its snapshot.
-func readLook(ctx context.Context, q querier, version int, publication string, watches []Watch) (*look, error) {
+func readLook(ctx context.Context, q primary.Querier, version int, publication string, watches []Watch) (*look, error) {
 	query := "SELECT (" + forVersion(version, quickQuery, quickSchemas) + "), (" + forVersion(version, wholeQuery, wholeSchemas) + ")"
 	l := &look{tables: make(map[string]tableLook), lost: make(map[string]string)}
 	var text string

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -60,7 +61,7 @@ type modelQuestion struct {
 // modelLook is a look at the server that others have asked for.
 type modelLook struct {
 	modelQuestion
-	server server
+	server primary.Server
 	asked  []uint64
 }
 
@@ -254,9 +255,9 @@ func (p *modelProcess) tell(t *rapid.T) {
 		t.Skip("it doesn't look")
 	}
 	p.looking = nil
-	err := p.session.server.expect(q.server)
-	if errors.Is(err, errOtherStart) {
-		err = endsAt(err, q.lsn, q.before)
+	err := p.session.server.Expect(q.server)
+	if errors.Is(err, primary.ErrOtherStart) {
+		err = primary.EndsAt(err, q.lsn, q.before)
 	}
 	if err == nil && q.incarnation == q.of.incarnation {
 		if _, err = p.session.answered(q.question, q.lsn); err == nil {
@@ -389,15 +390,15 @@ func (p *modelProcess) ask(t *rapid.T) {
 	if !p.leading && !f.mu.proving {
 		t.Skip("nothing to prove")
 	}
-	var expect server
+	var expect primary.Server
 	if p.leading {
 		expect = p.session.server
 	} else {
 		expect = serverOf(f.mu.announced.Server)
 	}
-	if err := expect.expect(m.server); err != nil { // side.verify
-		if errors.Is(err, errOtherStart) {
-			err = endsAt(err, m.end, p.guard.Applied())
+	if err := expect.Expect(m.server); err != nil { // side.verify
+		if errors.Is(err, primary.ErrOtherStart) {
+			err = primary.EndsAt(err, m.end, p.guard.Applied())
 		}
 		if p.leading {
 			p.end(err)

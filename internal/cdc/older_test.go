@@ -3,6 +3,7 @@ package cdc
 import (
 	"testing"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -12,23 +13,23 @@ import (
 // history is over.
 func TestWhoIsAskedBeforeLeading(t *testing.T) {
 	const applied = 100
-	own := server{System: "7", Timeline: 2, Started: 10}
+	own := primary.Server{System: "7", Timeline: 2, Started: 10}
 	for name, c := range map[string]struct {
-		found    server
+		found    primary.Server
 		position coherence.LSN
 		older    bool
 		doubt    string
 		want     bool
 	}{
-		"an older copy":             {server{System: "7", Timeline: 2, Started: 11}, applied - 1, false, "", true},
-		"not behind":                {server{System: "7", Timeline: 2, Started: 11}, applied, false, "", false},
-		"not behind any more":       {server{System: "7", Timeline: 2, Started: 11}, applied + 9, true, "", true},
+		"an older copy":             {primary.Server{System: "7", Timeline: 2, Started: 11}, applied - 1, false, "", true},
+		"not behind":                {primary.Server{System: "7", Timeline: 2, Started: 11}, applied, false, "", false},
+		"not behind any more":       {primary.Server{System: "7", Timeline: 2, Started: 11}, applied + 9, true, "", true},
 		"the same, set back":        {own, applied - 1, true, "", false},
-		"a lower timeline":          {server{System: "7", Timeline: 1, Started: 11}, applied + 9, false, "", true},
-		"a higher timeline":         {server{System: "7", Timeline: 3, Started: 11}, applied - 1, false, "", false},
-		"another cluster":           {server{System: "8", Timeline: 2, Started: 11}, applied - 1, false, "", false},
-		"the history has ended":     {server{System: "7", Timeline: 2, Started: 11}, applied - 1, false, "behind", false},
-		"the original of that copy": {server{System: "7", Timeline: 2, Started: 9}, applied + 9, false, "", false},
+		"a lower timeline":          {primary.Server{System: "7", Timeline: 1, Started: 11}, applied + 9, false, "", true},
+		"a higher timeline":         {primary.Server{System: "7", Timeline: 3, Started: 11}, applied - 1, false, "", false},
+		"another cluster":           {primary.Server{System: "8", Timeline: 2, Started: 11}, applied - 1, false, "", false},
+		"the history has ended":     {primary.Server{System: "7", Timeline: 2, Started: 11}, applied - 1, false, "behind", false},
+		"the original of that copy": {primary.Server{System: "7", Timeline: 2, Started: 9}, applied + 9, false, "", false},
 	} {
 		guard, err := coherence.New(coherence.Config{Tables: modelTables, FenceBits: 6})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/wal"
 )
 
@@ -14,7 +15,7 @@ const minimumVersion = 140000
 
 // serverFacts are the settings and privileges that matter.
 type serverFacts struct {
-	server
+	primary.Server
 	version       int
 	versionText   string
 	walLevel      string
@@ -52,7 +53,7 @@ FROM pg_database d, pg_roles r WHERE d.datname = current_database() AND r.rolnam
 
 func (ins *inspection) readServer(ctx context.Context) error {
 	s := &ins.server
-	if err := s.read(ctx, ins.tx); err != nil {
+	if err := s.Read(ctx, ins.tx); err != nil {
 		return err
 	}
 	err := ins.tx.QueryRow(ctx, serverFactsQuery).Scan(&s.version, &s.versionText, &s.walLevel, &s.encoding, &s.database,
@@ -78,7 +79,7 @@ func (ins *inspection) checkServer() {
 		r.server("upgrade to PostgreSQL 14 or later", "the server is PostgreSQL %s", s.versionText)
 		return
 	}
-	if s.recovery {
+	if s.Recovery {
 		r.server("use the URL of the primary", "the server is a standby")
 		return
 	}
@@ -107,7 +108,7 @@ func (ins *inspection) checkServer() {
 }
 
 // standbyMend is what to do when PostgreSQL would wait for us.
-const standbyMend = "name the real standbys there, not * or " + applicationName + ": commits of the application would wait for this proxy"
+const standbyMend = "name the real standbys there, not * or " + primary.ApplicationName + ": commits of the application would wait for this proxy"
 
 // listsUs tells whether synchronous_standby_names has an entry that our
 // connections match: https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES.
@@ -117,7 +118,7 @@ func listsUs(names string) bool {
 	}
 	for name := range strings.SplitSeq(names, ",") {
 		name = strings.Trim(strings.TrimSpace(name), `"`)
-		if name == "*" || strings.EqualFold(name, applicationName) {
+		if name == "*" || strings.EqualFold(name, primary.ApplicationName) {
 			return true
 		}
 	}

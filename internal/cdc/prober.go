@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -91,7 +92,7 @@ func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
 	side := s.l.beside(s.server)
-	defer side.close()
+	defer side.Close()
 	tick := time.NewTicker(probeInterval(s.l.maxLag()))
 	defer tick.Stop()
 	wake := s.l.flush.waking()
@@ -101,7 +102,7 @@ func (s *session) prove(ctx context.Context) error {
 		if goes, why := s.goesOn(ctx, "freshness", err); !goes {
 			return why
 		}
-		if !side.rest(ctx, err) {
+		if !side.Rest(ctx, err) {
 			return nil
 		}
 		select {
@@ -116,7 +117,7 @@ func (s *session) prove(ctx context.Context) error {
 }
 
 // probe asks once.
-func (s *session) probe(ctx context.Context, side *side, stuck *standstill) error {
+func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standstill) error {
 	waiters := s.l.flush.take() // R6: before the question is asked
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
 	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)

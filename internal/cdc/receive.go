@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -64,15 +65,15 @@ func (s *session) receive(ctx context.Context) error {
 // frame handles one frame of the stream.
 func (s *session) frame(data []byte) error {
 	switch {
-	case len(data) >= xlogHeader && data[0] == 'w':
-		return s.data(data[xlogHeader:])
-	case len(data) == keepaliveSize && data[0] == 'k':
+	case len(data) >= primary.XLogHeader && data[0] == 'w':
+		return s.data(data[primary.XLogHeader:])
+	case len(data) == primary.KeepaliveSize && data[0] == 'k':
 		if !s.decoder.Inside() {
 			// In the middle of a transaction, or of a piece of one, the position says
 			// nothing: a commit before it may still be on its way.
 			s.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
-		if data[keepaliveSize-1] != 0 {
+		if data[primary.KeepaliveSize-1] != 0 {
 			return s.status(false)
 		}
 		return nil
@@ -123,7 +124,7 @@ func (s *session) status(reply bool) error {
 	now := time.Now()
 	if at := pglogrepl.LSN(s.acknowledge()); at != 0 {
 		conn := s.replication.Conn()
-		if err := conn.SetWriteDeadline(now.Add(queryTimeout)); err != nil {
+		if err := conn.SetWriteDeadline(now.Add(primary.QueryTimeout)); err != nil {
 			return fmt.Errorf("send status: %w", err)
 		}
 		// R5: all three positions, as pglogrepl fills a missing one from the others.
@@ -142,7 +143,7 @@ func (s *session) status(reply bool) error {
 		// Whoever interrupted did so before the deadline was set, and was
 		// overwritten. A server that shuts down wants a status after each status:
 		// no read would ever wait for its deadline again.
-		return s.replication.Conn().SetReadDeadline(longAgo)
+		return s.replication.Conn().SetReadDeadline(primary.LongAgo)
 	}
 	return nil
 }
@@ -154,4 +155,4 @@ func (s *session) ask() {
 }
 
 // interrupt ends a read that waits.
-func (s *session) interrupt() { _ = s.replication.Conn().SetReadDeadline(longAgo) }
+func (s *session) interrupt() { _ = s.replication.Conn().SetReadDeadline(primary.LongAgo) }

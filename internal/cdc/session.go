@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -22,13 +23,13 @@ import (
 // connections beside it.
 type session struct {
 	l           *Listener
-	server      server
+	server      primary.Server
 	catalogue   *Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
 	current     atomic.Pointer[Catalogue]
 	sight       sight
 	slot        string
 	replication *pgconn.PgConn
-	pace        *pace
+	pace        *primary.Pace
 	decoder     *pgoutput.Decoder
 	visibility  visibility
 	front       front
@@ -55,7 +56,7 @@ func (l *Listener) session(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeReplication(ctx, replication)
+	defer primary.CloseReplication(ctx, replication)
 
 	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
 	s.visibility.wake, s.ahead.wake = make(chan struct{}, 1), make(chan struct{}, 1)
@@ -138,18 +139,18 @@ func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.
 // identify makes sure that both connections reach one and the same primary,
 // and returns its flush position.
 func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LSN, error) {
-	found, err := identify(ctx, control)
+	found, err := primary.Identify(ctx, control)
 	if err != nil {
 		return 0, err
 	}
-	same, position, err := identifySender(ctx, s.replication)
+	same, position, err := primary.IdentifySender(ctx, s.replication)
 	if err != nil {
 		return 0, err
 	}
-	if found.recovery {
-		same.recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
+	if found.Recovery {
+		same.Recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
 	}
-	if err := found.expect(same); err != nil {
+	if err := found.Expect(same); err != nil {
 		return 0, err
 	}
 	s.server = found
@@ -253,7 +254,7 @@ func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
 	l := s.l
 	see := l.waits("the server makes the slot once the transactions that are open now have ended")
 	var made pglogrepl.CreateReplicationSlotResult
-	err := l.cfg.primary().attend(ctx, s.replication.PID(), waitLook, func(w waited) {
+	err := l.cfg.primary().Attend(ctx, s.replication.PID(), primary.WaitLook, func(w primary.Waited) {
 		if w != nil {
 			l.setState("waiting for open transactions", nil)
 		}

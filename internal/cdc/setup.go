@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"walpurge/internal/cdc/primary"
 )
 
 // Setup makes what a Listener needs and isn't there: the publication, replica
@@ -157,7 +159,7 @@ func (c *Config) undo(ctx context.Context, statements []string) error {
 	if len(statements) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*connectTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*primary.ConnectTimeout)
 	defer cancel()
 	conn, err := c.primary().Connect(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -35,10 +36,10 @@ func (s *session) lookDue(waited bool) bool {
 // position asks how far the log is flushed, with waited or when it is due after a
 // look at the catalogue. It returns the instant that the answer proves (R6): that
 // of the question, or of the last look that found what was accepted.
-func (s *session) position(ctx context.Context, side *side, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
+func (s *session) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	v := &s.sight
 	if !s.lookDue(waited) {
-		lsn, err := side.flushPosition(ctx)
+		lsn, err := side.FlushPosition(ctx)
 		return lsn, min(asked, v.proven), err
 	}
 	began := time.Now()
@@ -59,7 +60,7 @@ func (s *session) position(ctx context.Context, side *side, waited bool, asked c
 
 // holds tells whether the catalogue of a quick look is what was accepted, or
 // differs from it in what nobody reads. If not, the watcher finds out.
-func (s *session) holds(ctx context.Context, side *side, sum string) (bool, error) {
+func (s *session) holds(ctx context.Context, side *primary.Conn, sum string) (bool, error) {
 	accepted := s.sight.accepted()
 	if sum == accepted.quick {
 		return true, nil
@@ -68,11 +69,11 @@ func (s *session) holds(ctx context.Context, side *side, sum string) (bool, erro
 		s.suspect()
 		return false, nil
 	}
-	conn, err := side.open(ctx)
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	now, err := readLook(ctx, conn, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
 	if err != nil {

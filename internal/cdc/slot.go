@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -33,7 +34,7 @@ const slotQuery = `SELECT slot_name::text, slot_type, coalesce(plugin::text, '')
 FROM pg_replication_slots s WHERE slot_name = $1`
 
 // findSlot reads a slot; nil if there is none.
-func findSlot(ctx context.Context, q querier, name string) (*slot, error) {
+func findSlot(ctx context.Context, q primary.Querier, name string) (*slot, error) {
 	s := &slot{}
 	var confirmed string
 	err := q.QueryRow(ctx, slotQuery, name).Scan(&s.name, &s.kind, &s.plugin, &s.database, &s.temporary, &s.active, &s.pid,

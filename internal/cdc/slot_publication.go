@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -47,7 +48,7 @@ func (s *session) failed(answer *pgconn.PgError) error {
 
 // stuck is a slot that can't be read on.
 type stuck struct {
-	server server
+	server primary.Server
 	at     coherence.LSN // applied by then: what can't be decoded comes after it
 }
 
@@ -61,7 +62,7 @@ func (l *Listener) noteStuck(err error) {
 
 // is tells whether it is the slot that is there now. One that somebody has made
 // again since stands behind what could not be decoded.
-func (k *stuck) is(s *slot, on server) bool {
+func (k *stuck) is(s *slot, on primary.Server) bool {
 	return k != nil && s.confirmed <= k.at && k.server.System == on.System && k.server.Timeline == on.Timeline
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -83,13 +84,13 @@ func (s *standstill) lasts(flush, applied coherence.LSN) bool {
 
 // nudge commits an empty message, which flushes the log to the end of a
 // record. It is a hundred bytes of WAL.
-func nudge(ctx context.Context, side *side) error {
-	conn, err := side.open(ctx)
+func nudge(ctx context.Context, side *primary.Conn) error {
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	_, err = emit(ctx, conn, pgoutput.Prefix, "")
+	_, err = primary.Emit(ctx, conn, pgoutput.Prefix, "")
 	return err
 }

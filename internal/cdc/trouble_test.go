@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -32,8 +33,8 @@ func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	side := l.beside(server{})
-	_, beside := side.flushPosition(ctx)
+	side := l.beside(primary.Server{})
+	_, beside := side.FlushPosition(ctx)
 	l.trouble("freshness", beside)
 	if !strings.Contains(beside.Error(), "\n") {
 		t.Errorf("the driver says it in one line, so nothing is shown: %v", beside)

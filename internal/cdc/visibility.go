@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"walpurge/internal/cdc/primary"
 )
 
 // Pauses between snapshots while something stays pending.
@@ -56,7 +58,7 @@ func (v *visibility) settled(remaining int, report func(time.Duration)) {
 // meanwhile.
 func (s *session) watchVisibility(ctx context.Context) error {
 	side := s.l.beside(s.server)
-	defer side.close()
+	defer side.Close()
 	// Connect before the first commit, and look after what an earlier session
 	// left pending.
 	s.visibility.poke()
@@ -70,7 +72,7 @@ func (s *session) watchVisibility(ctx context.Context) error {
 		if goes, why := s.goesOn(ctx, "visibility", err); !goes {
 			return why
 		}
-		if !side.rest(ctx, err) {
+		if !side.Rest(ctx, err) {
 			return nil
 		}
 		if err != nil {
@@ -80,12 +82,12 @@ func (s *session) watchVisibility(ctx context.Context) error {
 }
 
 // settle asks for snapshots until nothing is pending.
-func (s *session) settle(ctx context.Context, side *side) error {
+func (s *session) settle(ctx context.Context, side *primary.Conn) error {
 	pause := firstSnapshotPause
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		snap, err := side.snapshot(ctx)
+		snap, err := side.Snapshot(ctx)
 		if err != nil {
 			return err
 		}

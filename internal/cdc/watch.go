@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"walpurge/internal/cdc/primary"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -21,7 +23,7 @@ const (
 // wait for us.
 func (s *session) watch(ctx context.Context) error {
 	side := s.l.beside(s.server)
-	defer side.close()
+	defer side.Close()
 	w := &watcher{session: s, side: side, horizons: make(map[string]horizon)}
 	defer func() {
 		for table := range w.horizons {
@@ -44,7 +46,7 @@ func (s *session) watch(ctx context.Context) error {
 		if goes, why := s.goesOn(ctx, "catalogue", err); !goes {
 			return why
 		}
-		if !side.rest(ctx, err) {
+		if !side.Rest(ctx, err) {
 			return nil
 		}
 	}
@@ -53,7 +55,7 @@ func (s *session) watch(ctx context.Context) error {
 // watcher is what watch knows.
 type watcher struct {
 	*session
-	side     *side
+	side     *primary.Conn
 	quickly  quickly
 	inactive int                // looks that have found nobody to read the slot
 	seen     time.Time          // when the slot was looked at last
@@ -73,7 +75,7 @@ var errStreamGone = errors.New("nobody reads the slot any more: the server has e
 
 // look looks once.
 func (w *watcher) look(ctx context.Context, reason string) error {
-	conn, err := w.side.open(ctx)
+	conn, err := w.side.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -101,7 +103,7 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 
 // lookAtSlot looks after the slot and who waits for us.
 func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	now, err := findSlot(ctx, conn, w.slot)
 	if err != nil {

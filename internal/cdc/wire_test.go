@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"walpurge/internal/cdc/pgoutput/pgoutputtest"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/wire"
 )
@@ -26,7 +27,7 @@ import (
 type wirePrimary struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and made anew with every change
-	server  server
+	server  primary.Server
 	log     []wireCommit
 	flushed coherence.LSN
 	visible map[string]int // price by city
@@ -64,7 +65,7 @@ type wireConn struct {
 
 func newWirePrimary() *wirePrimary {
 	return &wirePrimary{
-		changed: make(chan struct{}), server: server{System: "7", Timeline: 1}, flushed: 0x1000, visible: map[string]int{},
+		changed: make(chan struct{}), server: primary.Server{System: "7", Timeline: 1}, flushed: 0x1000, visible: map[string]int{},
 		xid: 700, print: "a", conns: map[*wireConn]bool{},
 	}
 }
@@ -345,11 +346,11 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	one := func(o uint32, v any) *wireTable { return &wireTable{[]uint32{o}, [][]any{{v}}} }
 	asks := func(what string) bool { return strings.Contains(query, what) }
 	switch {
-	case query == flushQuery:
+	case query == primary.FlushQuery:
 		return one(text, m.flushed.String())
-	case query == snapshotQuery:
+	case query == primary.SnapshotQuery:
 		return one(text, m.snapshot())
-	case query == serverQuery:
+	case query == primary.ServerQuery:
 		return &wireTable{[]uint32{text, boolean, number, pgtype.Int8OID}, [][]any{{m.server.System, false, m.server.Timeline, m.server.Started}}}
 	case query == serverFactsQuery:
 		return &wireTable{
@@ -440,7 +441,7 @@ func (c *wireConn) simple(query string) {
 		system, timeline, at := m.server.System, strconv.Itoa(int(m.server.Timeline)), m.flushed.String()
 		m.mu.Unlock()
 		result(system, timeline, at, "d")
-	case query == "SELECT "+startQuery:
+	case query == "SELECT "+primary.StartQuery:
 		m.mu.Lock()
 		started := strconv.FormatInt(m.server.Started, 10)
 		m.mu.Unlock()
@@ -539,7 +540,7 @@ func (c *wireConn) feed() {
 
 // data sends a message of the stream.
 func (c *wireConn) data(msg []byte) {
-	c.write(&pgproto3.CopyData{Data: append(append([]byte{'w'}, make([]byte, xlogHeader-1)...), msg...)})
+	c.write(&pgproto3.CopyData{Data: append(append([]byte{'w'}, make([]byte, primary.XLogHeader-1)...), msg...)})
 }
 
 // status takes a status of the client, and answers if it wants an answer.

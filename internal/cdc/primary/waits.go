@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"context"
@@ -69,11 +69,11 @@ func plain(s string) string {
 	return s
 }
 
-// waited is whom a session waits for at one moment. nil: for nobody.
-type waited []holder
+// Waited is whom a session waits for at one moment. nil: for nobody.
+type Waited []holder
 
 // String names the first three.
-func (w waited) String() string {
+func (w Waited) String() string {
 	var names []string
 	for i := range w[:min(len(w), 3)] {
 		names = append(names, w[i].String())
@@ -85,7 +85,7 @@ func (w waited) String() string {
 }
 
 // same tells whether both are the same sessions in the same states.
-func (w waited) same(other waited) bool {
+func (w Waited) same(other Waited) bool {
 	if len(w) != len(other) {
 		return false
 	}
@@ -97,9 +97,9 @@ func (w waited) same(other waited) bool {
 	return true
 }
 
-// vacuums tells whether they are autovacuum workers alone, which give way to
+// Vacuums tells whether they are autovacuum workers alone, which give way to
 // whoever waits for as long as deadlock_timeout.
-func (w waited) vacuums() bool {
+func (w Waited) Vacuums() bool {
 	for i := range w {
 		if w[i].kind != "autovacuum worker" && (w[i].kind != "" || w[i].user != "" || w[i].pid == 0) {
 			return false
@@ -135,14 +135,14 @@ ORDER BY 9 DESC`
 )
 
 // askWaited asks one of the queries above.
-func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (waited, error) {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (Waited, error) {
+	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
 	defer cancel()
 	rows, err := conn.Query(ctx, query, arg)
 	if err != nil {
 		return nil, err
 	}
-	var found waited // nil without a row
+	var found Waited // nil without a row
 	var h holder
 	_, err = pgx.ForEachRow(rows, []any{&h.pid, &h.gid, &h.user, &h.application, &h.database, &h.kind, &h.state, &h.since, &h.age}, func() error {
 		found = append(found, h)
@@ -151,15 +151,15 @@ func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (wait
 	return found, err
 }
 
-// askOpen asks for the transactions that began before id, the oldest first.
-func askOpen(ctx context.Context, conn *pgx.Conn, id uint64) (waited, error) {
+// AskOpen asks for the transactions that began before id, the oldest first.
+func AskOpen(ctx context.Context, conn *pgx.Conn, id uint64) (Waited, error) {
 	return askWaited(ctx, conn, openQuery, strconv.FormatUint(id, 10))
 }
 
-// attend does what waits in the session pid of the server. Meanwhile it asks
+// Attend does what waits in the session pid of the server. Meanwhile it asks
 // every so often, on a connection of its own, whom that session waits for, and
 // tells it, nil included.
-func (o Options) attend(ctx context.Context, pid uint32, every time.Duration, tell func(waited), do func() error) error {
+func (o Options) Attend(ctx context.Context, pid uint32, every time.Duration, tell func(Waited), do func() error) error {
 	asking, stop := context.WithCancel(ctx)
 	ended := make(chan struct{})
 	go func() {
@@ -174,7 +174,7 @@ func (o Options) attend(ctx context.Context, pid uint32, every time.Duration, te
 }
 
 // askAgain asks until ctx ends, or the server can't be asked.
-func (o Options) askAgain(ctx context.Context, pid uint32, every time.Duration, tell func(waited)) error {
+func (o Options) askAgain(ctx context.Context, pid uint32, every time.Duration, tell func(Waited)) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	var conn *pgx.Conn
@@ -200,21 +200,22 @@ func (o Options) askAgain(ctx context.Context, pid uint32, every time.Duration, 
 }
 
 const (
-	waitLook   = 200 * time.Millisecond // between two questions whom a session waits for
+	WaitLook   = 200 * time.Millisecond // between two questions whom a session waits for
 	waitReport = 10 * time.Second       // how often it is said when nothing changes
-	waitShort  = time.Second            // what is over by then is not worth a line in the log
+	WaitShort  = time.Second            // what is over by then is not worth a line in the log
 )
 
-// sayer says whom a session waits for: when it is somebody else, and every ten
+// Sayer says whom a session waits for: when it is somebody else, and every ten
 // seconds. What ends before After is not said.
-type sayer struct {
+type Sayer struct {
 	Say   func(string)
 	After time.Time
-	last  waited
+	last  Waited
 	at    time.Time
 }
 
-func (s *sayer) See(w waited) {
+// See is told whom the session waits for now; nil: for nobody.
+func (s *Sayer) See(w Waited) {
 	now := time.Now()
 	if w == nil || now.Before(s.After) || w.same(s.last) && now.Sub(s.at) < waitReport {
 		return

@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// nextID takes a transaction id: all that are open have a smaller one. The
+// NextID takes a transaction id: all that are open have a smaller one. The
 // xmax of a snapshot would not do: it follows the latest transaction that has
 // ended, and those that are open beyond it are not even listed.
-func nextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
+func NextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
 	tx, err := control.Begin(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("take a transaction id: %w", err)
@@ -30,9 +30,10 @@ func nextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
 	return id, nil
 }
 
-func snapshot(ctx context.Context, conn *pgx.Conn) (coherence.Snapshot, error) {
+// Snapshot asks for a snapshot, of which pg_current_snapshot() tells.
+func Snapshot(ctx context.Context, conn *pgx.Conn) (coherence.Snapshot, error) {
 	var text string
-	if err := conn.QueryRow(ctx, snapshotQuery).Scan(&text); err != nil {
+	if err := conn.QueryRow(ctx, SnapshotQuery).Scan(&text); err != nil {
 		return coherence.Snapshot{}, fmt.Errorf("ask for a snapshot: %w", err)
 	}
 	return coherence.ParseSnapshot(text)

@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"context"
@@ -10,17 +10,17 @@ import (
 // Frames of the replication stream:
 // https://www.postgresql.org/docs/current/protocol-replication.html.
 const (
-	xlogHeader    = 1 + 8 + 8 + 8 // 'w', start, end, clock
-	keepaliveSize = 1 + 8 + 8 + 1 // 'k', end, clock, reply requested
+	XLogHeader    = 1 + 8 + 8 + 8 // 'w', start, end, clock
+	KeepaliveSize = 1 + 8 + 8 + 1 // 'k', end, clock, reply requested
 )
 
-// longAgo as a read deadline interrupts a read that waits.
-var longAgo = time.Unix(1, 0)
+// LongAgo as a read deadline interrupts a read that waits.
+var LongAgo = time.Unix(1, 0)
 
-// closeReplication ends the connection. One that was interrupted in the
+// CloseReplication ends the connection. One that was interrupted in the
 // middle of a command is still asking the server to cancel it: a slot may be on
 // its way.
-func closeReplication(ctx context.Context, conn *pgconn.PgConn) {
+func CloseReplication(ctx context.Context, conn *pgconn.PgConn) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	_ = conn.Close(ctx)

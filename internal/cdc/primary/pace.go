@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"bufio"
@@ -22,13 +22,13 @@ const (
 	crowdEnds  = 3                    // so many times in a row it is over
 )
 
-// pace says how a connection is to be read.
-type pace struct {
+// Pace says how a connection is to be read.
+type Pace struct {
 	bulk atomic.Bool // a piece of a large transaction is coming, and is of no use before its end
 }
 
 // Bulk says whether a piece of a large transaction is coming.
-func (p *pace) Bulk(is bool) { p.bulk.Store(is) }
+func (p *Pace) Bulk(is bool) { p.bulk.Store(is) }
 
 // pacedConn is a connection that is read at a pace. It lies below TLS, whose
 // reads give one record each, however many have come.
@@ -37,7 +37,7 @@ type pacedConn struct {
 	buffer *bufio.Reader
 }
 
-func newPacedConn(conn net.Conn, p *pace) *pacedConn {
+func newPacedConn(conn net.Conn, p *Pace) *pacedConn {
 	return &pacedConn{conn, bufio.NewReaderSize(&pacedReader{r: conn, pace: p, gatherer: newGatherer(conn)}, readBuffer)}
 }
 
@@ -47,7 +47,7 @@ func (c *pacedConn) Read(b []byte) (int, error) { return c.buffer.Read(b) }
 // transactions each millisecond, it leaves alone.
 type pacedReader struct {
 	r        io.Reader
-	pace     *pace
+	pace     *Pace
 	gatherer *gatherer
 	reads    int
 	since    time.Time // the first of reads

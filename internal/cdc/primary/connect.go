@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"context"
@@ -18,10 +18,10 @@ import (
 )
 
 const (
-	applicationName = "walpurge"
+	ApplicationName = "walpurge"
 
-	connectTimeout = 10 * time.Second
-	queryTimeout   = 5 * time.Second  // a server that takes longer for a tiny query counts as hung
+	ConnectTimeout = 10 * time.Second
+	QueryTimeout   = 5 * time.Second  // a server that takes longer for a tiny query counts as hung
 	deadPeer       = 15 * time.Second // until a peer that acknowledges nothing is given up
 	readBuffer     = 256 << 10        // of the replication connection, in bytes
 )
@@ -56,7 +56,7 @@ func (o Options) ordinary() (*pgx.ConnConfig, error) {
 	}
 	o.dialer(&conf.Config, info)
 	ours(conf.RuntimeParams, map[string]string{
-		"application_name":  applicationName,
+		"application_name":  ApplicationName,
 		"client_encoding":   "UTF8",
 		"search_path":       "pg_catalog",
 		"statement_timeout": "0",
@@ -68,7 +68,7 @@ func (o Options) ordinary() (*pgx.ConnConfig, error) {
 // replication is the configuration of the connection that receives the log.
 // Rows arrive as text in the formats that these parameters fix, whatever the
 // role, the database or the server prefers.
-func (o Options) replication() (*pgconn.Config, *pace, error) {
+func (o Options) replication() (*pgconn.Config, *Pace, error) {
 	info, err := o.read()
 	if err != nil {
 		return nil, nil, err
@@ -80,7 +80,7 @@ func (o Options) replication() (*pgconn.Config, *pace, error) {
 	o.dialer(conf, info)
 	ours(conf.RuntimeParams, map[string]string{
 		"replication":        "database",
-		"application_name":   applicationName,
+		"application_name":   ApplicationName,
 		"client_encoding":    "UTF8",
 		"search_path":        "pg_catalog",
 		"DateStyle":          "ISO",
@@ -90,7 +90,7 @@ func (o Options) replication() (*pgconn.Config, *pace, error) {
 		"bytea_output":       "hex",
 		"statement_timeout":  "0",
 	})
-	p := &pace{}
+	p := &Pace{}
 	dial := conf.DialFunc
 	conf.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -112,8 +112,8 @@ func ours(params, own map[string]string) {
 }
 
 func (o Options) dialer(conf *pgconn.Config, info *conninfo.Info) {
-	if conf.ConnectTimeout == 0 || conf.ConnectTimeout > connectTimeout {
-		conf.ConnectTimeout = connectTimeout
+	if conf.ConnectTimeout == 0 || conf.ConnectTimeout > ConnectTimeout {
+		conf.ConnectTimeout = ConnectTimeout
 	}
 	if o.Dial != nil {
 		conf.DialFunc = o.Dial
@@ -146,7 +146,7 @@ func (o Options) Connect(ctx context.Context) (*pgx.Conn, error) {
 
 // ConnectReplication opens a connection for replication commands. It is read at
 // the pace that is returned.
-func (o Options) ConnectReplication(ctx context.Context) (*pgconn.PgConn, *pace, error) {
+func (o Options) ConnectReplication(ctx context.Context) (*pgconn.PgConn, *Pace, error) {
 	conf, p, err := o.replication()
 	if err != nil {
 		return nil, nil, err

@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"io"
@@ -47,7 +47,7 @@ func (c *counted) Read(b []byte) (int, error) {
 // large pieces, and all of it, also the last byte.
 func TestBulkIsReadInLargePieces(t *testing.T) {
 	near, far := pipe(t)
-	p := &pace{}
+	p := &Pace{}
 	p.bulk.Store(true)
 	count := &counted{r: near}
 	r := &pacedReader{r: count, pace: p, gatherer: newGatherer(near)}
@@ -86,7 +86,7 @@ func TestBulkIsReadInLargePieces(t *testing.T) {
 	}
 	// A deadline interrupts a read that waits.
 	p.bulk.Store(true)
-	time.AfterFunc(10*time.Millisecond, func() { _ = near.SetReadDeadline(longAgo) })
+	time.AfterFunc(10*time.Millisecond, func() { _ = near.SetReadDeadline(LongAgo) })
 	if _, err := r.Read(buf); !os.IsTimeout(err) {
 		t.Errorf("interrupted: %v", err)
 	}
@@ -96,7 +96,7 @@ func TestBulkIsReadInLargePieces(t *testing.T) {
 // for more than there is.
 func TestSmallReadsInBulk(t *testing.T) {
 	near, far := pipe(t)
-	p := &pace{}
+	p := &Pace{}
 	p.bulk.Store(true)
 	r := &pacedReader{r: near, pace: p, gatherer: newGatherer(near)}
 	sent := make([]byte, 200<<10)

@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"maps"
@@ -32,7 +32,7 @@ func TestFormatsOfTheStreamAreOurs(t *testing.T) {
 			}
 			seen[strings.ToLower(name)] = true
 		}
-		if params["search_path"] != "pg_catalog" || params["application_name"] != applicationName || params["statement_timeout"] != "0" || params["options"] != "-c geqo=off" {
+		if params["search_path"] != "pg_catalog" || params["application_name"] != ApplicationName || params["statement_timeout"] != "0" || params["options"] != "-c geqo=off" {
 			t.Error(params)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package cdc
+package primary
 
 import (
 	"net"

@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"context"
@@ -9,10 +9,10 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// emit writes a transactional message and returns a position at or after its
+// Emit writes a transactional message and returns a position at or after its
 // commit. The commit is flushed here and waits for no standby, so the flush
 // position is such a position, and one that is reached.
-func emit(ctx context.Context, conn *pgx.Conn, prefix, content string) (coherence.LSN, error) {
+func Emit(ctx context.Context, conn *pgx.Conn, prefix, content string) (coherence.LSN, error) {
 	err := pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, "SET LOCAL synchronous_commit = local"); err != nil {
 			return err
@@ -24,7 +24,7 @@ func emit(ctx context.Context, conn *pgx.Conn, prefix, content string) (coherenc
 		return 0, fmt.Errorf("write a logical message: %w", err)
 	}
 	var at string
-	if err := conn.QueryRow(ctx, flushQuery).Scan(&at); err != nil {
+	if err := conn.QueryRow(ctx, FlushQuery).Scan(&at); err != nil {
 		return 0, fmt.Errorf("ask for the flush position: %w", err)
 	}
 	return coherence.ParseLSN(at)

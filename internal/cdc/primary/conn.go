@@ -1,4 +1,4 @@
-package cdc
+package primary
 
 import (
 	"context"
@@ -13,26 +13,26 @@ import (
 	"walpurge/internal/retry"
 )
 
-// side is an ordinary connection beside the replication connection, for one
+// Conn is an ordinary connection beside the replication connection, for one
 // goroutine. It connects when it is needed, and makes sure each time that it
 // has reached the server that the log comes from.
-type side struct {
+type Conn struct {
 	options Options
-	expect  server
+	expect  Server
 	applied func() coherence.LSN
 	conn    *pgx.Conn
 	wait    retry.Backoff
 }
 
-// newSide makes one that does not connect yet. applied is up to where the log
+// NewConn makes one that does not connect yet. applied is up to where the log
 // has been applied; chance is that of the pauses after errors, see
 // [retry.Backoff].
-func newSide(o Options, expect server, applied func() coherence.LSN, chance func(time.Duration) time.Duration) *side {
-	return &side{options: o, expect: expect, applied: applied, wait: retry.Backoff{Chance: chance}}
+func NewConn(o Options, expect Server, applied func() coherence.LSN, chance func(time.Duration) time.Duration) *Conn {
+	return &Conn{options: o, expect: expect, applied: applied, wait: retry.Backoff{Chance: chance}}
 }
 
-// open returns the connection.
-func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
+// Open returns the connection.
+func (s *Conn) Open(ctx context.Context) (*pgx.Conn, error) {
 	if s.conn != nil && !s.conn.IsClosed() {
 		return s.conn, nil
 	}
@@ -40,7 +40,7 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 	conn, err := s.options.Connect(ctx)
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "57P03" { // cannot_connect_now
-		return nil, fmt.Errorf("%w: %w", errShuttingDown, err)
+		return nil, fmt.Errorf("%w: %w", ErrShuttingDown, err)
 	}
 	if err != nil {
 		return nil, err
@@ -52,15 +52,15 @@ func (s *side) open(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-// errShuttingDown says that the server takes no connections any more. It has
+// ErrShuttingDown says that the server takes no connections any more. It has
 // ended those for queries, and its walsender stays until everything it has sent
 // is confirmed. What is pending can't be: nobody is left to ask whether it is
 // visible (R5). So the stream has to end, or the server never does.
-var errShuttingDown = errors.New("the server is shutting down or starting")
+var ErrShuttingDown = errors.New("the server is shutting down or starting")
 
-// rest makes a pause after err, each longer than the one before, and none
+// Rest makes a pause after err, each longer than the one before, and none
 // without one. It tells whether ctx goes on.
-func (s *side) rest(ctx context.Context, err error) bool {
+func (s *Conn) Rest(ctx context.Context, err error) bool {
 	if err != nil {
 		return retry.Wait(ctx, s.wait.Next())
 	}
@@ -71,26 +71,26 @@ func (s *side) rest(ctx context.Context, err error) bool {
 // verify asks who answers: behind one name there may be several servers. One
 // that was started at another time, and whose log ends before what has been
 // applied, is an older copy, or the server has been set back: a BehindError.
-func (s *side) verify(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+func (s *Conn) verify(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
 	defer cancel()
 	applied := s.applied()
-	found, err := identify(ctx, conn)
+	found, err := Identify(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if err = s.expect.expect(found); !errors.Is(err, errOtherStart) {
+	if err = s.expect.Expect(found); !errors.Is(err, ErrOtherStart) {
 		return err
 	}
 	var text string
-	if conn.QueryRow(ctx, flushQuery).Scan(&text) != nil {
+	if conn.QueryRow(ctx, FlushQuery).Scan(&text) != nil {
 		return err
 	}
 	lsn, failed := coherence.ParseLSN(text)
 	if failed != nil {
 		return err
 	}
-	return endsAt(err, lsn, applied)
+	return EndsAt(err, lsn, applied)
 }
 
 // BehindError says that a server whose log ends before what has been applied
@@ -103,45 +103,47 @@ func (e *BehindError) Error() string {
 }
 func (e *BehindError) Unwrap() error { return e.err }
 
-// endsAt is err, an errOtherStart, of a server whose log ends at lsn.
-func endsAt(err error, lsn, applied coherence.LSN) error {
+// EndsAt is err, an ErrOtherStart, of a server whose log ends at lsn.
+func EndsAt(err error, lsn, applied coherence.LSN) error {
 	if lsn < applied {
 		return &BehindError{err}
 	}
 	return err
 }
 
+// FlushQuery asks how far the log is flushed, SnapshotQuery for a snapshot: one
+// text value each.
 const (
-	flushQuery    = "SELECT pg_current_wal_flush_lsn()::text"
-	snapshotQuery = "SELECT pg_current_snapshot()::text"
+	FlushQuery    = "SELECT pg_current_wal_flush_lsn()::text"
+	SnapshotQuery = "SELECT pg_current_snapshot()::text"
 )
 
-// flushPosition asks how far the server's log is flushed.
-func (s *side) flushPosition(ctx context.Context) (coherence.LSN, error) {
-	text, err := s.text(ctx, flushQuery)
+// FlushPosition asks how far the server's log is flushed.
+func (s *Conn) FlushPosition(ctx context.Context) (coherence.LSN, error) {
+	text, err := s.Text(ctx, FlushQuery)
 	if err != nil {
 		return 0, fmt.Errorf("ask for the flush position: %w", err)
 	}
 	return coherence.ParseLSN(text)
 }
 
-// snapshot asks for a snapshot.
-func (s *side) snapshot(ctx context.Context) (coherence.Snapshot, error) {
-	text, err := s.text(ctx, snapshotQuery)
+// Snapshot asks for a snapshot.
+func (s *Conn) Snapshot(ctx context.Context) (coherence.Snapshot, error) {
+	text, err := s.Text(ctx, SnapshotQuery)
 	if err != nil {
 		return coherence.Snapshot{}, fmt.Errorf("ask for a snapshot: %w", err)
 	}
 	return coherence.ParseSnapshot(text)
 }
 
-// text runs a query without arguments for one text value, prepared the first
+// Text runs a query without arguments for one text value, prepared the first
 // time. A server that doesn't answer in time loses the connection.
-func (s *side) text(ctx context.Context, query string) (string, error) {
-	conn, err := s.open(ctx)
+func (s *Conn) Text(ctx context.Context, query string) (string, error) {
+	conn, err := s.Open(ctx)
 	if err != nil {
 		return "", err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
 	defer cancel()
 	statement, err := conn.Prepare(ctx, query, query)
 	if err != nil {
@@ -163,8 +165,8 @@ func (s *side) text(ctx context.Context, query string) (string, error) {
 	return value, nil
 }
 
-// close ends the connection.
-func (s *side) close() {
+// Close ends the connection.
+func (s *Conn) Close() {
 	if s.conn != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
