@@ -24,9 +24,11 @@ func database(c *config.Config, now func() coherence.Nanos, log *slog.Logger) *c
 		return nil
 	}
 	return &cdc.Config{
-		URL: string(c.Postgres.URL), Slot: c.Postgres.Slot, Publication: c.Postgres.Publication,
-		Temporary: c.Redis == nil, BulkRows: c.BulkRows, Watches: tables,
-		MaxLag: shortestLag(c), ReadAhead: c.Postgres.ReadAhead, Now: now, Logger: log,
+		Scope: cdc.Scope{
+			URL: string(c.Postgres.URL), Slot: c.Postgres.Slot, Publication: c.Postgres.Publication,
+			Temporary: c.Redis == nil, Watches: tables, ReadAhead: c.Postgres.ReadAhead, Logger: log,
+		},
+		BulkRows: c.BulkRows, MaxLag: shortestLag(c), Now: now,
 	}
 }
 
@@ -91,7 +93,7 @@ const retryInspect = time.Second
 // that doesn't answer yet is waited for: a sidecar often starts before it.
 func inspect(ctx context.Context, c *config.Config, db *cdc.Config, log *slog.Logger) (*cdc.Catalogue, error) {
 	for said := ""; ; {
-		catalogue, err := cdc.Inspect(ctx, *db)
+		catalogue, err := cdc.Inspect(ctx, db.Scope)
 		switch {
 		case err == nil:
 			return catalogue, nil

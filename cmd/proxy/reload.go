@@ -49,7 +49,7 @@ func (s *sidecar) reload(ctx context.Context) error {
 	case s.guard != nil:
 		tables = s.guard.Tables()
 		if more = wider(s.database, needed); more != nil {
-			catalogue, err := cdc.Inspect(ctx, *more)
+			catalogue, err := cdc.Inspect(ctx, more.Scope)
 			if err != nil {
 				return placed(next, err)
 			}

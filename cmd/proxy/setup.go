@@ -24,7 +24,7 @@ func setup(ctx context.Context, c *command) error {
 		return usageError{errors.New("nothing to set up: no route has depends_on")}
 	}
 	db.Waiting = func(text string) { fmt.Fprintln(c.stderr, newPalette(c.stderr).odd("proxy:"), text) }
-	statements, err := cdc.Setup(ctx, *db, c.print)
+	statements, err := cdc.Setup(ctx, db.Scope, c.print)
 	if err != nil {
 		var refused *cdc.RefusalError
 		var unconnected *pgconn.ConnectError

@@ -30,7 +30,7 @@ type physical struct {
 // about. The connection is of the kind that the stream's is, so it needs the
 // same rights and the same line in pg_hba.conf.
 func (s *session) openLog(ctx context.Context, start coherence.LSN) (*physical, error) {
-	conn, _, err := s.l.cfg.primary().ConnectReplication(ctx)
+	conn, _, err := s.l.cfg.Primary().ConnectReplication(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -94,26 +94,12 @@ func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.F
 	var f wal.File
 	var oid, root uint32
 	_, err = pgx.ForEachRow(rows, []any{&f.Space, &f.Node, &oid, &root}, func() error {
-		r.seen[f] = r.s.current.Load().verdict(oid, root)
+		table, watched := r.s.current.Load().TableOf(oid, root)
+		r.seen[f] = verdict{table: table, watched: watched, nothing: !watched}
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("ask which tables files belong to: %w", err)
 	}
 	return r.seen, nil
-}
-
-// verdict is what a relation stands for whose topmost partitioned table is
-// root.
-func (c *Catalogue) verdict(oid, root uint32) verdict {
-	if t, ok := c.byOID[oid]; ok {
-		return verdict{table: t, watched: true}
-	}
-	if t, ok := c.leaves[oid]; ok {
-		return verdict{table: t, watched: true}
-	}
-	if t, ok := c.byOID[root]; ok {
-		return verdict{table: t, watched: true}
-	}
-	return verdict{nothing: true}
 }

@@ -26,7 +26,7 @@ func BenchmarkBacklog(b *testing.B) {
 	columns := []string{"id", "price", "city"}
 	cfg := config(b, url, Watch{Table: "public.listings", Columns: columns, Conditions: columns})
 	cfg.Slot = "ours"
-	if _, err := Setup(b.Context(), cfg, false); err != nil {
+	if _, err := Setup(b.Context(), cfg.Scope, false); err != nil {
 		b.Fatal(err)
 	}
 	c.exec("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')")
@@ -67,7 +67,7 @@ func drain(b *testing.B, url, end string) time.Duration {
 
 // catchUp lets a listener work the backlog off.
 func catchUp(b *testing.B, cfg Config, changes int) time.Duration {
-	catalogue, err := Inspect(b.Context(), cfg)
+	catalogue, err := Inspect(b.Context(), cfg.Scope)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -66,6 +66,19 @@ func (c *Catalogue) schema() *pgoutput.Schema {
 	return s
 }
 
+// TableOf is the watched table that a relation belongs to, whose topmost
+// partitioned table is root; both are pg_class.oid.
+func (c *Catalogue) TableOf(oid, root uint32) (t coherence.TableID, watched bool) {
+	if t, ok := c.byOID[oid]; ok {
+		return t, true
+	}
+	if t, ok := c.leaves[oid]; ok {
+		return t, true
+	}
+	t, watched = c.byOID[root]
+	return t, watched
+}
+
 // compareBy marks the columns whose kind or labels are no longer those that
 // the guard was made with, or that responses can't name any more: their values
 // count as unknown. It returns their names.
@@ -93,11 +106,11 @@ func gone(then, now []string) bool {
 // Inspect reads the catalogue and checks everything that a Listener needs. It
 // writes nothing. What stands in the way comes as a *RefusalError, all of it
 // at once.
-func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
+func Inspect(ctx context.Context, cfg Scope) (*Catalogue, error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	conn, err := cfg.primary().Connect(ctx)
+	conn, err := cfg.Primary().Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -105,8 +118,8 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 	// It takes no lock on a table, but reads the catalogue, which somebody may have locked.
 	s := primary.Sayer{Say: func(text string) { cfg.waiting("reading the catalogue waits for %s", text) }}
 	var ins *inspection
-	err = cfg.primary().Attend(ctx, conn.PgConn().PID(), primary.WaitShort, s.See, func() (err error) {
-		ins, err = inspect(ctx, &cfg, conn)
+	err = cfg.Primary().Attend(ctx, conn.PgConn().PID(), primary.WaitShort, s.See, func() (err error) {
+		ins, err = cfg.InspectOn(ctx, conn)
 		return err
 	})
 	if err != nil {
@@ -117,7 +130,7 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 	}
 	// That the role may replicate and that no pooler is in between shows only
 	// when it is tried.
-	replication, _, err := cfg.primary().ConnectReplication(ctx)
+	replication, _, err := cfg.Primary().ConnectReplication(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +139,7 @@ func Inspect(ctx context.Context, cfg Config) (*Catalogue, error) {
 
 // inspection is the work on one Catalogue.
 type inspection struct {
-	cfg       *Config
+	cfg       *Scope
 	tx        pgx.Tx
 	catalogue *Catalogue
 	server    serverFacts
@@ -135,8 +148,10 @@ type inspection struct {
 	pending   refusals // what Setup mends
 }
 
-// inspect reads everything in one snapshot.
-func inspect(ctx context.Context, cfg *Config, conn *pgx.Conn) (*inspection, error) {
+// InspectOn reads everything in one snapshot of conn. It refuses nothing: see
+// OfServer and OfTables.
+func (s *Scope) InspectOn(ctx context.Context, conn *pgx.Conn) (*inspection, error) {
+	cfg := s
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly})
 	if err != nil {
 		return nil, fmt.Errorf("read the catalogue: %w", err)

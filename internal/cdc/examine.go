@@ -47,11 +47,11 @@ type examination struct {
 func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*primary.QueryTimeout)
 	defer cancel()
-	ins, err := inspect(ctx, &w.l.cfg, conn)
+	ins, err := w.l.cfg.InspectOn(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if ins, err = w.mendIdentities(ctx, conn, ins); err != nil {
+	if ins, err = w.mender.Mend(ctx, conn, ins); err != nil {
 		return err
 	}
 	accepted := w.sight.accepted()
@@ -74,7 +74,7 @@ func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reaso
 		accepted = accepted.with(lost)
 		w.settle(accepted)
 	}
-	if x.moved && ins.server.version < schemasVersion {
+	if x.moved && ins.catalogue.Version < schemasVersion {
 		return errRestart
 	}
 	if x.renews {
@@ -110,7 +110,7 @@ func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, i
 		case x.lost[name] != "":
 			w.endHorizon(name)
 		case was, change == republished:
-			passed, why, err := w.passed(ctx, conn, name, x.now.tables[name].published)
+			passed, why, err := w.passed(ctx, conn, name, x.now.Published(name))
 			switch {
 			case err != nil:
 				return nil, err

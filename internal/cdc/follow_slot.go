@@ -2,11 +2,9 @@ package cdc
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
@@ -68,7 +66,7 @@ func (v *vacancy) taken(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	if v.conn == nil || v.conn.IsClosed() {
-		conn, err := v.l.cfg.primary().Connect(ctx)
+		conn, err := v.l.cfg.Primary().Connect(ctx)
 		if err != nil {
 			return false
 		}
@@ -90,11 +88,4 @@ func (v *vacancy) close() {
 		_ = v.conn.Close(ctx)
 		v.conn = nil
 	}
-}
-
-// taken tells whether err says that another process has the slot, or has just
-// made it.
-func taken(err error) bool {
-	var answer *pgconn.PgError
-	return errors.Is(err, errSlotInUse) || errors.As(err, &answer) && answer.Code == "42710" // duplicate_object
 }

@@ -9,7 +9,7 @@ import (
 
 func TestKindsOfColumns(t *testing.T) {
 	url := testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE EXTENSION IF NOT EXISTS citext`, `CREATE TYPE mood AS ENUM ('sad', 'happy')`,
 		`CREATE DOMAIN cents AS bigint`, `CREATE DOMAIN price AS cents CHECK (VALUE > 0)`, `CREATE DOMAIN code AS text COLLATE "C"`,
 		`CREATE COLLATION blind (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
@@ -75,7 +75,7 @@ func TestKindsOfColumns(t *testing.T) {
 	}
 	c.exec("CREATE TABLE every (id int PRIMARY KEY, " + strings.Join(body, ", ") + ")")
 	w.Conditions = w.Columns
-	catalogue, err := Inspect(t.Context(), config(t, url, w))
+	catalogue, err := Inspect(t.Context(), scope(t, url, w))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestKindsOfColumns(t *testing.T) {
 	t.Run("folding in a locale with a dotted I", func(t *testing.T) {
 		c.exec(`CREATE TABLE shop (id int PRIMARY KEY, a text COLLATE turkish, b text COLLATE "en-x-icu")`)
 		w := Watch{Table: "public.shop", Columns: []string{"a", "b"}, Conditions: []string{"a", "b"}, Folded: []string{"a", "b"}}
-		catalogue, err := Inspect(t.Context(), config(t, url, w))
+		catalogue, err := Inspect(t.Context(), scope(t, url, w))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestKindsOfColumns(t *testing.T) {
 
 func TestKindsFollowTheDatabase(t *testing.T) {
 	server := testbed.Server(t)
-	admin := newClient(t, server.URL("postgres"))
+	admin := newDB(t, server.URL("postgres"))
 	for _, test := range []struct {
 		since                 int // major version
 		options, text, citext string
@@ -120,8 +120,8 @@ func TestKindsFollowTheDatabase(t *testing.T) {
 			admin.exec("CREATE DATABASE kinds " + test.options)
 			defer admin.exec("DROP DATABASE kinds WITH (FORCE)")
 			url := server.URL("kinds")
-			newClient(t, url).exec("CREATE EXTENSION citext", "CREATE TABLE shop (id int PRIMARY KEY, a text, b citext)")
-			cfg := config(t, url, Watch{Table: "public.shop", Columns: []string{"a", "b"}, Conditions: []string{"a", "b"}})
+			newDB(t, url).exec("CREATE EXTENSION citext", "CREATE TABLE shop (id int PRIMARY KEY, a text, b citext)")
+			cfg := scope(t, url, Watch{Table: "public.shop", Columns: []string{"a", "b"}, Conditions: []string{"a", "b"}})
 			cfg.Slot = "kinds"
 			catalogue, err := Inspect(t.Context(), cfg)
 			if err != nil {

@@ -77,7 +77,7 @@ func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, obser
 	if observer == nil {
 		observer = deaf{}
 	}
-	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.logger()}
+	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.Log()}
 	l.SetMaxLag(cfg.MaxLag)
 	if cfg.Relay != nil {
 		l.follower = newFollower(l, cfg.Relay, catalogue.Database)
@@ -91,10 +91,6 @@ func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, obser
 	}
 	return l
 }
-
-// errSlotInUse says that somebody else reads the slot: another proxy, or our
-// own connection of a moment ago that the server hasn't given up yet.
-var errSlotInUse = errors.New("the replication slot is in use by another connection")
 
 // slotInUsePause is how often a slot in use is asked for again.
 const slotInUsePause = time.Second
@@ -194,7 +190,7 @@ func (l *Listener) ended(err error) {
 // beside makes a connection to expect beside the replication connection, for
 // one goroutine.
 func (l *Listener) beside(expect primary.Server) *primary.Conn {
-	return primary.NewConn(l.cfg.primary(), expect, l.guard.Applied, l.cfg.Chance)
+	return primary.NewConn(l.cfg.Primary(), expect, l.guard.Applied, l.cfg.Chance)
 }
 
 // follow follows the process that leads, if there is a relay, until the slot
@@ -249,8 +245,8 @@ func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN,
 	if err != nil {
 		return 0, err
 	}
-	cfg := Config{URL: url}
-	conn, err := cfg.primary().Connect(ctx)
+	cfg := Scope{URL: url}
+	conn, err := cfg.Primary().Connect(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -32,7 +32,7 @@ type lockPatience struct {
 
 // runTogether runs statements in one transaction. Where somebody else has a
 // lock that it needs, it says who, and tries again.
-func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []string) error {
+func (s *Scope) runTogether(ctx context.Context, conn *pgx.Conn, statements []string) error {
 	if len(statements) == 0 {
 		return nil
 	}
@@ -43,14 +43,14 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 	timeout := time.Duration(deadlock) * time.Millisecond
 	short := max(min(lockTimeout, timeout/2), time.Millisecond)
 	room := short
-	p := c.locks
+	p := s.locks
 	if p.tries == 0 {
 		p = lockPatience{lockTries, lockPause}
 	}
 	began := time.Now()
 	var seen primary.Waited // whom it waited for when that was last asked
 	for try := 1; ; try++ {
-		err := c.primary().Attend(ctx, conn.PgConn().PID(), lockLook, func(w primary.Waited) {
+		err := s.Primary().Attend(ctx, conn.PgConn().PID(), lockLook, func(w primary.Waited) {
 			if w != nil {
 				seen = w
 			}
@@ -66,7 +66,7 @@ func (c *Config) runTogether(ctx context.Context, conn *pgx.Conn, statements []s
 			return fmt.Errorf("%w; the lock was held by %s at the last of %d tries in %s; nothing was changed",
 				err, by, try, time.Since(began).Round(time.Second))
 		}
-		c.waiting("%s; the lock is held by %s; this was try %d of %d, the next is in %s; nothing has been changed yet, and Ctrl-C ends it", lockedText(err), by, try, p.tries, p.pause)
+		s.waiting("%s; the lock is held by %s; this was try %d of %d, the next is in %s; nothing has been changed yet, and Ctrl-C ends it", lockedText(err), by, try, p.tries, p.pause)
 		room = short
 		if seen.Vacuums() {
 			room = timeout + lockTimeout // the server ends an autovacuum for whoever waits for so long
@@ -120,9 +120,9 @@ func lockedOut(err error) bool {
 
 // execAttended runs a statement that may wait for transactions that are open,
 // and says whom it waits for.
-func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
-	s := primary.Sayer{Say: func(text string) { c.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
-	return c.primary().Attend(ctx, conn.PgConn().PID(), primary.WaitLook, s.See, func() error {
+func (s *Scope) execAttended(ctx context.Context, conn *pgx.Conn, statement string) error {
+	told := primary.Sayer{Say: func(text string) { s.waiting("%s waits for %s to end; Ctrl-C ends it", statement, text) }}
+	return s.Primary().Attend(ctx, conn.PgConn().PID(), primary.WaitLook, told.See, func() error {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return &statementError{statement, err}
 		}
@@ -131,11 +131,11 @@ func (c *Config) execAttended(ctx context.Context, conn *pgx.Conn, statement str
 }
 
 // waiting is where Setup and Inspect say whom they wait for.
-func (c *Config) waiting(format string, args ...any) {
+func (s *Scope) waiting(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	if c.Waiting != nil {
-		c.Waiting(text)
+	if s.Waiting != nil {
+		s.Waiting(text)
 		return
 	}
-	c.logger().Warn(text)
+	s.Log().Warn(text)
 }

@@ -13,11 +13,11 @@ import (
 // nobody from starting.
 func TestInspectTakesNoLock(t *testing.T) {
 	url := testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE TABLE a (id int PRIMARY KEY, city text)`, `CREATE TABLE other (id int PRIMARY KEY)`,
 		`CREATE PUBLICATION walpurge FOR TABLE a, other WITH (publish_via_partition_root = true)`)
-	cfg := config(t, url, Watch{Table: "public.a", Columns: []string{"city"}})
-	locker := newClient(t, url)
+	cfg := scope(t, url, Watch{Table: "public.a", Columns: []string{"city"}})
+	locker := newDB(t, url)
 	locker.exec("BEGIN", "LOCK TABLE a, other IN ACCESS EXCLUSIVE MODE")
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
@@ -30,7 +30,7 @@ func TestInspectTakesNoLock(t *testing.T) {
 // reaches under another name doesn't.
 func TestPublishedTables(t *testing.T) {
 	url := testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE SCHEMA app`, `CREATE TABLE a (id int PRIMARY KEY)`, `CREATE TABLE app.b (id int PRIMARY KEY)`,
 		`CREATE TABLE p (id int PRIMARY KEY) PARTITION BY LIST (id)`, `CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)`)
 	for _, test := range []struct {
@@ -47,8 +47,8 @@ func TestPublishedTables(t *testing.T) {
 			continue
 		}
 		c.exec("CREATE PUBLICATION walpurge " + test.create + " WITH (publish_via_partition_root = true)")
-		cfg := config(t, url, Watch{Table: "public.a"}, Watch{Table: "app.b"}, Watch{Table: "public.p"})
-		ins, err := inspect(t.Context(), &cfg, c.conn)
+		cfg := scope(t, url, Watch{Table: "public.a"}, Watch{Table: "app.b"}, Watch{Table: "public.p"})
+		ins, err := cfg.InspectOn(t.Context(), c.conn)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestPublishedTables(t *testing.T) {
 	}
 	// Publishing partitions by their own names is mended, and no table is added twice.
 	c.exec("CREATE PUBLICATION walpurge FOR TABLE p")
-	cfg := config(t, url, Watch{Table: "public.p"})
+	cfg := scope(t, url, Watch{Table: "public.p"})
 	if _, err := Setup(t.Context(), cfg, false); err != nil {
 		t.Error(err)
 	}
@@ -82,11 +82,11 @@ func TestPublishedTables(t *testing.T) {
 func TestInspectSaysWhomItWaitsFor(t *testing.T) {
 	p := testbed.NewPostgres(t, nil) // nobody else's catalogue
 	url := p.URL("postgres")
-	newClient(t, url).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
-	locker := newClient(t, url)
+	newDB(t, url).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
+	locker := newDB(t, url)
 	pid := locker.text("SELECT pg_backend_pid()")
 	locker.exec("BEGIN", "LOCK TABLE pg_publication IN ACCESS EXCLUSIVE MODE")
-	cfg := config(t, url, Watch{Table: "public.a"})
+	cfg := scope(t, url, Watch{Table: "public.a"})
 	said := &heard{}
 	cfg.Waiting = said.say
 	ended := make(chan error, 1)
@@ -95,7 +95,7 @@ func TestInspectSaysWhomItWaitsFor(t *testing.T) {
 		ended <- err
 	}()
 	want := "reading the catalogue waits for session " + pid + " (user postgres, database postgres), idle in transaction"
-	eventually(t, want, func() bool { return said.has(want) })
+	soon(t, want, func() bool { return said.has(want) })
 	locker.exec("COMMIT")
 	if err := <-ended; err != nil {
 		t.Error(err)

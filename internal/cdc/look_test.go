@@ -63,7 +63,7 @@ func TestChangesOfATable(t *testing.T) {
 			t.Errorf("a history goes on with %d", i)
 		}
 	}
-	if !now.continues(l, tables) || !slices.Equal(sortedKeys(now.tables), []string{"t", "u"}) {
+	if !now.continues(l, tables) || !slices.Equal(slices.Sorted(maps.Keys(now.tables)), []string{"t", "u"}) {
 		t.Error("a history with a lost table doesn't go on")
 	}
 }

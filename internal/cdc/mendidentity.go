@@ -22,33 +22,39 @@ import (
 // holds up all who come after.
 const mendLock = "100ms"
 
-// mendIdentities ends that writes fail. It returns what the catalogue says then.
-func (w *watcher) mendIdentities(ctx context.Context, conn *pgx.Conn, ins *inspection) (*inspection, error) {
-	if w.tried == nil {
-		w.tried = make(map[string]string)
-	}
+// Mender ends that writes of the application fail.
+type Mender struct {
+	scope *Scope
+	tried map[string]string // tables whose replica identity was mended in vain, and why
+}
+
+// NewMender makes a mender for what s says.
+func NewMender(s *Scope) *Mender { return &Mender{scope: s, tried: make(map[string]string)} }
+
+// Mend ends that writes fail. It returns what the catalogue says then.
+func (m *Mender) Mend(ctx context.Context, conn *pgx.Conn, ins *inspection) (*inspection, error) {
 	mended := false
 	for t := range ins.catalogue.relations {
 		r := &ins.catalogue.relations[t]
 		if !ins.failsWrites(r) {
-			delete(w.tried, r.Name)
+			delete(m.tried, r.Name)
 			continue
 		}
-		said, err := w.mendIdentity(ctx, conn, ins, r)
+		said, err := m.mendIdentity(ctx, conn, ins, r)
 		if err != nil {
 			said = "UPDATE and DELETE of the application fail on table " + r.Name + ", and this role can't end that: " + err.Error()
 		} else {
 			mended = true
 		}
-		if w.tried[r.Name] != said {
-			w.tried[r.Name] = said
-			w.l.log.Error(said, "table", r.Name)
+		if m.tried[r.Name] != said {
+			m.tried[r.Name] = said
+			m.scope.Log().Error(said, "table", r.Name)
 		}
 	}
 	if !mended {
 		return ins, nil
 	}
-	return inspect(ctx, &w.l.cfg, conn)
+	return m.scope.InspectOn(ctx, conn)
 }
 
 // failsWrites tells whether writes of the application fail because the table is
@@ -75,7 +81,7 @@ func (ins *inspection) failsWrites(r *relationFacts) bool {
 func (m *member) holdsRows() bool { return m.kind != "p" && m.kind != "f" }
 
 // mendIdentity ends it for one table, and says how.
-func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspection, r *relationFacts) (said string, err error) {
+func (m *Mender) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspection, r *relationFacts) (said string, err error) {
 	var statements []string
 	owned := true
 	for i := range r.members {
@@ -104,7 +110,7 @@ func (w *watcher) mendIdentity(ctx context.Context, conn *pgx.Conn, ins *inspect
 		}
 		return "", fmt.Errorf("%s", mend)
 	}
-	failed = w.withdraw(ctx, conn, r, statement)
+	failed = m.withdraw(ctx, conn, r, statement)
 	if errors.Is(failed, errMended) {
 		return "UPDATE and DELETE of the application failed on table " + r.Name + ", until somebody gave it a replica identity", nil
 	}
@@ -134,7 +140,7 @@ var errMended = errors.New("the table has a usable replica identity")
 
 // withdraw takes a table out of the publication by statement, unless its writes
 // work by now: with the publication changed, nobody else can change that.
-func (w *watcher) withdraw(ctx context.Context, conn *pgx.Conn, r *relationFacts, statement string) error {
+func (m *Mender) withdraw(ctx context.Context, conn *pgx.Conn, r *relationFacts, statement string) error {
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if err := runIn(ctx, tx, mendLock, []string{statement}); err != nil {
 			return err

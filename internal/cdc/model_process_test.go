@@ -75,11 +75,11 @@ func (p *modelProcess) server() *modelPrimary {
 
 // modelCatalogue is what the catalogue says, always.
 var modelCatalogue = func() *look {
-	l := &look{publication: "f", tables: make(map[string]tableLook)}
+	text := "look 1 f"
 	for _, t := range modelTables {
-		l.tables[t.Name] = tableLook{"a", "b", "c", "d", "e"}
+		text += fmt.Sprintf("\n%q a b c d e", t.Name)
 	}
-	return l
+	return parseLook(text)
 }()
 
 var errModelEnded = errors.New("receive: the connection has ended")
@@ -96,7 +96,7 @@ func (w *modelWorld) start(name string, foresee bool) *modelProcess {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	p := &modelProcess{w: w, name: name, guard: guard, tx: coherence.NewTransaction(modelTables, 2), readonly: ended}
-	cfg := Config{Slot: "s", Publication: "p", MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
+	cfg := Config{Scope: Scope{Slot: "s", Publication: "p"}, MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
 	p.l = NewListener(cfg, &Catalogue{Tables: modelTables}, guard, p)
 	p.link = &modelLink{redis: w.redis, p: p, page: 2}
 	p.l.follower.stream.Server = p.link

@@ -2,7 +2,6 @@ package cdc
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"walpurge/internal/cdc/primary"
@@ -105,24 +104,6 @@ func (ins *inspection) checkServer() {
 		ins.catalogue.Warnings = append(ins.catalogue.Warnings,
 			"max_slot_wal_keep_size is unlimited: if this proxy stays away, its slot keeps WAL until the disk is full; set it to what the disk can spare, for instance 10GB")
 	}
-}
-
-// standbyMend is what to do when PostgreSQL would wait for us.
-const standbyMend = "name the real standbys there, not * or " + primary.ApplicationName + ": commits of the application would wait for this proxy"
-
-// listsUs tells whether synchronous_standby_names has an entry that our
-// connections match: https://www.postgresql.org/docs/current/runtime-config-replication.html#GUC-SYNCHRONOUS-STANDBY-NAMES.
-func listsUs(names string) bool {
-	if open := strings.IndexByte(names, '('); open >= 0 {
-		names = strings.TrimRight(strings.TrimSpace(names[open+1:]), ")")
-	}
-	for name := range strings.SplitSeq(names, ",") {
-		name = strings.Trim(strings.TrimSpace(name), `"`)
-		if name == "*" || strings.EqualFold(name, primary.ApplicationName) {
-			return true
-		}
-	}
-	return false
 }
 
 // checkFreeSlots refuses when a slot must be made and there is no room.

@@ -3,12 +3,13 @@ package cdc
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestNewerServerIsWarnedOf: what this proxy can't do there is said at start.
 func TestNewerServerIsWarnedOf(t *testing.T) {
 	for version, want := range map[int]bool{140023: false, 180004: false, 190000: true} {
-		ins := &inspection{cfg: &Config{ReadAhead: DefaultReadAhead, Temporary: true}, catalogue: &Catalogue{}}
+		ins := &inspection{cfg: &Scope{ReadAhead: 100 * time.Millisecond, Temporary: true}, catalogue: &Catalogue{}}
 		ins.server.version, ins.server.versionText = version, "19beta1"
 		ins.checkServer()
 		got := strings.Contains(strings.Join(ins.catalogue.Warnings, "\n"), "PostgreSQL 19beta1 is newer than what this proxy was tried with")

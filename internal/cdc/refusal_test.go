@@ -9,8 +9,8 @@ import (
 	"walpurge/internal/testbed"
 )
 
-// refused inspects and returns what is refused, a line each.
-func refused(t *testing.T, cfg Config) []string {
+// refusedBy inspects and returns what is refused, a line each.
+func refusedBy(t *testing.T, cfg Scope) []string {
 	t.Helper()
 	_, err := Inspect(t.Context(), cfg)
 	var e *RefusalError
@@ -27,14 +27,14 @@ func refused(t *testing.T, cfg Config) []string {
 	return lines
 }
 
-// leavings counts what a failed attempt might have left in a database.
-func leavings(c *client) string {
+// leftBehind counts what a failed attempt might have left in a database.
+func leftBehind(c *db) string {
 	return c.text("SELECT (SELECT count(*) FROM pg_publication) || ' publications, ' || (SELECT count(*) FROM pg_replication_slots WHERE database = current_database()) || ' slots'")
 }
 
 func TestRefusedTables(t *testing.T) {
 	url := testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE TABLE listings (id int PRIMARY KEY, price int, city text)`, `CREATE VIEW v AS SELECT 1 AS id`,
 		`CREATE MATERIALIZED VIEW mv AS SELECT 1 AS id`, `CREATE UNLOGGED TABLE fast (id int PRIMARY KEY)`,
 		`CREATE EXTENSION IF NOT EXISTS file_fdw`, `CREATE SERVER files FOREIGN DATA WRAPPER file_fdw`,
@@ -71,20 +71,20 @@ func TestRefusedTables(t *testing.T) {
 		{"public.leafy", "id", "table public.leaf1 has no primary key that it could use: once it is published, UPDATE and DELETE on it fail; ALTER TABLE public.leaf1 REPLICA IDENTITY FULL, or give it a primary key"},
 	} {
 		t.Run(test.table+" "+test.column, func(t *testing.T) {
-			cfg := config(t, url, Watch{Table: test.table, Columns: []string{test.column}, Conditions: []string{test.column}})
-			if got := refused(t, cfg); !slices.Equal(got, []string{test.want}) {
+			cfg := scope(t, url, Watch{Table: test.table, Columns: []string{test.column}, Conditions: []string{test.column}})
+			if got := refusedBy(t, cfg); !slices.Equal(got, []string{test.want}) {
 				t.Errorf("got %q\nwant %q", got, test.want)
 			}
 		})
 	}
-	if got := leavings(c); got != "0 publications, 0 slots" {
+	if got := leftBehind(c); got != "0 publications, 0 slots" {
 		t.Errorf("left behind: %s", got)
 	}
 }
 
 func TestRefusedPublications(t *testing.T) {
 	url := testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE TABLE a (id int PRIMARY KEY, b int)`, `CREATE TABLE b (id int PRIMARY KEY)`,
 		`CREATE TABLE p (id int PRIMARY KEY) PARTITION BY LIST (id)`, `CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)`)
 	watches := []Watch{{Table: "public.a"}, {Table: "public.b"}}
@@ -105,7 +105,7 @@ func TestRefusedPublications(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.exec("CREATE PUBLICATION walpurge " + test.create)
 			defer c.exec("DROP PUBLICATION walpurge")
-			if got := refused(t, config(t, url, watches...)); !slices.Equal(got, []string{test.want}) {
+			if got := refusedBy(t, scope(t, url, watches...)); !slices.Equal(got, []string{test.want}) {
 				t.Errorf("got %q\nwant %q", got, test.want)
 			}
 		})
@@ -114,7 +114,7 @@ func TestRefusedPublications(t *testing.T) {
 		c.exec("CREATE PUBLICATION walpurge FOR TABLE p")
 		defer c.exec("DROP PUBLICATION walpurge")
 		want := "publication walpurge publishes partitions under their own names: publish_via_partition_root is false; run `proxy setup -config FILE`"
-		if got := refused(t, config(t, url, Watch{Table: "public.p"})); !slices.Equal(got, []string{want}) {
+		if got := refusedBy(t, scope(t, url, Watch{Table: "public.p"})); !slices.Equal(got, []string{want}) {
 			t.Errorf("got %q", got)
 		}
 	})
@@ -126,7 +126,7 @@ func TestRefusedPublications(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.exec("CREATE PUBLICATION walpurge " + create)
 			defer c.exec("DROP PUBLICATION walpurge")
-			if _, err := Inspect(t.Context(), config(t, url, append(watches, Watch{Table: "public.p"})...)); err != nil {
+			if _, err := Inspect(t.Context(), scope(t, url, append(watches, Watch{Table: "public.p"})...)); err != nil {
 				t.Error(err)
 			}
 		})
@@ -135,9 +135,9 @@ func TestRefusedPublications(t *testing.T) {
 
 func TestRefusedSlots(t *testing.T) {
 	url, other := testbed.Database(t), testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE TABLE a (id int PRIMARY KEY)`)
-	database := newClient(t, other).text("SELECT current_database()")
+	database := newDB(t, other).text("SELECT current_database()")
 	mend := "; set postgres.slot to another name, or drop it: SELECT pg_drop_replication_slot('odd')"
 	for name, test := range map[string]struct{ url, create, want string }{
 		"physical":       {url, "pg_create_physical_replication_slot('odd')", "slot odd is a physical one"},
@@ -147,12 +147,12 @@ func TestRefusedSlots(t *testing.T) {
 		"two-phase":      {url, "pg_create_logical_replication_slot('odd', 'pgoutput', false, true)", "slot odd decodes prepared transactions before they commit (two_phase)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			owner := newClient(t, test.url)
+			owner := newDB(t, test.url)
 			owner.exec("SELECT " + test.create)
 			defer owner.exec("SELECT pg_drop_replication_slot('odd')")
-			cfg := config(t, url, Watch{Table: "public.a"})
+			cfg := scope(t, url, Watch{Table: "public.a"})
 			cfg.Slot = "odd"
-			if got := refused(t, cfg); !slices.Equal(got, []string{test.want + mend}) {
+			if got := refusedBy(t, cfg); !slices.Equal(got, []string{test.want + mend}) {
 				t.Errorf("got %q\nwant %q", got, test.want+mend)
 			}
 		})
@@ -162,74 +162,43 @@ func TestRefusedSlots(t *testing.T) {
 func TestRefusedServers(t *testing.T) {
 	t.Run("wal_level and standby names", func(t *testing.T) {
 		p := testbed.NewPostgres(t, map[string]string{"wal_level": "replica", "synchronous_standby_names": "ANY 1 (paris, *)", "synchronous_commit": "local"})
-		newClient(t, p.URL("postgres")).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
+		newDB(t, p.URL("postgres")).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
 		want := []string{
 			`wal_level is "replica"; set wal_level=logical and restart PostgreSQL (Amazon RDS: rds.logical_replication=1; Cloud SQL: cloudsql.logical_decoding=on)`,
 			`synchronous_standby_names is "ANY 1 (paris, *)"; ` + standbyMend,
 		}
-		if got := refused(t, config(t, p.URL("postgres"), Watch{Table: "public.a"})); !slices.Equal(got, want) {
+		if got := refusedBy(t, scope(t, p.URL("postgres"), Watch{Table: "public.a"})); !slices.Equal(got, want) {
 			t.Errorf("got %q", got)
 		}
 	})
 	t.Run("no slot left", func(t *testing.T) {
 		p := testbed.NewPostgres(t, map[string]string{"max_replication_slots": "1"})
-		c := newClient(t, p.URL("postgres"))
+		c := newDB(t, p.URL("postgres"))
 		c.exec(`CREATE TABLE a (id int PRIMARY KEY)`, `SELECT pg_create_physical_replication_slot('taken')`)
 		want := []string{"all 1 replication slots are in use; raise max_replication_slots and restart PostgreSQL, or drop a slot that nobody uses"}
-		if got := refused(t, config(t, p.URL("postgres"), Watch{Table: "public.a"})); !slices.Equal(got, want) {
+		if got := refusedBy(t, scope(t, p.URL("postgres"), Watch{Table: "public.a"})); !slices.Equal(got, want) {
 			t.Errorf("got %q", got)
 		}
 	})
 	t.Run("no sender left", func(t *testing.T) {
 		p := testbed.NewPostgres(t, map[string]string{"max_wal_senders": "0"})
-		newClient(t, p.URL("postgres")).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
-		_, err := Inspect(t.Context(), config(t, p.URL("postgres"), Watch{Table: "public.a"}))
+		newDB(t, p.URL("postgres")).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
+		_, err := Inspect(t.Context(), scope(t, p.URL("postgres"), Watch{Table: "public.a"}))
 		if err == nil || !strings.Contains(err.Error(), "raise max_wal_senders and restart PostgreSQL") {
 			t.Errorf("Inspect returns %v", err)
 		}
 	})
 	t.Run("encoding", func(t *testing.T) {
 		server := testbed.Server(t)
-		admin := newClient(t, server.URL("postgres"))
+		admin := newDB(t, server.URL("postgres"))
 		admin.exec("CREATE DATABASE bytes ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
 		defer admin.exec("DROP DATABASE bytes WITH (FORCE)")
-		newClient(t, server.URL("bytes")).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
+		newDB(t, server.URL("bytes")).exec(`CREATE TABLE a (id int PRIMARY KEY)`)
 		want := []string{"the encoding of database bytes is SQL_ASCII, whose text can't be turned into UTF-8; use a database with encoding UTF8"}
-		if got := refused(t, config(t, server.URL("bytes"), Watch{Table: "public.a"})); !slices.Equal(got, want) {
+		if got := refusedBy(t, scope(t, server.URL("bytes"), Watch{Table: "public.a"})); !slices.Equal(got, want) {
 			t.Errorf("got %q", got)
 		}
 	})
-}
-
-func TestRefusedRoles(t *testing.T) {
-	url := testbed.Database(t)
-	c := newClient(t, url)
-	c.exec(`CREATE TABLE a (id int PRIMARY KEY)`, `CREATE ROLE nobody_much LOGIN`, `CREATE ROLE replicator LOGIN REPLICATION`)
-	database := c.text("SELECT current_database()")
-	t.Cleanup(func() {
-		c.exec("REVOKE ALL ON DATABASE "+database+" FROM replicator", "DROP ROLE nobody_much, replicator")
-	})
-	as := func(role string) Config {
-		return config(t, strings.Replace(url, "postgres@", role+"@", 1), Watch{Table: "public.a"})
-	}
-	create := "CREATE PUBLICATION walpurge FOR TABLE public.a WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + c.moreOptions() + ")"
-	want := []string{
-		"the role nobody_much may not replicate; ALTER ROLE nobody_much REPLICATION (Amazon RDS: GRANT rds_replication TO nobody_much)",
-		"publication walpurge doesn't exist and the role nobody_much may not create it; as the owner of the database: GRANT CREATE ON DATABASE " + database + " TO nobody_much; or as the tables' owner: " + create,
-	}
-	if got := refused(t, as("nobody_much")); !slices.Equal(got, want) {
-		t.Errorf("got %q\nwant %q", got, want)
-	}
-	c.exec("GRANT CREATE ON DATABASE " + database + " TO replicator")
-	want = []string{"publication walpurge doesn't exist and the role replicator may not publish table public.a, which it doesn't own; as the tables' owner: " + create}
-	if got := refused(t, as("replicator")); !slices.Equal(got, want) {
-		t.Errorf("got %q\nwant %q", got, want)
-	}
-	// With the publication there, replication is all that the role needs.
-	c.exec(create)
-	r := listen(t, as("replicator"))
-	r.client = c
-	r.expect(sql("INSERT INTO a VALUES (1)"), "insert a: ")
 }
 
 func TestNearest(t *testing.T) {
@@ -244,24 +213,4 @@ func TestNearest(t *testing.T) {
 			t.Errorf("distance(%q, %q) is %d, want %d", d.a, d.b, got, d.want)
 		}
 	}
-}
-
-// TestFollowerOutlivesARefusal: a process that has followed is at work, and
-// what it finds when the slot becomes free is no mistake of its start. A
-// failover shows it a standby for a moment.
-func TestFollowerOutlivesARefusal(t *testing.T) {
-	f, leader, followers := led(t, 1)
-	follower := followers[0]
-	f.exec("ALTER PUBLICATION walpurge SET (publish = 'insert')")
-	if err := leader.stop(); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the follower is refused", func() bool {
-		return strings.Contains(follower.listener.Status().LastError, "doesn't publish insert, update, delete and truncate")
-	})
-	f.exec("ALTER PUBLICATION walpurge SET (publish = 'insert, update, delete, truncate')")
-	f.role(follower, roleLeader)
-	f.ready(follower)
-	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 10, NULL)")
-	f.agree(follower)
 }

@@ -170,8 +170,8 @@ func clock() func() coherence.Nanos {
 func config(t testing.TB, url string, watches ...Watch) Config {
 	name := regexp.MustCompile(`[^a-z0-9_]`).ReplaceAllString(strings.ToLower(t.Name()), "_")
 	return Config{
-		URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", BulkRows: 1000,
-		Watches: watches, MaxLag: 500 * time.Millisecond, Now: clock(),
+		Scope:    Scope{URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", Watches: watches},
+		BulkRows: 1000, MaxLag: 500 * time.Millisecond, Now: clock(),
 	}
 }
 
@@ -186,7 +186,7 @@ func listen(t testing.TB, cfg Config) *rig {
 // start starts a listener.
 func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
-	catalogue, err := Inspect(t.Context(), cfg)
+	catalogue, err := Inspect(t.Context(), cfg.Scope)
 	if err != nil {
 		t.Fatalf("inspect: %v", err)
 	}

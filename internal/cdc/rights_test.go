@@ -12,7 +12,7 @@ import (
 // TestRightsThatSetupLacks: each is said with the statement that gives it.
 func TestRightsThatSetupLacks(t *testing.T) {
 	url := testbed.Database(t)
-	c := newClient(t, url)
+	c := newDB(t, url)
 	c.exec(`CREATE ROLE keeper LOGIN REPLICATION`, `CREATE SCHEMA "Shop"`,
 		`CREATE TABLE "Shop".t (id int)`, `ALTER TABLE "Shop".t OWNER TO keeper`,
 		`CREATE TABLE p (id int) PARTITION BY LIST (id)`, `CREATE TABLE p1 PARTITION OF p FOR VALUES IN (1)`, `ALTER TABLE p OWNER TO keeper`,
@@ -34,12 +34,12 @@ func TestRightsThatSetupLacks(t *testing.T) {
 			t.Errorf("got %q\nwant %q", got, want)
 		}
 	}
-	as := func(tables ...string) Config {
+	as := func(tables ...string) Scope {
 		var watches []Watch
 		for _, table := range tables {
 			watches = append(watches, Watch{Table: table})
 		}
-		return config(t, strings.Replace(url, "postgres@", "keeper@", 1), watches...)
+		return scope(t, strings.Replace(url, "postgres@", "keeper@", 1), watches...)
 	}
 	const print = ", or let an administrator run what `proxy setup -print` shows"
 	const grant = `, which it owns, because it may not use schema Shop; GRANT USAGE ON SCHEMA "Shop" TO keeper` + print

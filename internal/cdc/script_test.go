@@ -229,15 +229,18 @@ func (n scriptNotes) Epoch(reason string, _ int) {
 func (s *script) start(t *testing.T, name string) {
 	p := &scriptProcess{s: s, name: name, pages: map[string]*scriptPage{}, ended: make(chan struct{})}
 	cfg := Config{
-		URL: "postgres://u@127.0.0.1/d?sslmode=disable", Slot: "s", Publication: "p", BulkRows: 100, MaxLag: scriptMaxLag, Now: s.now,
-		Watches: []Watch{{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city"}}},
-		Dial:    p.dial,
-		Chance:  func(time.Duration) time.Duration { return 0 },
-		Relay:   &relay.Config{},
+		Scope: Scope{
+			URL: "postgres://u@127.0.0.1/d?sslmode=disable", Slot: "s", Publication: "p",
+			Watches: []Watch{{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city"}}},
+			Dial:    p.dial,
+		},
+		BulkRows: 100, MaxLag: scriptMaxLag, Now: s.now,
+		Chance: func(time.Duration) time.Duration { return 0 },
+		Relay:  &relay.Config{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	catalogue, err := Inspect(ctx, cfg)
+	catalogue, err := Inspect(ctx, cfg.Scope)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,8 +2,6 @@ package cdc
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -47,12 +45,12 @@ type session struct {
 // session runs one session. It always returns an error: why it ended.
 func (l *Listener) session(ctx context.Context) error {
 	l.setState("connecting", nil)
-	control, err := l.cfg.primary().Connect(ctx)
+	control, err := l.cfg.Primary().Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = control.Close(context.WithoutCancel(ctx)) }()
-	replication, pace, err := l.cfg.primary().ConnectReplication(ctx)
+	replication, pace, err := l.cfg.Primary().ConnectReplication(ctx)
 	if err != nil {
 		return err
 	}
@@ -123,17 +121,34 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	return s.begin(ctx, p, at)
 }
 
-// provide checks the catalogue and finds or makes publication and slot. What
-// it made is undone when it fails.
+// provide checks the catalogue and finds or makes publication and slot.
 func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
-	created, err := s.inspect(ctx, control)
-	if err == nil {
-		at, reason, err = s.findSlot(ctx, control)
+	l := s.l
+	old, err := s.askOldest(ctx, control)
+	if err != nil {
+		return 0, "", err
 	}
-	if err != nil && created && !taken(err) { // else another process needs it
-		err = errors.Join(err, s.l.cfg.undo(ctx, []string{"DROP PUBLICATION " + quoteName(s.l.cfg.Publication)}))
+	l.ahead.baseline.begin(old)
+	found, err := l.cfg.Provide(ctx, control, &Wants{
+		Server: s.server, Replication: s.replication, Tables: l.guard.Tables(), Everything: l.guard.Epoch() == 0, Stuck: l.history.stuck, Waits: l.waitsForSlot,
+	})
+	if err != nil {
+		return 0, "", err
 	}
-	return at, reason, err
+	s.catalogue, s.slot, l.history.stuck = found.Catalogue, found.Slot, nil
+	return found.At, found.Reason, nil
+}
+
+// waitsForSlot returns what notes whom the server waits for before it makes
+// the slot.
+func (l *Listener) waitsForSlot() func(primary.Waited) {
+	see := l.waits("the server makes the slot once the transactions that are open now have ended")
+	return func(w primary.Waited) {
+		if w != nil {
+			l.setState("waiting for open transactions", nil)
+		}
+		see(w)
+	}
 }
 
 // identify makes sure that both connections reach one and the same primary,
@@ -155,118 +170,6 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 	}
 	s.server = found
 	return position, nil
-}
-
-// inspect reads the catalogue and makes the publication if it is missing. It
-// tells whether it did.
-func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool, err error) {
-	l := s.l
-	old, err := s.askOldest(ctx, control)
-	if err != nil {
-		return false, err
-	}
-	l.ahead.baseline.begin(old)
-	ins, err := inspect(ctx, &l.cfg, control)
-	if err != nil {
-		return false, err
-	}
-	refused := ins.ofServer()
-	if l.guard.Epoch() == 0 {
-		refused = ins.everything()
-	}
-	if err := refused.err(); err != nil {
-		return false, err
-	}
-	if ins.catalogue.publication == nil {
-		unfit := ins.ofTables()
-		for t := range ins.catalogue.relations {
-			r := &ins.catalogue.relations[t]
-			r.unfit = unfit[r.Name] != ""
-		}
-		if len(unfit) == len(ins.catalogue.relations) {
-			return false, ins.everything().err()
-		}
-		statement := ins.createStatement()
-		if err := l.cfg.runTogether(ctx, control, []string{statement}); err != nil {
-			return false, err
-		}
-		created = true
-		l.log.Info("made the publication", "statement", statement)
-		if ins, err = inspect(ctx, &l.cfg, control); err != nil {
-			return created, err
-		}
-	}
-	s.adopt(ins)
-	return created, nil
-}
-
-// adopt makes what was found the session's catalogue.
-func (s *session) adopt(ins *inspection) {
-	s.catalogue = ins.catalogue
-	s.catalogue.look = s.catalogue.look.with(ins.ofTables())
-	for _, column := range s.catalogue.compareBy(s.l.guard.Tables()) {
-		s.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
-	}
-}
-
-// findSlot finds the slot or makes it, and returns where it stands. reason is
-// why that alone means a new epoch.
-func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
-	l, have := s.l, s.catalogue.slot
-	if l.cfg.Temporary {
-		var tail [4]byte
-		_, _ = rand.Read(tail[:])
-		s.slot = l.cfg.Slot[:min(len(l.cfg.Slot), 54)] + "_" + hex.EncodeToString(tail[:])
-		at, err = s.createSlot(ctx)
-		return at, "temporary", err
-	}
-	s.slot = l.cfg.Slot
-	reason = "slot_missing"
-	if have != nil && have.active {
-		return 0, "", fmt.Errorf("%w (pid %d)", errSlotInUse, have.pid)
-	}
-	switch {
-	case have == nil:
-	case have.lost():
-		reason = "slot_lost"
-		l.log.Warn("the slot is lost: "+have.whyLost()+"; making it again", "slot", s.slot)
-	case l.history.stuck.is(have, s.server):
-		reason = reasonPublication
-		l.log.Warn("the slot can't be read on: the log has changes from when the publication was not there (dropped, renamed, or not made yet); making the slot again",
-			"slot", s.slot, "publication", l.cfg.Publication)
-	default:
-		l.history.stuck = nil
-		return have.confirmed, "", nil
-	}
-	if have != nil { // it is ours: database and plugin have been checked
-		if err := dropSlot(ctx, control, s.slot); err != nil {
-			return 0, "", fmt.Errorf("drop slot %s: %w", s.slot, err)
-		}
-	}
-	if at, err = s.createSlot(ctx); err == nil {
-		l.history.stuck = nil
-	}
-	return at, reason, err
-}
-
-// createSlot makes the slot. The server waits for transactions that are open.
-func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
-	l := s.l
-	see := l.waits("the server makes the slot once the transactions that are open now have ended")
-	var made pglogrepl.CreateReplicationSlotResult
-	err := l.cfg.primary().Attend(ctx, s.replication.PID(), primary.WaitLook, func(w primary.Waited) {
-		if w != nil {
-			l.setState("waiting for open transactions", nil)
-		}
-		see(w)
-	}, func() (err error) {
-		made, err = pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, l.cfg.Temporary, s.catalogue.Version)))
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("create slot %s: %w", s.slot, err)
-	}
-	return coherence.ParseLSN(made.ConsistentPoint)
 }
 
 // pieceSize is how much of open transactions the server gathers, in KiB, before

@@ -15,16 +15,16 @@ import (
 // print it only returns them, for whoever may run them: what the role lacks is
 // among them. Running it again does nothing. When it fails, what it had done is
 // undone.
-func Setup(ctx context.Context, cfg Config, print bool) (statements []string, err error) {
+func Setup(ctx context.Context, cfg Scope, print bool) (statements []string, err error) {
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	conn, err := cfg.primary().Connect(ctx)
+	conn, err := cfg.Primary().Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	ins, err := inspect(ctx, &cfg, conn)
+	ins, err := cfg.InspectOn(ctx, conn)
 	if err != nil {
 		return nil, err
 	}
@@ -155,18 +155,18 @@ func (ins *inspection) schemaStatements() (do, undo []string) {
 
 // undo takes back what was done, on a connection of its own and even when ctx
 // has ended.
-func (c *Config) undo(ctx context.Context, statements []string) error {
+func (s *Scope) undo(ctx context.Context, statements []string) error {
 	if len(statements) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*primary.ConnectTimeout)
 	defer cancel()
-	conn, err := c.primary().Connect(ctx)
+	conn, err := s.Primary().Connect(ctx)
 	if err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	defer func() { _ = conn.Close(ctx) }()
-	if err := c.runTogether(ctx, conn, statements); err != nil {
+	if err := s.runTogether(ctx, conn, statements); err != nil {
 		return fmt.Errorf("undo: %w", err)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
@@ -32,6 +33,17 @@ const slotQuery = `SELECT slot_name::text, slot_type, coalesce(plugin::text, '')
  coalesce(confirmed_flush_lsn, '0/0')::text, coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint,
  coalesce(to_jsonb(s)->>'invalidation_reason', '')
 FROM pg_replication_slots s WHERE slot_name = $1`
+
+// errSlotInUse says that somebody else reads the slot: another proxy, or our
+// own connection of a moment ago that the server hasn't given up yet.
+var errSlotInUse = errors.New("the replication slot is in use by another connection")
+
+// taken tells whether err says that another process has the slot, or has just
+// made it.
+func taken(err error) bool {
+	var answer *pgconn.PgError
+	return errors.Is(err, errSlotInUse) || errors.As(err, &answer) && answer.Code == "42710" // duplicate_object
+}
 
 // findSlot reads a slot; nil if there is none.
 func findSlot(ctx context.Context, q primary.Querier, name string) (*slot, error) {

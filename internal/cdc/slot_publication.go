@@ -26,38 +26,10 @@ const forgivingVersion = 180000
 // reasonPublication is why such a slot means a new epoch.
 const reasonPublication = "publication"
 
-// undecodable says that the stream ended because its publication was not there.
-type undecodable struct {
-	publication string
-	err         error
-}
-
-func (e *undecodable) Error() string {
-	return fmt.Sprintf("%v: the log has changes from when publication %s was not there", e.err, e.publication)
-}
-func (e *undecodable) Unwrap() error { return e.err }
-
-// failed is the error with which the server ends the stream.
-func (s *session) failed(answer *pgconn.PgError) error {
-	err := fmt.Errorf("receive: %w", answer)
-	if answer.Code == "42704" { // undefined_object: of what decoding looks up by name there is the publication alone
-		return &doubt{reasonPublication, &undecodable{s.l.cfg.Publication, err}}
-	}
-	return err
-}
-
 // stuck is a slot that can't be read on.
 type stuck struct {
 	server primary.Server
 	at     coherence.LSN // applied by then: what can't be decoded comes after it
-}
-
-// noteStuck notes that the slot can't be read on, if that is what ended the
-// session.
-func (l *Listener) noteStuck(err error) {
-	if found := (*undecodable)(nil); errors.As(err, &found) {
-		l.history.stuck = &stuck{l.history.server, l.guard.Applied()}
-	}
 }
 
 // is tells whether it is the slot that is there now. One that somebody has made
@@ -126,13 +98,13 @@ func (ins *inspection) slotIsStuck(ctx context.Context, conn *pgx.Conn) (bool, e
 
 // StuckSlot says in words that the slot can't be read on, and what happens next;
 // empty: nothing is known of that.
-func StuckSlot(ctx context.Context, cfg Config) (string, error) {
-	conn, err := cfg.primary().Connect(ctx)
+func StuckSlot(ctx context.Context, cfg Scope) (string, error) {
+	conn, err := cfg.Primary().Connect(ctx)
 	if err != nil {
 		return "", err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	ins, err := inspect(ctx, &cfg, conn)
+	ins, err := cfg.InspectOn(ctx, conn)
 	if err != nil {
 		return "", err
 	}

@@ -27,8 +27,8 @@ func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
 	}
 	var book logbook
 	l := NewListener(Config{
-		URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", MaxLag: time.Second, Now: clock(),
-		Relay: &relay.Config{Client: client, Setting: "redis.url"}, Logger: book.logger(),
+		Scope:  Scope{URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", Logger: book.logger()},
+		MaxLag: time.Second, Now: clock(), Relay: &relay.Config{Client: client, Setting: "redis.url"},
 	}, &Catalogue{Tables: modelTables}, guard, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)

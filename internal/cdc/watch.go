@@ -24,7 +24,7 @@ const (
 func (s *session) watch(ctx context.Context) error {
 	side := s.l.beside(s.server)
 	defer side.Close()
-	w := &watcher{session: s, side: side, horizons: make(map[string]horizon)}
+	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: NewMender(&s.l.cfg.Scope)}
 	defer func() {
 		for table := range w.horizons {
 			w.endHorizon(table)
@@ -60,7 +60,7 @@ type watcher struct {
 	inactive int                // looks that have found nobody to read the slot
 	seen     time.Time          // when the slot was looked at last
 	horizons map[string]horizon // of tables that wait for one
-	tried    map[string]string  // tables whose replica identity was mended in vain, and why
+	mender   *Mender
 }
 
 func (w *watcher) interval() time.Duration {
@@ -119,24 +119,4 @@ func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
 	}
 	w.inactive = 0
 	return checkAsynchronous(ctx, conn, now.pid)
-}
-
-// errWaitedFor says that commits of the application wait for us, while we wait
-// for them to become visible (R4, R5).
-var errWaitedFor = errors.New("synchronous_standby_names makes this proxy a synchronous standby; " + standbyMend)
-
-// checkAsynchronous makes sure that the walsender pid is none that commits
-// wait for: https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW.
-func checkAsynchronous(ctx context.Context, conn *pgx.Conn, pid uint32) error {
-	var state, names string
-	err := conn.QueryRow(ctx, `SELECT coalesce((SELECT sync_state FROM pg_stat_replication WHERE pid = $1), ''),
- current_setting('synchronous_standby_names')`, int32(pid)).Scan(&state, &names)
-	if err != nil {
-		return fmt.Errorf("read the state of our stream: %w", err)
-	}
-	// Without pg_read_all_stats a role sees no state, not even its own.
-	if state == "async" || state == "" && !listsUs(names) {
-		return nil
-	}
-	return fmt.Errorf("%w (the setting is %q)", errWaitedFor, names)
 }

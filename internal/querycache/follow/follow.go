@@ -71,15 +71,17 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	}
 	began := time.Now()
 	config := cdc.Config{
-		URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, BulkRows: bulkRows, MaxLag: c.MaxLag,
-		ReadAhead: cdc.DefaultReadAhead,
-		Relay:     &relay.Config{Client: changes, Setting: c.RedisSetting, Namespace: c.Namespace},
-		Now:       func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: c.Logger,
+		Scope: cdc.Scope{
+			URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, ReadAhead: cdc.DefaultReadAhead, Logger: c.Logger,
+		},
+		BulkRows: bulkRows, MaxLag: c.MaxLag,
+		Relay: &relay.Config{Client: changes, Setting: c.RedisSetting, Namespace: c.Namespace},
+		Now:   func() coherence.Nanos { return coherence.Nanos(time.Since(began)) },
 	}
 	for _, t := range tables {
 		config.Watches = append(config.Watches, cdc.Watch{Table: t.Name, Columns: t.Columns, Conditions: t.Compare})
 	}
-	catalogue, err := cdc.Inspect(ctx, config)
+	catalogue, err := cdc.Inspect(ctx, config.Scope)
 	if err != nil {
 		return nil, fmt.Errorf("inspect the database for the query cache: %w", err)
 	}
