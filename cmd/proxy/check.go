@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/config"
-	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 	"walpurge/internal/pgerror"
@@ -137,7 +137,7 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	defer cancel()
 	var waiting atomic.Pointer[string]
 	db.Waiting = func(text string) { waiting.Store(&text) }
-	known, err := cdc.Inspect(ctx, db.Scope)
+	known, err := catalogue.Inspect(ctx, db.Scope)
 	if err != nil && unreachable(err) {
 		found.Database, found.Error = "unreachable", pgerror.Line(err)
 		if why := waiting.Load(); why != nil {
@@ -149,7 +149,7 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	if err != nil {
 		return mistaken(c.config, err)
 	}
-	if stuck, err := cdc.StuckSlot(ctx, db.Scope); err == nil && stuck != "" { // else whoever reads it finds out
+	if stuck, err := catalogue.StuckSlot(ctx, db.Scope); err == nil && stuck != "" { // else whoever reads it finds out
 		found.Notes = append(found.Notes, stuck)
 	}
 	for _, coarse := range known.Coarse {

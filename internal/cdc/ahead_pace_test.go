@@ -5,6 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -56,7 +57,7 @@ func TestReadingAheadEndsWhenTheStreamKeepsUp(t *testing.T) {
 // TestStreamIsBehind: for long enough, and by enough.
 func TestStreamIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &session{l: &Listener{cfg: Config{Scope: Scope{ReadAhead: DefaultReadAhead}}}}
+		s := &session{l: &Listener{cfg: Config{Scope: catalogue.Scope{ReadAhead: DefaultReadAhead}}}}
 		s.ahead.wake = make(chan struct{}, 1)
 		woken := func() bool {
 			select {

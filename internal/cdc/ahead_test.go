@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
@@ -46,8 +47,8 @@ func listenAhead(t *testing.T, url string, change ...func(*Config)) *rig {
 	newClient(t, url).exec(rooms, `ALTER TABLE rooms REPLICA IDENTITY FULL`, `CREATE TABLE houses (id int PRIMARY KEY, note text)`,
 		`CREATE TABLE parts (id int PRIMARY KEY, n int) PARTITION BY RANGE (id)`, `CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (500)`,
 		`CREATE TABLE other (id int PRIMARY KEY, note text)`, `CREATE MATERIALIZED VIEW seen AS SELECT * FROM other`)
-	cfg := config(t, url, watchRooms(), Watch{Table: "public.houses", Columns: []string{"id"}, Conditions: []string{"id"}},
-		Watch{Table: "public.parts", Columns: []string{"id"}, Conditions: []string{"id"}})
+	cfg := config(t, url, watchRooms(), catalogue.Watch{Table: "public.houses", Columns: []string{"id"}, Conditions: []string{"id"}},
+		catalogue.Watch{Table: "public.parts", Columns: []string{"id"}, Conditions: []string{"id"}})
 	cfg.ReadAhead = DefaultReadAhead
 	for _, c := range change {
 		c(&cfg)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
@@ -24,9 +25,9 @@ func BenchmarkBacklog(b *testing.B) {
 	c.exec(`CREATE TABLE listings (id int PRIMARY KEY, title text, price int, city text)`, `ALTER TABLE listings REPLICA IDENTITY FULL`,
 		`INSERT INTO listings SELECT g, 'a title of some length for listing ' || g, g, 'city ' || g % 100 FROM generate_series(1, 100000) g`)
 	columns := []string{"id", "price", "city"}
-	cfg := config(b, url, Watch{Table: "public.listings", Columns: columns, Conditions: columns})
+	cfg := config(b, url, catalogue.Watch{Table: "public.listings", Columns: columns, Conditions: columns})
 	cfg.Slot = "ours"
-	if _, err := Setup(b.Context(), cfg.Scope, false); err != nil {
+	if _, err := catalogue.Setup(b.Context(), cfg.Scope, false); err != nil {
 		b.Fatal(err)
 	}
 	c.exec("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')")
@@ -67,7 +68,7 @@ func drain(b *testing.B, url, end string) time.Duration {
 
 // catchUp lets a listener work the backlog off.
 func catchUp(b *testing.B, cfg Config, changes int) time.Duration {
-	catalogue, err := Inspect(b.Context(), cfg.Scope)
+	catalogue, err := catalogue.Inspect(b.Context(), cfg.Scope)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
@@ -62,8 +63,8 @@ var partitioned = []string{
 	"ALTER TABLE r1 REPLICA IDENTITY FULL", "ALTER TABLE r2 REPLICA IDENTITY FULL", "ALTER TABLE r REPLICA IDENTITY FULL", "ALTER TABLE g REPLICA IDENTITY FULL",
 }
 
-func watchPartitioned() []Watch {
-	return []Watch{
+func watchPartitioned() []catalogue.Watch {
+	return []catalogue.Watch{
 		{Table: "public.r", Columns: []string{"id", "k"}, Conditions: []string{"id", "k"}},
 		{Table: "public.g", Columns: []string{"id", "x"}, Conditions: []string{"id", "x"}},
 		{Table: "public.other"},

@@ -3,13 +3,14 @@ package cdc
 import (
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
 
 // Config says which database to listen to, what to look at, and how.
 type Config struct {
-	Scope
+	catalogue.Scope
 
 	// Relay tells the processes that don't hold the slot what the one that
 	// does has received. nil: there is only one process.

@@ -3,9 +3,9 @@
 //
 // # Parts
 //
-// [Inspect] reads the catalogue, checks everything that can be checked and
-// writes nothing. [Setup] makes the publication, the replica identities and
-// the slot. A [Listener] then runs one session after the other; in a session
+// [catalogue.Inspect] reads the catalogue, checks everything that can be checked
+// and writes nothing. [catalogue.Setup] makes the publication, the replica
+// identities and the slot. A [Listener] then runs one session after the other; in a session
 // four goroutines with a connection each work side by side:
 //
 //	receive     the replication connection: decodes, applies, acknowledges (R1, R5)

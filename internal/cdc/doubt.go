@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 )
 
@@ -32,7 +33,7 @@ func doubtOf(err error) *doubt {
 // endsSession tells whether err on a side connection is more than trouble with
 // that connection.
 func endsSession(err error) bool {
-	for _, end := range []error{primary.ErrOtherServer, primary.ErrOtherStart, primary.ErrShuttingDown, errWaitedFor, errStreamGone, errRestart} {
+	for _, end := range []error{primary.ErrOtherServer, primary.ErrOtherStart, primary.ErrShuttingDown, catalogue.ErrWaitedFor, errStreamGone, errRestart} {
 		if errors.Is(err, end) {
 			return true
 		}

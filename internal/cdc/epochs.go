@@ -3,6 +3,7 @@ package cdc
 import (
 	"cmp"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
@@ -58,7 +59,7 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return h.doubt
 	case found.slot > held:
 		return "slot_ahead"
-	case !s.catalogue.look.continues(parseLook(h.fingerprint), l.guard.Tables()):
+	case !s.catalogue.Look.Continues(catalogue.ParseLook(h.fingerprint), l.guard.Tables()):
 		return "catalogue"
 	}
 	return ""

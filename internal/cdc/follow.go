@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/retry"
@@ -31,7 +32,7 @@ type follower struct {
 		known     bool // the guard has everything from floor up to End
 		floor     coherence.LSN
 		announced *relay.Announcement
-		accepted  *look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
+		accepted  *catalogue.Look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
 		mapping   *relay.Mapping
 		doubt     string   // why the next leader must start an epoch; empty: it need not
 		doubtedAt uint64   // the sequence by then

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
@@ -15,10 +16,10 @@ import (
 type followerSight struct {
 	*follower
 	version int
-	quickly quickly
+	glance  catalogue.Glance
 	proven  coherence.Nanos // when it was last asked and found to be so
 	asked   time.Time       // when it was last asked; zero: ask at once
-	with    *look           // what the leader went by
+	with    *catalogue.Look // what the leader went by
 	sum     string          // when the quick look that was like it was taken
 	since   time.Time       // since when it isn't; zero: it is
 }
@@ -39,7 +40,7 @@ func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited
 		return 0, 0, err
 	}
 	began := time.Now()
-	lsn, sum, err := s.quickly.probe(ctx, side, s.version, s.l.cfg.Publication, watches)
+	lsn, sum, err := s.glance.Probe(ctx, side, s.version, s.l.cfg.Publication, watches)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -57,20 +58,20 @@ func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited
 }
 
 // compare tells whether the catalogue is as the leader says.
-func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepted *look, watches []Watch, tables []coherence.Table, sum string) (bool, error) {
+func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepted *catalogue.Look, watches []catalogue.Watch, tables []coherence.Table, sum string) (bool, error) {
 	conn, err := side.Open(ctx)
 	if err != nil {
 		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := readLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
+	now, err := catalogue.ReadLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
 	if err != nil {
 		return false, err
 	}
-	if accepted.same(now, tables) {
-		s.with, s.sum = accepted, now.quick
-		return now.quick == sum, nil
+	if accepted.Same(now, tables) {
+		s.with, s.sum = accepted, now.Quick
+		return now.Quick == sum, nil
 	}
 	switch {
 	case s.since.IsZero():

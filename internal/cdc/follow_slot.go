@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
@@ -72,13 +73,13 @@ func (v *vacancy) taken(ctx context.Context) bool {
 		}
 		v.conn = conn
 	}
-	slot, err := findSlot(ctx, v.conn, v.l.cfg.Slot)
+	slot, err := catalogue.FindSlot(ctx, v.conn, v.l.cfg.Slot)
 	if err != nil {
 		v.close()
 		return false
 	}
 	v.l.noteSlot(v.l.cfg.Slot, slot)
-	return slot != nil && slot.active
+	return slot != nil && slot.Active
 }
 
 func (v *vacancy) close() {

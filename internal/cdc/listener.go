@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
@@ -66,14 +67,14 @@ type Listener struct {
 type history struct {
 	begun       bool // the rest is known: a session has run here, or the relay has told
 	server      primary.Server
-	fingerprint string // of the catalogue
-	doubt       string // the reason for a new epoch that the last session left; empty: none
-	stuck       *stuck // the slot that the last session could not read on; nil: none
+	fingerprint string           // of the catalogue
+	doubt       string           // the reason for a new epoch that the last session left; empty: none
+	stuck       *catalogue.Stuck // the slot that the last session could not read on; nil: none
 }
 
 // NewListener makes a listener for the guard, which must have been made with
 // catalogue.Tables. observer may be nil.
-func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, observer Observer) *Listener {
+func NewListener(cfg Config, catalogue *catalogue.Catalogue, guard *coherence.Guard, observer Observer) *Listener {
 	if observer == nil {
 		observer = deaf{}
 	}
@@ -132,7 +133,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if interrupted {
 			continue
 		}
-		var refused *RefusalError
+		var refused *catalogue.RefusalError
 		if errors.As(err, &refused) && l.guard.Epoch() == 0 {
 			return err
 		}
@@ -143,11 +144,11 @@ func (l *Listener) Run(ctx context.Context) error {
 		}
 		pause := pauses.Next()
 		state := "disconnected"
-		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
+		if l.follower != nil && (errors.Is(err, catalogue.ErrSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
 			pauses.Reset()
 			pause = vacancyPause
 			l.follower.vacancy.close() // its connection may lead elsewhere
-		} else if errors.Is(err, errSlotInUse) {
+		} else if errors.Is(err, catalogue.ErrSlotInUse) {
 			pauses.Reset()
 			pause, state = slotInUsePause, "waiting for the slot"
 		}
@@ -170,7 +171,7 @@ func (l *Listener) Run(ctx context.Context) error {
 func (l *Listener) ended(err error) {
 	l.noteStuck(err)
 	doubted := doubtOf(err)
-	var refused *RefusalError
+	var refused *catalogue.RefusalError
 	switch {
 	case doubted != nil:
 		l.history.doubt = doubted.reason
@@ -245,7 +246,7 @@ func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN,
 	if err != nil {
 		return 0, err
 	}
-	cfg := Scope{URL: url}
+	cfg := catalogue.Scope{URL: url}
 	conn, err := cfg.Primary().Connect(ctx)
 	if err != nil {
 		return 0, err

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/testbed"
 )
 
@@ -17,7 +18,7 @@ func TestListenerSaysWhomItWaitsFor(t *testing.T) {
 			newClient(t, url).exec(rooms, `CREATE TABLE other (id int)`)
 			cfg := config(t, url, watchRooms())
 			if slot {
-				if _, err := Setup(t.Context(), cfg.Scope, false); err != nil {
+				if _, err := catalogue.Setup(t.Context(), cfg.Scope, false); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/testbed"
 )
 
@@ -36,7 +37,7 @@ func TestWritesThatFailAreMended(t *testing.T) {
 			t.Parallel()
 			url := testbed.Database(t)
 			newClient(t, url).exec(events...)
-			r := listen(t, config(t, url, Watch{Table: "public.ev"}, Watch{Table: "public.keyed"}, Watch{Table: "public.other"}))
+			r := listen(t, config(t, url, catalogue.Watch{Table: "public.ev"}, catalogue.Watch{Table: "public.keyed"}, catalogue.Watch{Table: "public.other"}))
 			page, other := r.wholePage(test.table), r.wholePage("other")
 			for _, s := range strings.SplitAfter(test.harm, "; ") {
 				r.exec(s)
@@ -81,7 +82,7 @@ func TestWritesThatFailAreMendedByWhoMay(t *testing.T) {
 			if test.ownsPublication {
 				owner.exec("GRANT CREATE ON DATABASE "+database+" TO "+role, "ALTER PUBLICATION walpurge OWNER TO "+role)
 			}
-			r := listen(t, config(t, strings.Replace(url, "postgres@", role+"@", 1), Watch{Table: "public.keyed"}, Watch{Table: "public.other"}))
+			r := listen(t, config(t, strings.Replace(url, "postgres@", role+"@", 1), catalogue.Watch{Table: "public.keyed"}, catalogue.Watch{Table: "public.other"}))
 			page, other := r.wholePage("keyed"), r.wholePage("other")
 			owner.exec("ALTER TABLE keyed DROP CONSTRAINT keyed_pkey")
 			eventually(t, "it is said", func() bool {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -48,7 +49,7 @@ func NewMetrics(registry prometheus.Registerer, tables []coherence.Table) *Metri
 		}
 	}
 	for _, reason := range []string{
-		"start", "temporary", "system", "timeline", "behind", "slot_missing", "slot_lost", "slot_ahead", reasonPublication, "decode", "schema", "catalogue", "relay", "redis", "gap",
+		"start", "temporary", "system", "timeline", "behind", "slot_missing", "slot_lost", "slot_ahead", catalogue.ReasonPublication, "decode", "schema", "catalogue", "relay", "redis", "gap",
 	} {
 		m.epochs.WithLabelValues(reason)
 	}

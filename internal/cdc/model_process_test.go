@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
@@ -74,12 +75,12 @@ func (p *modelProcess) server() *modelPrimary {
 }
 
 // modelCatalogue is what the catalogue says, always.
-var modelCatalogue = func() *look {
+var modelCatalogue = func() *catalogue.Look {
 	text := "look 1 f"
 	for _, t := range modelTables {
 		text += fmt.Sprintf("\n%q a b c d e", t.Name)
 	}
-	return parseLook(text)
+	return catalogue.ParseLook(text)
 }()
 
 var errModelEnded = errors.New("receive: the connection has ended")
@@ -96,8 +97,8 @@ func (w *modelWorld) start(name string, foresee bool) *modelProcess {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	p := &modelProcess{w: w, name: name, guard: guard, tx: coherence.NewTransaction(modelTables, 2), readonly: ended}
-	cfg := Config{Scope: Scope{Slot: "s", Publication: "p"}, MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
-	p.l = NewListener(cfg, &Catalogue{Tables: modelTables}, guard, p)
+	cfg := Config{Scope: catalogue.Scope{Slot: "s", Publication: "p"}, MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
+	p.l = NewListener(cfg, &catalogue.Catalogue{Tables: modelTables}, guard, p)
 	p.link = &modelLink{redis: w.redis, p: p, page: 2}
 	p.l.follower.stream.Server = p.link
 	p.l.follower.group = &errgroup.Group{} // what it would run are steps here
@@ -120,7 +121,7 @@ func (p *modelProcess) connect(t *rapid.T) {
 	if p.session != nil || p.primaryCut {
 		t.Skip("connected, or cut off")
 	}
-	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{look: modelCatalogue}}
+	p.session = &session{l: p.l, server: m.server, catalogue: &catalogue.Catalogue{Look: modelCatalogue}}
 	p.incarnation, p.planned = m.incarnation, false
 	p.plan.standing = p.session.arrive(p.readonly)
 }
@@ -136,7 +137,7 @@ func (p *modelProcess) decide(t *rapid.T) {
 		return
 	}
 	if m.slot.holder != nil {
-		p.end(errSlotInUse)
+		p.end(catalogue.ErrSlotInUse)
 		return
 	}
 	found := p.plan.standing
@@ -181,7 +182,7 @@ func (p *modelProcess) lead(t *rapid.T) {
 	at := p.session.startAt(p.plan)
 	switch {
 	case m.slot.holder != nil:
-		p.end(errSlotInUse)
+		p.end(catalogue.ErrSlotInUse)
 		return
 	case !m.slot.exists || m.slot.lost || m.slot.confirmed > at:
 		p.end(fmt.Errorf("the slot has gone or moved"))

@@ -3,6 +3,7 @@ package cdc
 import (
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
@@ -36,7 +37,7 @@ func TestWhoIsAskedBeforeLeading(t *testing.T) {
 			t.Fatal(err)
 		}
 		guard.Reset(1, applied)
-		l := NewListener(Config{Scope: Scope{Slot: "s"}, Relay: &relay.Config{}}, &Catalogue{Tables: modelTables}, guard, nil)
+		l := NewListener(Config{Scope: catalogue.Scope{Slot: "s"}, Relay: &relay.Config{}}, &catalogue.Catalogue{Tables: modelTables}, guard, nil)
 		l.history = history{begun: true, server: own, doubt: c.doubt}
 		l.follower.mu.older = c.older
 		s := &session{l: l, server: c.found}

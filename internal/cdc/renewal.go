@@ -1,15 +1,19 @@
 package cdc
 
-import "context"
+import (
+	"context"
+
+	"walpurge/internal/cdc/catalogue"
+)
 
 // renewal is a catalogue that decoding is to go by.
 type renewal struct {
-	catalogue *Catalogue
+	catalogue *catalogue.Catalogue
 	done      chan struct{} // closed when it does
 }
 
 // renewWith has the receiver go by another catalogue, and returns when it does.
-func (s *session) renewWith(ctx context.Context, c *Catalogue) error {
+func (s *session) renewWith(ctx context.Context, c *catalogue.Catalogue) error {
 	r := &renewal{catalogue: c, done: make(chan struct{})}
 	s.renewal.Store(r)
 	s.ask()
@@ -27,7 +31,7 @@ func (s *session) renew() {
 		return
 	}
 	r := s.renewal.Swap(nil)
-	s.decoder.Renew(r.catalogue.schema())
+	s.decoder.Renew(r.catalogue.Schema())
 	s.current.Store(r.catalogue)
 	close(r.done)
 }

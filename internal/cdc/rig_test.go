@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
@@ -167,10 +168,10 @@ func clock() func() coherence.Nanos {
 }
 
 // config is a configuration with a slot and a publication of its own.
-func config(t testing.TB, url string, watches ...Watch) Config {
+func config(t testing.TB, url string, watches ...catalogue.Watch) Config {
 	name := regexp.MustCompile(`[^a-z0-9_]`).ReplaceAllString(strings.ToLower(t.Name()), "_")
 	return Config{
-		Scope:    Scope{URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", Watches: watches},
+		Scope:    catalogue.Scope{URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", Watches: watches},
 		BulkRows: 1000, MaxLag: 500 * time.Millisecond, Now: clock(),
 	}
 }
@@ -186,7 +187,7 @@ func listen(t testing.TB, cfg Config) *rig {
 // start starts a listener.
 func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
-	catalogue, err := Inspect(t.Context(), cfg.Scope)
+	catalogue, err := catalogue.Inspect(t.Context(), cfg.Scope)
 	if err != nil {
 		t.Fatalf("inspect: %v", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/testbed"
 )
 
@@ -18,7 +19,7 @@ func TestRefusedRoles(t *testing.T) {
 		c.exec("REVOKE ALL ON DATABASE "+database+" FROM replicator", "DROP ROLE nobody_much, replicator")
 	})
 	as := func(role string) Config {
-		return config(t, strings.Replace(url, "postgres@", role+"@", 1), Watch{Table: "public.a"})
+		return config(t, strings.Replace(url, "postgres@", role+"@", 1), catalogue.Watch{Table: "public.a"})
 	}
 	create := "CREATE PUBLICATION walpurge FOR TABLE public.a WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + c.moreOptions() + ")"
 	want := []string{
@@ -67,8 +68,8 @@ func TestSetupPrintsForAnAdministrator(t *testing.T) {
 	c := newClient(t, url)
 	c.exec(`CREATE ROLE reader LOGIN`, `CREATE TABLE a (id int PRIMARY KEY, city text)`, `CREATE TABLE b (id int)`)
 	t.Cleanup(func() { c.exec("DROP ROLE reader") })
-	cfg := config(t, strings.Replace(url, "postgres@", "reader@", 1), Watch{Table: "public.a", Columns: []string{"city"}}, Watch{Table: "public.b"})
-	_, err := Setup(t.Context(), cfg.Scope, false)
+	cfg := config(t, strings.Replace(url, "postgres@", "reader@", 1), catalogue.Watch{Table: "public.a", Columns: []string{"city"}}, catalogue.Watch{Table: "public.b"})
+	_, err := catalogue.Setup(t.Context(), cfg.Scope, false)
 	if err == nil || !strings.Contains(err.Error(), "the role reader may not replicate") || !strings.Contains(err.Error(), "or let an administrator run what `proxy setup -print` shows") {
 		t.Errorf("setup without rights: %v", err)
 	}
@@ -79,7 +80,7 @@ func TestSetupPrintsForAnAdministrator(t *testing.T) {
 		"CREATE PUBLICATION walpurge FOR TABLE public.a, public.b WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true" + c.moreOptions() + ")",
 		c.slotStatement(cfg.Slot),
 	}
-	printed, err := Setup(t.Context(), cfg.Scope, true)
+	printed, err := catalogue.Setup(t.Context(), cfg.Scope, true)
 	if err != nil || !slices.Equal(inOneGo(printed), want) {
 		t.Fatalf("printed %q, %v\nwant %q", printed, err, want)
 	}
@@ -90,7 +91,7 @@ func TestSetupPrintsForAnAdministrator(t *testing.T) {
 		t.Fatalf("printing made %s", got)
 	}
 	c.exec(printed...)
-	if again, err := Setup(t.Context(), cfg.Scope, true); err != nil || len(again) != 0 {
+	if again, err := catalogue.Setup(t.Context(), cfg.Scope, true); err != nil || len(again) != 0 {
 		t.Errorf("the second time it printed %q, %v", again, err)
 	}
 	r := listen(t, cfg)
@@ -98,15 +99,15 @@ func TestSetupPrintsForAnAdministrator(t *testing.T) {
 	r.expect(sql("INSERT INTO a VALUES (1, 'x')"), "insert a: city=?")
 	// Somebody else's publication, which lacks a table.
 	c.exec("ALTER PUBLICATION walpurge DROP TABLE b")
-	if _, err := Setup(t.Context(), cfg.Scope, false); err == nil || !strings.Contains(err.Error(), "may not alter publication walpurge") {
+	if _, err := catalogue.Setup(t.Context(), cfg.Scope, false); err == nil || !strings.Contains(err.Error(), "may not alter publication walpurge") {
 		t.Errorf("setup of another's publication: %v", err)
 	}
-	if printed, err = Setup(t.Context(), cfg.Scope, true); err != nil || !slices.Equal(inOneGo(printed), []string{"ALTER PUBLICATION walpurge ADD TABLE public.b"}) {
+	if printed, err = catalogue.Setup(t.Context(), cfg.Scope, true); err != nil || !slices.Equal(inOneGo(printed), []string{"ALTER PUBLICATION walpurge ADD TABLE public.b"}) {
 		t.Errorf("printed %q, %v", printed, err)
 	}
 	// What is wrong for everybody is refused.
-	cfg.Watches = append(cfg.Watches, Watch{Table: "public.nowhere"})
-	if _, err := Setup(t.Context(), cfg.Scope, true); err == nil || !strings.Contains(err.Error(), "public.nowhere doesn't exist") {
+	cfg.Watches = append(cfg.Watches, catalogue.Watch{Table: "public.nowhere"})
+	if _, err := catalogue.Setup(t.Context(), cfg.Scope, true); err == nil || !strings.Contains(err.Error(), "public.nowhere doesn't exist") {
 		t.Errorf("a table that isn't there: %v", err)
 	}
 }
@@ -114,8 +115,8 @@ func TestSetupPrintsForAnAdministrator(t *testing.T) {
 // refused inspects and returns what is refused, a line each.
 func refused(t *testing.T, cfg Config) []string {
 	t.Helper()
-	_, err := Inspect(t.Context(), cfg.Scope)
-	var e *RefusalError
+	_, err := catalogue.Inspect(t.Context(), cfg.Scope)
+	var e *catalogue.RefusalError
 	if !errors.As(err, &e) {
 		t.Fatalf("Inspect returns %v, not a refusal", err)
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/retry"
@@ -35,7 +36,7 @@ const leaderVariable = "WALPURGE_TEST_LEADER"
 type leaderJob struct{ URL, Slot, Redis, Namespace string }
 
 // listingsWatch is what the listeners of a fleet look at.
-var listingsWatch = Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}}
+var listingsWatch = catalogue.Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}}
 
 // leadAlone is such a process.
 func leadAlone(text string) int {
@@ -52,8 +53,8 @@ func leadAlone(text string) int {
 		return fail(err)
 	}
 	cfg := Config{
-		Scope: Scope{
-			URL: job.URL, Slot: job.Slot, Publication: "walpurge", Watches: []Watch{listingsWatch},
+		Scope: catalogue.Scope{
+			URL: job.URL, Slot: job.Slot, Publication: "walpurge", Watches: []catalogue.Watch{listingsWatch},
 			Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 		},
 		BulkRows: 1000, MaxLag: time.Second, Now: clock(), Relay: &relay.Config{Client: client, Namespace: job.Namespace},
@@ -63,7 +64,7 @@ func leadAlone(text string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	catalogue, err := Inspect(ctx, cfg.Scope)
+	catalogue, err := catalogue.Inspect(ctx, cfg.Scope)
 	if err != nil {
 		return fail(err)
 	}
@@ -149,7 +150,7 @@ func newCrowd(b testing.TB) *crowdOf {
 	}
 	c.stat = redis.NewClient(options)
 	b.Cleanup(func() { _ = c.stat.Close() })
-	c.cfg = Config{Scope: Scope{URL: pg.URL("postgres"), Slot: "crowd", Publication: "walpurge", Watches: []Watch{listingsWatch}}, BulkRows: 1000, MaxLag: time.Second}
+	c.cfg = Config{Scope: catalogue.Scope{URL: pg.URL("postgres"), Slot: "crowd", Publication: "walpurge", Watches: []catalogue.Watch{listingsWatch}}, BulkRows: 1000, MaxLag: time.Second}
 	c.lead()
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(context.Background())
@@ -218,7 +219,7 @@ func (c *crowdOf) grow(n int) {
 			return now()
 		}
 		cfg.Relay = &relay.Config{Client: relayClient(c.b, c.redis), Namespace: "crowd"}
-		catalogue, err := Inspect(c.b.Context(), cfg.Scope)
+		catalogue, err := catalogue.Inspect(c.b.Context(), cfg.Scope)
 		if err != nil {
 			c.b.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
@@ -22,8 +23,8 @@ import (
 type session struct {
 	l           *Listener
 	server      primary.Server
-	catalogue   *Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
-	current     atomic.Pointer[Catalogue]
+	catalogue   *catalogue.Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
+	current     atomic.Pointer[catalogue.Catalogue]
 	sight       sight
 	slot        string
 	replication *pgconn.PgConn
@@ -116,8 +117,8 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 		return err
 	}
 	s.current.Store(s.catalogue)
-	s.decoder = pgoutput.NewDecoder(s.catalogue.schema(), l.guard.Tables(), l.cfg.BulkRows)
-	s.interval = s.catalogue.statusInterval
+	s.decoder = pgoutput.NewDecoder(s.catalogue.Schema(), l.guard.Tables(), l.cfg.BulkRows)
+	s.interval = s.catalogue.StatusInterval
 	return s.begin(ctx, p, at)
 }
 
@@ -129,7 +130,7 @@ func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.
 		return 0, "", err
 	}
 	l.ahead.baseline.begin(old)
-	found, err := l.cfg.Provide(ctx, control, &Wants{
+	found, err := l.cfg.Provide(ctx, control, &catalogue.Wants{
 		Server: s.server, Replication: s.replication, Tables: l.guard.Tables(), Everything: l.guard.Epoch() == 0, Stuck: l.history.stuck, Waits: l.waitsForSlot,
 	})
 	if err != nil {
@@ -183,7 +184,7 @@ const transactionTimeoutVersion = 170000
 // settings are what the walsender is told once it is known which server it
 // belongs to.
 func (s *session) settings() (statements []string) {
-	if s.catalogue.decodingRoom > pieceSize {
+	if s.catalogue.DecodingRoom > pieceSize {
 		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
 	}
 	if s.catalogue.Version >= transactionTimeoutVersion {
@@ -201,13 +202,13 @@ func (s *session) start(ctx context.Context, at coherence.LSN) error {
 			return fmt.Errorf("%s: %w", set, err)
 		}
 	}
-	names := "publication_names " + quoteText(quoteAlways(s.l.cfg.Publication))
+	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(s.l.cfg.Publication))
 	err := pglogrepl.StartReplication(ctx, s.replication, s.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
 	})
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "55006" { // object_in_use
-		return fmt.Errorf("%w: %w", errSlotInUse, err)
+		return fmt.Errorf("%w: %w", catalogue.ErrSlotInUse, err)
 	}
 	if err != nil {
 		return fmt.Errorf("start replication: %w", err)
@@ -218,14 +219,14 @@ func (s *session) start(ctx context.Context, at coherence.LSN) error {
 // confirm makes sure that the stream starts where it was asked to, and that
 // the server doesn't wait for us.
 func (s *session) confirm(ctx context.Context, control *pgx.Conn, at coherence.LSN) error {
-	now, err := findSlot(ctx, control, s.slot)
+	now, err := catalogue.FindSlot(ctx, control, s.slot)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read slot %s: %w", s.slot, err)
 	case now == nil:
 		return fmt.Errorf("slot %s has gone", s.slot)
-	case now.confirmed > at:
-		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", s.slot, at, now.confirmed)
+	case now.Confirmed > at:
+		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", s.slot, at, now.Confirmed)
 	}
-	return checkAsynchronous(ctx, control, now.pid)
+	return catalogue.CheckAsynchronous(ctx, control, now.PID)
 }

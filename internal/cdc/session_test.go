@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
@@ -229,7 +230,7 @@ func TestNothingIsProvenBeforeTheHorizon(t *testing.T) {
 	c := newClient(t, url)
 	c.exec(rooms, `CREATE TABLE other (id int PRIMARY KEY)`)
 	cfg := config(t, url, watchRooms())
-	if _, err := Setup(t.Context(), cfg.Scope, false); err != nil {
+	if _, err := catalogue.Setup(t.Context(), cfg.Scope, false); err != nil {
 		t.Fatal(err)
 	}
 	writer := newClient(t, url)

@@ -3,6 +3,7 @@ package cdc
 import (
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/pgerror"
 )
 
@@ -68,12 +69,12 @@ func (l *Listener) Status() Status {
 }
 
 // noteSlot notes what the watcher saw of the slot.
-func (l *Listener) noteSlot(name string, s *slot) {
+func (l *Listener) noteSlot(name string, s *catalogue.Slot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.status.RetainedBytes, l.mu.status.WALStatus = -1, ""
 	if s != nil {
-		l.mu.status.RetainedBytes, l.mu.status.WALStatus = s.retained, s.walStatus
+		l.mu.status.RetainedBytes, l.mu.status.WALStatus = s.Retained, s.WALStatus
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
@@ -27,9 +28,9 @@ func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
 	}
 	var book logbook
 	l := NewListener(Config{
-		Scope:  Scope{URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", Logger: book.logger()},
+		Scope:  catalogue.Scope{URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", Logger: book.logger()},
 		MaxLag: time.Second, Now: clock(), Relay: &relay.Config{Client: client, Setting: "redis.url"},
-	}, &Catalogue{Tables: modelTables}, guard, nil)
+	}, &catalogue.Catalogue{Tables: modelTables}, guard, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()

@@ -3,6 +3,7 @@ package cdc
 import (
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/testbed"
 )
 
@@ -11,7 +12,7 @@ func TestColumnsThatDifferInLetterCaseOnly(t *testing.T) {
 	url := testbed.Database(t)
 	newClient(t, url).exec(`CREATE TABLE posts (id int PRIMARY KEY, "userId" int, userid int, "authorId" int)`, "ALTER TABLE posts REPLICA IDENTITY FULL")
 	columns := []string{"id", "userId", "authorId"}
-	r := listen(t, config(t, url, Watch{Table: "public.posts", Columns: columns, Conditions: columns}))
+	r := listen(t, config(t, url, catalogue.Watch{Table: "public.posts", Columns: columns, Conditions: columns}))
 	table := &r.guard.Tables()[0]
 	for key, want := range map[string]int{"id": 0, "userid": -1, "userId": -1, "authorid": 2, "authorId": -1} {
 		if got := table.Key(key); got != want {

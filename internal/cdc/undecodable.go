@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"walpurge/internal/cdc/catalogue"
+
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -22,7 +24,7 @@ func (e *undecodable) Unwrap() error { return e.err }
 func (s *session) failed(answer *pgconn.PgError) error {
 	err := fmt.Errorf("receive: %w", answer)
 	if answer.Code == "42704" { // undefined_object: of what decoding looks up by name there is the publication alone
-		return &doubt{reasonPublication, &undecodable{s.l.cfg.Publication, err}}
+		return &doubt{catalogue.ReasonPublication, &undecodable{s.l.cfg.Publication, err}}
 	}
 	return err
 }
@@ -31,6 +33,6 @@ func (s *session) failed(answer *pgconn.PgError) error {
 // session.
 func (l *Listener) noteStuck(err error) {
 	if found := (*undecodable)(nil); errors.As(err, &found) {
-		l.history.stuck = &stuck{server: l.history.server, at: l.guard.Applied()}
+		l.history.stuck = &catalogue.Stuck{Server: l.history.server, At: l.guard.Applied()}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/testbed"
 )
@@ -81,8 +82,8 @@ func TestIdleSlotIsMadeAgain(t *testing.T) {
 		c.exec("CHECKPOINT")
 		return c.text("SELECT wal_status || ' ' || invalidation_reason FROM pg_replication_slots") == "lost idle_timeout"
 	})
-	s, err := findSlot(t.Context(), c.conn, cfg.Slot)
-	if err != nil || !strings.Contains(s.whyLost(), "idle_replication_slot_timeout") {
+	s, err := catalogue.FindSlot(t.Context(), c.conn, cfg.Slot)
+	if err != nil || !strings.Contains(s.WhyLost(), "idle_replication_slot_timeout") {
 		t.Errorf("%+v, %v", s, err)
 	}
 	second := listen(t, cfg)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 
 	"github.com/jackc/pgx/v5"
@@ -24,7 +25,7 @@ const (
 func (s *session) watch(ctx context.Context) error {
 	side := s.l.beside(s.server)
 	defer side.Close()
-	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: NewMender(&s.l.cfg.Scope)}
+	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: catalogue.NewMender(&s.l.cfg.Scope)}
 	defer func() {
 		for table := range w.horizons {
 			w.endHorizon(table)
@@ -56,11 +57,11 @@ func (s *session) watch(ctx context.Context) error {
 type watcher struct {
 	*session
 	side     *primary.Conn
-	quickly  quickly
+	glance   catalogue.Glance
 	inactive int                // looks that have found nobody to read the slot
 	seen     time.Time          // when the slot was looked at last
 	horizons map[string]horizon // of tables that wait for one
-	mender   *Mender
+	mender   *catalogue.Mender
 }
 
 func (w *watcher) interval() time.Duration {
@@ -83,11 +84,11 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	_, sum, err := w.quickly.probe(ctx, w.side, w.catalogue.Version, w.l.cfg.Publication, w.l.cfg.Watches)
+	_, sum, err := w.glance.Probe(ctx, w.side, w.catalogue.Version, w.l.cfg.Publication, w.l.cfg.Watches)
 	if err != nil {
 		return err
 	}
-	if accepted := w.sight.accepted(); sum != accepted.quick || len(accepted.lost) > 0 {
+	if accepted := w.sight.accepted(); sum != accepted.Quick || len(accepted.Lost) > 0 {
 		if err := w.examine(ctx, conn, old, reason); err != nil {
 			return err
 		}
@@ -105,12 +106,12 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := findSlot(ctx, conn, w.slot)
+	now, err := catalogue.FindSlot(ctx, conn, w.slot)
 	if err != nil {
 		return fmt.Errorf("read slot %s: %w", w.slot, err)
 	}
 	w.l.noteSlot(w.slot, now)
-	if now == nil || !now.active {
+	if now == nil || !now.Active {
 		// The server may be a moment behind when a stream starts or ends.
 		if w.inactive++; w.inactive >= 3 {
 			return errStreamGone
@@ -118,5 +119,5 @@ func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	w.inactive = 0
-	return checkAsynchronous(ctx, conn, now.pid)
+	return catalogue.CheckAsynchronous(ctx, conn, now.PID)
 }
