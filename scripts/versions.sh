@@ -27,7 +27,7 @@ readonly pinned='
 readonly suites=(
   './internal/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
   './internal/wal'
-  './internal/cdc -skip ^TestMillionRowsInOneTransaction$'
+  './internal/cdc/... -skip ^TestMillionRowsInOneTransaction$'
   './internal/origin'
   './cmd/proxy -short -run ^Test(Oracle|OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*|ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
 )

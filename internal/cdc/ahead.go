@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/retry"
 	"walpurge/internal/wal"
@@ -19,9 +22,6 @@ import (
 // committed is applied by whole tables (docs/decisions/0009-read-ahead.md).
 
 const (
-	// DefaultReadAhead is how long the stream may be behind before the log is read ahead of it.
-	DefaultReadAhead = 100 * time.Millisecond
-
 	aheadLeast   = 1 << 20              // bytes of log by which it is behind then; less, it has sent in a moment
 	aheadLinger  = time.Second          // for which the stream has to keep up for reading ahead to end
 	aheadPublish = 5 * time.Millisecond // between two applications while there is more
@@ -31,64 +31,110 @@ const (
 	piecePages = 16
 )
 
-// ahead is the state of reading ahead in one session.
-type ahead struct {
-	wake   chan struct{} // of capacity 1: the stream is behind
-	behind time.Time     // of the prober: since when the stream is; zero: it is not
+// Sink is where the stream and what is read ahead of it meet.
+type Sink interface {
+	// Deliver applies a transaction, and tells whether that had not been done.
+	Deliver(tx *coherence.Transaction) bool
+	// Advance notes that everything up to lsn has been delivered.
+	Advance(lsn coherence.LSN)
+	// Applied is how far the log has been applied.
+	Applied() coherence.LSN
+	// Streamed is how far the stream has been received.
+	Streamed() coherence.LSN
 }
 
-// readsAhead is what a Listener knows of it.
-type readsAhead struct {
-	baseline     baseline // of the session
+// Session is what a Reader has to know of the session that it reads ahead for.
+type Session struct {
+	Primary   primary.Options
+	Beside    func() *primary.Conn // makes a connection for queries
+	Server    primary.Server
+	Slot      string
+	From      coherence.LSN // where the stream starts
+	After     time.Duration // how long the stream may be behind; 0: it may be for ever; negative: the log is read ahead at once
+	Interval  time.Duration // between two statuses
+	Tables    []coherence.Table
+	BulkRows  int
+	Catalogue func() *catalogue.Catalogue // what decoding goes by now
+	Chance    func(time.Duration) time.Duration
+	Log       *slog.Logger
+	Trouble   func(error) // is told what goes wrong
+}
+
+// State is what outlives a session.
+type State struct {
+	Baseline     Baseline // of the session
 	on           atomic.Bool
 	transactions atomic.Uint64 // applied because of it
 }
 
-// fell notes that the primary's log was flushed up to lsn and whether all of
+// On tells whether the log is being read ahead.
+func (s *State) On() bool { return s.on.Load() }
+
+// Transactions is the number of those that were applied because of it.
+func (s *State) Transactions() uint64 { return s.transactions.Load() }
+
+// Reader reads the log ahead of the stream in one session.
+type Reader struct {
+	Session
+	sink   Sink
+	state  *State
+	wake   chan struct{} // of capacity 1: the stream is behind
+	behind time.Time     // of who calls Fell: since when the stream is; zero: it is not
+}
+
+// NewReader makes a reader that waits until the stream falls behind.
+func NewReader(s Session, sink Sink, state *State) *Reader {
+	return &Reader{Session: s, sink: sink, state: state, wake: make(chan struct{}, 1)}
+}
+
+// Fell notes that the primary's log was flushed up to lsn and whether all of
 // that has been applied, and starts to read ahead when the stream has been behind for long enough.
-func (s *session) fell(lsn coherence.LSN, reached bool) {
-	after := s.l.cfg.ReadAhead
-	streamed := coherence.LSN(s.front.streamed.Load())
+func (a *Reader) Fell(lsn coherence.LSN, reached bool) {
+	after := a.After
 	switch {
 	case after == 0:
 		return
-	case reached, lsn < streamed+aheadLeast:
-		s.ahead.behind = time.Time{}
+	case reached, lsn < a.sink.Streamed()+aheadLeast:
+		a.behind = time.Time{}
 		return
-	case s.ahead.behind.IsZero():
-		s.ahead.behind = time.Now()
+	case a.behind.IsZero():
+		a.behind = time.Now()
 	}
-	if time.Since(s.ahead.behind) >= after {
+	if time.Since(a.behind) >= after {
 		select {
-		case s.ahead.wake <- struct{}{}:
+		case a.wake <- struct{}{}:
 		default:
 		}
 	}
 }
 
-// readAhead reads ahead whenever the stream is behind. What goes wrong with
-// that is no reason to end the session.
-func (s *session) readAhead(ctx context.Context) error {
-	pauses := retry.Backoff{Chance: s.l.cfg.Chance}
-	for s.awaitFall(ctx) {
+// aheadSteady is how long it must have gone on for the next failure to count as
+// the first.
+const aheadSteady = 5 * time.Second
+
+// Run reads ahead whenever the stream is behind, until ctx ends. What goes
+// wrong with that is no reason to end the session.
+func (a *Reader) Run(ctx context.Context) error {
+	pauses := retry.Backoff{Chance: a.Chance}
+	for a.awaitFall(ctx) {
 		began := time.Now()
-		err := s.runAhead(ctx)
+		err := a.read(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err == nil {
 			pauses.Reset()
 			select {
-			case <-s.ahead.wake: // it was behind meanwhile
+			case <-a.wake: // it was behind meanwhile
 			default:
 			}
 			continue
 		}
-		s.l.trouble("read ahead", err)
+		a.Trouble(err)
 		if errors.Is(err, errNotUnderstood) {
 			return nil
 		}
-		if time.Since(began) > steady {
+		if time.Since(began) > aheadSteady {
 			pauses.Reset()
 		}
 		if !retry.Wait(ctx, pauses.Next()) {
@@ -99,14 +145,14 @@ func (s *session) readAhead(ctx context.Context) error {
 }
 
 // awaitFall waits until the stream is behind, and tells whether ctx goes on.
-func (s *session) awaitFall(ctx context.Context) bool {
-	if s.l.cfg.ReadAhead < 0 {
+func (a *Reader) awaitFall(ctx context.Context) bool {
+	if a.After < 0 {
 		return ctx.Err() == nil
 	}
 	select {
 	case <-ctx.Done():
 		return false
-	case <-s.ahead.wake:
+	case <-a.wake:
 		return true
 	}
 }
@@ -115,9 +161,9 @@ func (s *session) awaitFall(ctx context.Context) bool {
 // the next time.
 var errNotUnderstood = errors.New("the log can't be read ahead")
 
-// reader reads the log ahead once.
-type reader struct {
-	s        *session
+// pass reads the log ahead once.
+type pass struct {
+	*Reader
 	resolver *resolver
 	log      *physical
 	full     int // size of a piece of which there is more
@@ -131,37 +177,36 @@ type reader struct {
 	applied  int          // transactions
 }
 
-// runAhead reads ahead until the stream keeps up again.
-func (s *session) runAhead(ctx context.Context) error {
-	side := s.l.beside(s.server)
+// read reads ahead until the stream keeps up again.
+func (a *Reader) read(ctx context.Context) error {
+	side := a.Beside()
 	defer side.Close()
-	r := &reader{s: s, resolver: newResolver(s, side), tx: coherence.NewTransaction(s.l.guard.Tables(), s.l.cfg.BulkRows)}
+	r := &pass{Reader: a, resolver: newResolver(a, side), tx: coherence.NewTransaction(a.Tables, a.BulkRows)}
 	facts, err := r.resolver.facts(ctx)
 	if err != nil {
 		return err
 	}
-	layout, err := wal.NewLayout(s.catalogue.Version, facts.page, facts.segment)
+	layout, err := wal.NewLayout(a.Catalogue().Version, facts.page, facts.segment)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNotUnderstood, err)
 	}
-	if r.log, err = s.openLog(ctx, facts.restart); err != nil {
+	if r.log, err = a.openLog(ctx, facts.restart); err != nil {
 		return err
 	}
 	defer r.log.close(ctx)
 	r.full = piecePages * facts.page
 	r.scanner, r.digest = wal.NewScanner(layout, facts.restart), wal.NewDigest(layout, facts.database, pgoutput.Prefix)
-	l := s.l
-	l.log.Info("the stream is behind: the log is read ahead of it", "from", facts.restart.String())
-	l.ahead.on.Store(true)
-	defer l.ahead.on.Store(false)
+	a.Log.Info("the stream is behind: the log is read ahead of it", "from", facts.restart.String())
+	a.state.on.Store(true)
+	defer a.state.on.Store(false)
 	if err := r.run(ctx); err != nil {
 		return err
 	}
-	l.log.Info("the stream keeps up again", "to", r.scanner.Position().String(), "transactions", r.applied)
+	a.Log.Info("the stream keeps up again", "to", r.scanner.Position().String(), "transactions", r.applied)
 	return nil
 }
 
-func (r *reader) run(ctx context.Context) error {
+func (r *pass) run(ctx context.Context) error {
 	var pace catchingUp
 	for {
 		data, err := r.log.receive(ctx)
@@ -183,16 +228,16 @@ func (r *reader) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if pace.over(coherence.LSN(r.s.front.streamed.Load()), r.scanner.Position(), r.s.l.cfg.ReadAhead) {
+		if pace.over(r.sink.Streamed(), r.scanner.Position(), r.After) {
 			return nil
 		}
 	}
 }
 
 // visit keeps what has been committed.
-func (r *reader) visit(record *wal.Record) error {
+func (r *pass) visit(record *wal.Record) error {
 	c, err := r.digest.Record(record)
-	if err != nil || c == nil || c.Empty() || c.Start < r.s.from || c.End <= r.s.front.position() {
+	if err != nil || c == nil || c.Empty() || c.Start < r.From || c.End <= r.sink.Applied() {
 		return err
 	}
 	if r.count == len(r.commits) {
@@ -204,7 +249,7 @@ func (r *reader) visit(record *wal.Record) error {
 }
 
 // publish applies what has been committed, and moves on to where it ends.
-func (r *reader) publish(ctx context.Context) error {
+func (r *pass) publish(ctx context.Context) error {
 	r.since = time.Now()
 	commits := r.commits[:r.count]
 	r.count = 0
@@ -214,12 +259,12 @@ func (r *reader) publish(ctx context.Context) error {
 	}
 	for i := range commits {
 		r.coarse(&commits[i], verdicts)
-		if r.s.deliver(r.tx) && !r.tx.Empty() {
+		if r.sink.Deliver(r.tx) && !r.tx.Empty() {
 			r.applied++
-			r.s.l.ahead.transactions.Add(1)
+			r.state.transactions.Add(1)
 		}
 	}
-	r.s.advance(r.scanner.Position())
+	r.sink.Advance(r.scanner.Position())
 	return nil
 }
 

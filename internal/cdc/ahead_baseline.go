@@ -21,11 +21,13 @@ import (
 // table under its new role. All other files, such as one that was made a moment
 // ago, stand for every table.
 
-// baseline knows a transaction id below which all had ended when the log was
+// Baseline knows a transaction id below which all had ended when the log was
 // at a position that has been applied.
-type baseline struct {
-	mu           sync.Mutex
-	usable, next oldest
+type Baseline struct {
+	mu struct {
+		sync.Mutex
+		usable, next oldest // INVARIANT: the log has been applied up to usable's position
+	}
 }
 
 // oldest is what a snapshot says: every transaction with an id before xmin had
@@ -37,12 +39,9 @@ type oldest struct {
 
 const oldestQuery = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_wal_insert_lsn()::text`
 
-// askOldest asks for a new baseline; the zero one if none will be needed. What
-// the catalogue says of the watched tables has to be read, or found unchanged, after that.
-func (s *session) askOldest(ctx context.Context, q primary.Querier) (oldest, error) {
-	if s.l.cfg.ReadAhead == 0 || s.server.Recovery {
-		return oldest{}, nil
-	}
+// AskOldest asks for a new baseline. What the catalogue says of the watched
+// tables has to be read, or found unchanged, after that.
+func AskOldest(ctx context.Context, q primary.Querier) (oldest, error) {
 	var xmin, at string
 	if err := q.QueryRow(ctx, oldestQuery).Scan(&xmin, &at); err != nil {
 		return oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
@@ -55,37 +54,37 @@ func (s *session) askOldest(ctx context.Context, q primary.Querier) (oldest, err
 	return oldest{uint32(id), lsn}, err
 }
 
-// begin takes the first baseline of a session.
-func (b *baseline) begin(o oldest) {
+// Begin takes the first baseline of a session.
+func (b *Baseline) Begin(o oldest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.usable, b.next = oldest{}, o
+	b.mu.usable, b.mu.next = oldest{}, o
 }
 
-// accept takes another baseline, which is usable once the log has been applied
+// Accept takes another baseline, which is usable once the log has been applied
 // up to its position. While one waits for that, there is no other.
-func (b *baseline) accept(o oldest, front coherence.LSN) {
+func (b *Baseline) Accept(o oldest, front coherence.LSN) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.promote(front)
-	if b.next.lsn == 0 {
-		b.next = o
+	if b.mu.next.lsn == 0 {
+		b.mu.next = o
 	}
 }
 
 // promote makes the next baseline usable when its position is reached.
 // REQUIRES: b.mu held.
-func (b *baseline) promote(front coherence.LSN) {
-	if b.next.lsn != 0 && b.next.lsn <= front {
-		b.usable, b.next = b.next, oldest{}
+func (b *Baseline) promote(front coherence.LSN) {
+	if b.mu.next.lsn != 0 && b.mu.next.lsn <= front {
+		b.mu.usable, b.mu.next = b.mu.next, oldest{}
 	}
 }
 
 // xmin is the id before which all had ended when the log was at front, or 0 if
 // that isn't known.
-func (b *baseline) xmin(front coherence.LSN) uint32 {
+func (b *Baseline) xmin(front coherence.LSN) uint32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.promote(front)
-	return b.usable.xmin
+	return b.mu.usable.xmin
 }

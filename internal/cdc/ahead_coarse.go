@@ -9,7 +9,7 @@ import (
 )
 
 // coarse makes r.tx what a commit means.
-func (r *reader) coarse(c *wal.Commit, verdicts map[wal.File]verdict) {
+func (r *pass) coarse(c *wal.Commit, verdicts map[wal.File]verdict) {
 	tx := r.tx
 	tx.Begin(c.XID, c.Start, pgoutput.Timestamp(uint64(c.At)))
 	every := c.Everything || len(c.Truncated) > 0 || c.Messaged // which may have named any table
@@ -35,7 +35,7 @@ func (r *reader) coarse(c *wal.Commit, verdicts map[wal.File]verdict) {
 }
 
 // messages takes the groups that messages purge, as the decoder does.
-func (r *reader) messages(c *wal.Commit) {
+func (r *pass) messages(c *wal.Commit) {
 	if c.Messaged {
 		r.tx.EveryGroup()
 		return

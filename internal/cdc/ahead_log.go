@@ -29,13 +29,13 @@ type physical struct {
 // openLog asks for the log from start on, of the timeline that the session is
 // about. The connection is of the kind that the stream's is, so it needs the
 // same rights and the same line in pg_hba.conf.
-func (s *session) openLog(ctx context.Context, start coherence.LSN) (*physical, error) {
-	conn, _, err := s.l.cfg.Primary().ConnectReplication(ctx)
+func (a *Reader) openLog(ctx context.Context, start coherence.LSN) (*physical, error) {
+	conn, _, err := a.Primary.ConnectReplication(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &physical{conn: conn, interval: s.interval, stop: func() bool { return true }}
-	if err := p.start(ctx, s.server, start); err != nil {
+	p := &physical{conn: conn, interval: a.Interval, stop: func() bool { return true }}
+	if err := p.start(ctx, a.Server, start); err != nil {
 		p.close(ctx)
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func TestReadingAheadEndsWhenTheStreamKeepsUp(t *testing.T) {
 				began := time.Now()
 				for at := coherence.LSN(1); at < 10_000; at++ {
 					<-time.After(time.Millisecond)
-					if c.over(1000+at-test.behind(at), 1000+at, DefaultReadAhead) {
+					if c.over(1000+at-test.behind(at), 1000+at, catalogue.DefaultReadAhead) {
 						took := time.Since(began)
 						if test.want == 0 || took < test.want || took > test.want+200*time.Millisecond {
 							t.Errorf("it ends after %v and not %v", took, test.want)
@@ -57,17 +57,15 @@ func TestReadingAheadEndsWhenTheStreamKeepsUp(t *testing.T) {
 // TestStreamIsBehind: for long enough, and by enough.
 func TestStreamIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &session{l: &Listener{cfg: Config{Scope: catalogue.Scope{ReadAhead: DefaultReadAhead}}}}
-		s.ahead.wake = make(chan struct{}, 1)
+		s := NewReader(Session{After: catalogue.DefaultReadAhead}, streamed(100), nil)
 		woken := func() bool {
 			select {
-			case <-s.ahead.wake:
+			case <-s.wake:
 				return true
 			default:
 				return false
 			}
 		}
-		s.front.stream(100)
 		far := coherence.LSN(100 + aheadLeast)
 		for i, step := range []struct {
 			after   time.Duration
@@ -76,24 +74,32 @@ func TestStreamIsBehind(t *testing.T) {
 			want    bool
 		}{
 			{0, far, false, false},
-			{DefaultReadAhead - 1, far, false, false},
+			{catalogue.DefaultReadAhead - 1, far, false, false},
 			{1, far, false, true},
 			{0, far, true, false}, // by what is read ahead
 			{time.Second, far, false, false},
-			{DefaultReadAhead, far - 1, false, false}, // the stream will be there in a moment
+			{catalogue.DefaultReadAhead, far - 1, false, false}, // the stream will be there in a moment
 			{0, far, false, false},
-			{DefaultReadAhead, far, false, true},
+			{catalogue.DefaultReadAhead, far, false, true},
 		} {
 			<-time.After(step.after)
-			s.fell(step.lsn, step.reached)
+			s.Fell(step.lsn, step.reached)
 			if got := woken(); got != step.want {
 				t.Errorf("step %d: %t", i, got)
 			}
 		}
-		s.l.cfg.ReadAhead = 0
+		s.After = 0
 		<-time.After(time.Second)
-		if s.fell(far, false); woken() {
+		if s.Fell(far, false); woken() {
 			t.Error("it is switched off")
 		}
 	})
 }
+
+// streamed is a Sink that knows how far the stream has been received, and no more.
+type streamed coherence.LSN
+
+func (s streamed) Streamed() coherence.LSN           { return coherence.LSN(s) }
+func (streamed) Applied() coherence.LSN              { return 0 }
+func (streamed) Advance(coherence.LSN)               {}
+func (streamed) Deliver(*coherence.Transaction) bool { return false }

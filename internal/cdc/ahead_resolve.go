@@ -21,13 +21,13 @@ type verdict struct {
 
 // resolver finds what files stand for.
 type resolver struct {
-	s    *session
+	a    *Reader
 	side *primary.Conn
 	seen map[wal.File]verdict
 }
 
-func newResolver(s *session, side *primary.Conn) *resolver {
-	return &resolver{s: s, side: side, seen: make(map[wal.File]verdict)}
+func newResolver(a *Reader, side *primary.Conn) *resolver {
+	return &resolver{a: a, side: side, seen: make(map[wal.File]verdict)}
 }
 
 // logFacts is what has to be known to read the log.
@@ -49,7 +49,7 @@ func (r *resolver) facts(ctx context.Context) (logFacts, error) {
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	var restart string
-	if err := conn.QueryRow(ctx, logFactsQuery, r.s.slot).Scan(&restart, &f.page, &f.segment, &f.database); err != nil {
+	if err := conn.QueryRow(ctx, logFactsQuery, r.a.Slot).Scan(&restart, &f.page, &f.segment, &f.database); err != nil {
 		return f, fmt.Errorf("ask where the log begins: %w", err)
 	}
 	f.restart, err = coherence.ParseLSN(restart)
@@ -68,7 +68,7 @@ WHERE c.oid < 16384 OR c.relkind IN ('m', 't') OR age(c.xmin) > age($3::text::xi
 // stands for every table. REQUIRES: the log up to the last of them has been read.
 func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.File]verdict, error) {
 	clear(r.seen)
-	xmin := r.s.l.ahead.baseline.xmin(r.s.front.position())
+	xmin := r.a.state.Baseline.xmin(r.a.sink.Applied())
 	var spaces, nodes []uint32
 	for i := range commits {
 		for _, f := range commits[i].Files {
@@ -94,7 +94,7 @@ func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.F
 	var f wal.File
 	var oid, root uint32
 	_, err = pgx.ForEachRow(rows, []any{&f.Space, &f.Node, &oid, &root}, func() error {
-		table, watched := r.s.current.Load().TableOf(oid, root)
+		table, watched := r.a.Catalogue().TableOf(oid, root)
 		r.seen[f] = verdict{table: table, watched: watched, nothing: !watched}
 		return nil
 	})

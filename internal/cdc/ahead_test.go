@@ -49,7 +49,7 @@ func listenAhead(t *testing.T, url string, change ...func(*Config)) *rig {
 		`CREATE TABLE other (id int PRIMARY KEY, note text)`, `CREATE MATERIALIZED VIEW seen AS SELECT * FROM other`)
 	cfg := config(t, url, watchRooms(), catalogue.Watch{Table: "public.houses", Columns: []string{"id"}, Conditions: []string{"id"}},
 		catalogue.Watch{Table: "public.parts", Columns: []string{"id"}, Conditions: []string{"id"}})
-	cfg.ReadAhead = DefaultReadAhead
+	cfg.ReadAhead = catalogue.DefaultReadAhead
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -135,7 +135,7 @@ func (r *rig) settledCatalogue() {
 	}
 	eventually(r.t, "the catalogue has settled", func() bool {
 		r.exec("SELECT pg_logical_emit_message(true, 'nobody', '')")
-		return uint64(r.listener.ahead.baseline.xmin(r.guard.Applied())) > id
+		return uint64(r.listener.ahead.Baseline.xmin(r.guard.Applied())) > id
 	})
 }
 

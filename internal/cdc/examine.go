@@ -179,7 +179,7 @@ func (w *watcher) renewed(ctx context.Context, ins *catalogue.Inspection, old ol
 	if err := w.renewWith(ctx, ins.Catalogue); err != nil {
 		return fmt.Errorf("go by the catalogue of now: %w", err)
 	}
-	w.l.ahead.baseline.begin(old)
+	w.l.ahead.Baseline.Begin(old)
 	return nil
 }
 
@@ -211,10 +211,7 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 
 // settle accepts what has been found and done, and tells the other processes.
 func (w *watcher) settle(now *catalogue.Look) {
-	f := &w.front
-	f.mu.Lock() // the guard hears from one at a time
-	w.l.settleLost(now)
-	f.mu.Unlock()
+	w.progress.between(func() { w.l.settleLost(now) })
 	w.sight.accept(now)
 	w.l.noteLost(now.Lost)
 	w.announce(now)

@@ -30,6 +30,7 @@ func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
 	}
 	guard.Reset(1, 100)
 	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s.progress.l, s.progress.pending = s.l, &s.visibility
 	s.visibility.wake = make(chan struct{}, 1)
 	keepalive := func(at uint64) {
 		t.Helper()
@@ -72,6 +73,7 @@ func TestKeepaliveWhileAStreamIsOpen(t *testing.T) {
 	}
 	guard.Reset(1, 100)
 	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s.progress.l, s.progress.pending = s.l, &s.visibility
 	s.visibility.wake = make(chan struct{}, 1)
 	frame := func(data []byte) {
 		t.Helper()

@@ -47,7 +47,7 @@ type Listener struct {
 	log      *slog.Logger
 	flush    flushGroup
 	open     atomic.Int32 // transactions that are received while they are open
-	ahead    readsAhead
+	ahead    State
 	follower *follower     // nil without a relay
 	writer   *relay.Writer // nil unless this process leads
 

@@ -99,7 +99,7 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 	})
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "walpurge_read_ahead_transactions_total", Help: "Transactions applied by whole tables, because the stream from the slot was behind.",
-	}, func() float64 { return float64(l.ahead.transactions.Load()) }))
+	}, func() float64 { return float64(l.ahead.Transactions()) }))
 	gauge("walpurge_lost_tables", "Watched tables that can't be followed, such as one whose writes would fail; /status says why and what mends it. What depends on them is asked of the origin.", func(s *Status) float64 {
 		return float64(len(s.Lost))
 	})

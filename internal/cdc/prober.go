@@ -130,7 +130,7 @@ func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standsti
 	if err != nil {
 		return err
 	}
-	s.fell(lsn, reached)
+	s.ahead.Fell(lsn, reached)
 	if reached {
 		stuck.over()
 		return nil
@@ -151,7 +151,7 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 		return false, &doubt{"behind", errSetBack(lsn, q.before)}
 	}
 	if filled := coherence.LSN(s.filled.Load()); filled > q.before {
-		s.advance(min(filled, lsn)) // sent, and flushed now
+		s.progress.Advance(min(filled, lsn)) // sent, and flushed now
 	}
 	return s.l.guard.Probe(lsn, q.asked), nil
 }

@@ -91,12 +91,12 @@ const switchAlign = 1 << 20
 // the log has not reached looks like a server that was set back.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP (pg_switch_wal)
 func (s *session) reached(at coherence.LSN) {
-	s.front.stream(at)
+	s.progress.stream(at)
 	if at%switchAlign == 0 {
 		s.filled.Store(uint64(at))
 		return
 	}
-	s.advance(at)
+	s.progress.Advance(at)
 }
 
 // data decodes one message and applies the transaction that it completes.
@@ -112,8 +112,8 @@ func (s *session) data(msg []byte) error {
 	}
 	if committed {
 		tx := s.decoder.Transaction()
-		s.deliver(tx)
-		s.front.stream(tx.End)
+		s.progress.Deliver(tx)
+		s.progress.stream(tx.End)
 	}
 	s.renew()
 	return nil
@@ -122,7 +122,7 @@ func (s *session) data(msg []byte) error {
 // status tells the server how far we are, and asks for an answer with reply.
 func (s *session) status(reply bool) error {
 	now := time.Now()
-	if at := pglogrepl.LSN(s.acknowledge()); at != 0 {
+	if at := pglogrepl.LSN(s.progress.acknowledge()); at != 0 {
 		conn := s.replication.Conn()
 		if err := conn.SetWriteDeadline(now.Add(primary.QueryTimeout)); err != nil {
 			return fmt.Errorf("send status: %w", err)

@@ -31,9 +31,9 @@ type session struct {
 	pace        *primary.Pace
 	decoder     *pgoutput.Decoder
 	visibility  visibility
-	front       front
+	progress    progress
 	from        coherence.LSN // where the stream starts
-	ahead       ahead
+	ahead       *Reader
 	suspicion   chan struct{}           // wakes the watcher
 	renewal     atomic.Pointer[renewal] // for the receiver
 	asked       atomic.Bool             // somebody wants an answer from the server
@@ -58,7 +58,8 @@ func (l *Listener) session(ctx context.Context) error {
 	defer primary.CloseReplication(ctx, replication)
 
 	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
-	s.visibility.wake, s.ahead.wake = make(chan struct{}, 1), make(chan struct{}, 1)
+	s.visibility.wake = make(chan struct{}, 1)
+	s.progress.l, s.progress.pending = l, &s.visibility
 	defer l.endTerm()
 	if err := s.prepare(ctx, control); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (l *Listener) session(ctx context.Context) error {
 	group.Go(func() error { return s.prove(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
 	if l.cfg.ReadAhead != 0 {
-		group.Go(func() error { return s.readAhead(gctx) })
+		group.Go(func() error { return s.ahead.Run(gctx) })
 	}
 	if l.writer == nil {
 		return group.Wait()
@@ -109,7 +110,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	}
 	at := s.startAt(p)
 	s.from = at
-	s.front.stream(at)
+	s.progress.stream(at)
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}
@@ -119,6 +120,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	s.current.Store(s.catalogue)
 	s.decoder = pgoutput.NewDecoder(s.catalogue.Schema(), l.guard.Tables(), l.cfg.BulkRows)
 	s.interval = s.catalogue.StatusInterval
+	s.ahead = s.reader()
 	return s.begin(ctx, p, at)
 }
 
@@ -129,7 +131,7 @@ func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.
 	if err != nil {
 		return 0, "", err
 	}
-	l.ahead.baseline.begin(old)
+	l.ahead.Baseline.Begin(old)
 	found, err := l.cfg.Provide(ctx, control, &catalogue.Wants{
 		Server: s.server, Replication: s.replication, Tables: l.guard.Tables(), Everything: l.guard.Epoch() == 0, Stuck: l.history.stuck, Waits: l.waitsForSlot,
 	})
@@ -138,6 +140,25 @@ func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.
 	}
 	s.catalogue, s.slot, l.history.stuck = found.Catalogue, found.Slot, nil
 	return found.At, found.Reason, nil
+}
+
+// askOldest asks for the transactions that have ended, unless nobody will
+// need it.
+func (s *session) askOldest(ctx context.Context, q primary.Querier) (oldest, error) {
+	if s.l.cfg.ReadAhead == 0 || s.server.Recovery {
+		return oldest{}, nil
+	}
+	return AskOldest(ctx, q)
+}
+
+// reader makes what reads the log ahead of the stream.
+func (s *session) reader() *Reader {
+	l := s.l
+	return NewReader(Session{
+		Primary: l.cfg.Primary(), Beside: func() *primary.Conn { return l.beside(s.server) }, Server: s.server, Slot: s.slot, From: s.from,
+		After: l.cfg.ReadAhead, Interval: s.interval, Tables: l.guard.Tables(), BulkRows: l.cfg.BulkRows, Catalogue: s.current.Load,
+		Chance: l.cfg.Chance, Log: l.log, Trouble: func(err error) { l.trouble("read ahead", err) },
+	}, &s.progress, &l.ahead)
 }
 
 // waitsForSlot returns what notes whom the server waits for before it makes

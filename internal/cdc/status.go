@@ -50,7 +50,7 @@ func (l *Listener) Status() Status {
 	l.mu.Unlock()
 	s.Epoch = l.guard.Epoch().String()
 	s.Applied, s.Watermark = l.guard.Applied().String(), l.guard.Watermark().String()
-	s.ReadAhead, s.ReadAheadTransactions = l.ahead.on.Load(), l.ahead.transactions.Load()
+	s.ReadAhead, s.ReadAheadTransactions = l.ahead.On(), l.ahead.Transactions()
 	s.Pending, s.Open = l.guard.Pending(), int(l.open.Load())
 	switch {
 	case l.follower != nil:

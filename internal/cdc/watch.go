@@ -93,7 +93,7 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 			return err
 		}
 	} else {
-		w.l.ahead.baseline.accept(old, w.front.position())
+		w.l.ahead.Baseline.Accept(old, w.progress.Applied())
 	}
 	if time.Since(w.seen) < watchInterval {
 		return nil

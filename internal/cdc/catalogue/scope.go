@@ -14,6 +14,9 @@ import (
 	"walpurge/internal/identifier"
 )
 
+// DefaultReadAhead is how long the stream may be behind before the log is read ahead of it.
+const DefaultReadAhead = 100 * time.Millisecond
+
 // Scope says which database is followed, and what of it.
 type Scope struct {
 	URL         string // of the primary itself, not of a pooler

@@ -73,7 +73,7 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	began := time.Now()
 	config := cdc.Config{
 		Scope: catalogue.Scope{
-			URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, ReadAhead: cdc.DefaultReadAhead, Logger: c.Logger,
+			URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, ReadAhead: catalogue.DefaultReadAhead, Logger: c.Logger,
 		},
 		BulkRows: bulkRows, MaxLag: c.MaxLag,
 		Relay: &relay.Config{Client: changes, Setting: c.RedisSetting, Namespace: c.Namespace},

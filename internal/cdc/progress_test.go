@@ -18,14 +18,15 @@ func TestBothSourcesDeliverOnce(t *testing.T) {
 	guard.Reset(1, 10)
 	n := &notes{guard: guard}
 	s := &session{l: &Listener{guard: guard, observer: n}}
+	s.progress.l, s.progress.pending = s.l, &s.visibility
 	s.visibility.wake = make(chan struct{}, 1)
-	s.front.stream(10)
+	s.progress.stream(10)
 	tx := coherence.NewTransaction(tables, 10)
 	commit := func(xid uint32, start, end coherence.LSN) bool {
 		tx.Begin(xid, start, pgoutput.Timestamp(0))
 		tx.Whole(0)
 		tx.Commit(end)
-		return s.deliver(tx)
+		return s.progress.Deliver(tx)
 	}
 	for _, step := range []struct {
 		what                           string
@@ -35,7 +36,7 @@ func TestBothSourcesDeliverOnce(t *testing.T) {
 		pending                        int
 	}{
 		{"ahead", func() bool { return commit(1, 20, 30) }, true, 30, 10, 10, 1},
-		{"ahead, up to the end of the log", func() bool { s.advance(50); return true }, true, 50, 10, 10, 1},
+		{"ahead, up to the end of the log", func() bool { s.progress.Advance(50); return true }, true, 50, 10, 10, 1},
 		{"the same from the stream", func() bool { return commit(1, 20, 30) }, false, 50, 30, 20, 1},
 		{"a keepalive in the stream", func() bool { s.reached(40); return true }, true, 50, 40, 20, 1},
 		{"it is visible", func() bool { return guard.SettleTo(30) == 0 }, true, 50, 40, 40, 0},
@@ -46,9 +47,9 @@ func TestBothSourcesDeliverOnce(t *testing.T) {
 		if got := step.do(); got != step.want {
 			t.Errorf("%s: %t", step.what, got)
 		}
-		s.front.stream(step.streamed)
-		if guard.Applied() != step.applied || s.front.position() != step.applied || s.acknowledge() != step.acknowledge || guard.Pending() != step.pending {
-			t.Errorf("%s: applied %s, at %s, acknowledged %s, %d pending", step.what, guard.Applied(), s.front.position(), s.acknowledge(), guard.Pending())
+		s.progress.stream(step.streamed)
+		if guard.Applied() != step.applied || s.progress.Applied() != step.applied || s.progress.acknowledge() != step.acknowledge || guard.Pending() != step.pending {
+			t.Errorf("%s: applied %s, at %s, acknowledged %s, %d pending", step.what, guard.Applied(), s.progress.Applied(), s.progress.acknowledge(), guard.Pending())
 		}
 	}
 	if len(n.lines) != 2 {
