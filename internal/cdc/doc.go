@@ -16,8 +16,8 @@
 // and while the stream is behind, a fifth one reads the log ahead of it,
 // physically and by whole tables (docs/decisions/0009-read-ahead.md).
 //
-// Every transaction of a session goes through session.deliver, all of them
-// through Listener.apply, and every acknowledgement comes from session.acknowledge.
+// Every transaction of a session goes through progress.Deliver, all of them
+// through Listener.apply, and every acknowledgement comes from progress.acknowledge.
 //
 // # Leading and following
 //

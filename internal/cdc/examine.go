@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 )
 
@@ -45,7 +46,7 @@ type examination struct {
 //  4. When that has been applied, what was seen is accepted.
 //
 // What concerns more than tables is a doubt (R8) for reason.
-func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reason string) error {
+func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old readahead.Oldest, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*primary.QueryTimeout)
 	defer cancel()
 	ins, err := w.l.cfg.InspectOn(ctx, conn)
@@ -172,7 +173,7 @@ func (w *watcher) endHorizon(table string) {
 }
 
 // renewed has decoding go by what was found.
-func (w *watcher) renewed(ctx context.Context, ins *catalogue.Inspection, old oldest) error {
+func (w *watcher) renewed(ctx context.Context, ins *catalogue.Inspection, old readahead.Oldest) error {
 	for _, column := range ins.Catalogue.CompareBy(w.l.guard.Tables()) {
 		w.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
 	}

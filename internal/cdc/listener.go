@@ -11,6 +11,7 @@ import (
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/relay"
@@ -47,7 +48,7 @@ type Listener struct {
 	log      *slog.Logger
 	flush    flushGroup
 	open     atomic.Int32 // transactions that are received while they are open
-	ahead    State
+	ahead    readahead.State
 	follower *follower     // nil without a relay
 	writer   *relay.Writer // nil unless this process leads
 

@@ -15,6 +15,7 @@ import (
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 )
 
@@ -33,7 +34,7 @@ type session struct {
 	visibility  visibility
 	progress    progress
 	from        coherence.LSN // where the stream starts
-	ahead       *Reader
+	ahead       *readahead.Reader
 	suspicion   chan struct{}           // wakes the watcher
 	renewal     atomic.Pointer[renewal] // for the receiver
 	asked       atomic.Bool             // somebody wants an answer from the server
@@ -144,17 +145,17 @@ func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.
 
 // askOldest asks for the transactions that have ended, unless nobody will
 // need it.
-func (s *session) askOldest(ctx context.Context, q primary.Querier) (oldest, error) {
+func (s *session) askOldest(ctx context.Context, q primary.Querier) (readahead.Oldest, error) {
 	if s.l.cfg.ReadAhead == 0 || s.server.Recovery {
-		return oldest{}, nil
+		return readahead.Oldest{}, nil
 	}
-	return AskOldest(ctx, q)
+	return readahead.AskOldest(ctx, q)
 }
 
 // reader makes what reads the log ahead of the stream.
-func (s *session) reader() *Reader {
+func (s *session) reader() *readahead.Reader {
 	l := s.l
-	return NewReader(Session{
+	return readahead.NewReader(readahead.Session{
 		Primary: l.cfg.Primary(), Beside: func() *primary.Conn { return l.beside(s.server) }, Server: s.server, Slot: s.slot, From: s.from,
 		After: l.cfg.ReadAhead, Interval: s.interval, Tables: l.guard.Tables(), BulkRows: l.cfg.BulkRows, Catalogue: s.current.Load,
 		Chance: l.cfg.Chance, Log: l.log, Trouble: func(err error) { l.trouble("read ahead", err) },

@@ -1,4 +1,4 @@
-package cdc
+package readahead
 
 import (
 	"context"
@@ -26,13 +26,13 @@ import (
 type Baseline struct {
 	mu struct {
 		sync.Mutex
-		usable, next oldest // INVARIANT: the log has been applied up to usable's position
+		usable, next Oldest // INVARIANT: the log has been applied up to usable's position
 	}
 }
 
-// oldest is what a snapshot says: every transaction with an id before xmin had
+// Oldest is what a snapshot says: every transaction with an id before xmin had
 // ended before lsn.
-type oldest struct {
+type Oldest struct {
 	xmin uint32
 	lsn  coherence.LSN
 }
@@ -41,29 +41,29 @@ const oldestQuery = `SELECT pg_snapshot_xmin(pg_current_snapshot())::text, pg_cu
 
 // AskOldest asks for a new baseline. What the catalogue says of the watched
 // tables has to be read, or found unchanged, after that.
-func AskOldest(ctx context.Context, q primary.Querier) (oldest, error) {
+func AskOldest(ctx context.Context, q primary.Querier) (Oldest, error) {
 	var xmin, at string
 	if err := q.QueryRow(ctx, oldestQuery).Scan(&xmin, &at); err != nil {
-		return oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
+		return Oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
 	}
 	id, err := strconv.ParseUint(xmin, 10, 64)
 	if err != nil {
-		return oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
+		return Oldest{}, fmt.Errorf("ask for the oldest transaction: %w", err)
 	}
 	lsn, err := coherence.ParseLSN(at)
-	return oldest{uint32(id), lsn}, err
+	return Oldest{uint32(id), lsn}, err
 }
 
 // Begin takes the first baseline of a session.
-func (b *Baseline) Begin(o oldest) {
+func (b *Baseline) Begin(o Oldest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.mu.usable, b.mu.next = oldest{}, o
+	b.mu.usable, b.mu.next = Oldest{}, o
 }
 
 // Accept takes another baseline, which is usable once the log has been applied
 // up to its position. While one waits for that, there is no other.
-func (b *Baseline) Accept(o oldest, front coherence.LSN) {
+func (b *Baseline) Accept(o Oldest, front coherence.LSN) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.promote(front)
@@ -76,13 +76,13 @@ func (b *Baseline) Accept(o oldest, front coherence.LSN) {
 // REQUIRES: b.mu held.
 func (b *Baseline) promote(front coherence.LSN) {
 	if b.mu.next.lsn != 0 && b.mu.next.lsn <= front {
-		b.mu.usable, b.mu.next = b.mu.next, oldest{}
+		b.mu.usable, b.mu.next = b.mu.next, Oldest{}
 	}
 }
 
-// xmin is the id before which all had ended when the log was at front, or 0 if
+// Xmin is the id before which all had ended when the log was at front, or 0 if
 // that isn't known.
-func (b *Baseline) xmin(front coherence.LSN) uint32 {
+func (b *Baseline) Xmin(front coherence.LSN) uint32 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.promote(front)

@@ -1,4 +1,4 @@
-package cdc
+package readahead
 
 import (
 	"context"
@@ -68,7 +68,7 @@ WHERE c.oid < 16384 OR c.relkind IN ('m', 't') OR age(c.xmin) > age($3::text::xi
 // stands for every table. REQUIRES: the log up to the last of them has been read.
 func (r *resolver) resolve(ctx context.Context, commits []wal.Commit) (map[wal.File]verdict, error) {
 	clear(r.seen)
-	xmin := r.a.state.Baseline.xmin(r.a.sink.Applied())
+	xmin := r.a.state.Baseline.Xmin(r.a.sink.Applied())
 	var spaces, nodes []uint32
 	for i := range commits {
 		for _, f := range commits[i].Files {

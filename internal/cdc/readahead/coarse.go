@@ -1,4 +1,4 @@
-package cdc
+package readahead
 
 import (
 	"bytes"

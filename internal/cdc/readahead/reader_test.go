@@ -1,4 +1,4 @@
-package cdc
+package readahead
 
 import (
 	"testing"
@@ -17,20 +17,20 @@ func TestReadingAheadEndsWhenTheStreamKeepsUp(t *testing.T) {
 		behind func(at coherence.LSN) coherence.LSN
 		want   time.Duration // 0: never
 	}{
-		{"it keeps up from the start", func(coherence.LSN) coherence.LSN { return 50 }, aheadLinger},
+		{"it keeps up from the start", func(coherence.LSN) coherence.LSN { return 50 }, linger},
 		{"it doesn't", func(coherence.LSN) coherence.LSN { return 300 }, 0},
 		{"it does after two seconds", func(at coherence.LSN) coherence.LSN {
 			if at < 2000 {
 				return at
 			}
 			return 0
-		}, 2*time.Second + aheadLinger},
+		}, 2*time.Second + linger},
 		{"it falls back once", func(at coherence.LSN) coherence.LSN {
 			if at >= 500 && at < 900 {
 				return at - 499
 			}
 			return 0
-		}, 900*time.Millisecond + aheadLinger},
+		}, 900*time.Millisecond + linger},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestStreamIsBehind(t *testing.T) {
 				return false
 			}
 		}
-		far := coherence.LSN(100 + aheadLeast)
+		far := coherence.LSN(100 + least)
 		for i, step := range []struct {
 			after   time.Duration
 			lsn     coherence.LSN
