@@ -23,7 +23,8 @@ type follower struct {
 
 	group    *errgroup.Group // of the reader and the prober
 	vacancy  vacancy
-	register register
+	peers    *relay.Peers // nil: there are none
+	describe func() Status
 	wanting  chan struct{} // of capacity 1: a strict read waits for the relay
 
 	mu struct {
@@ -46,18 +47,18 @@ type follower struct {
 		term      int  // counts changes of proving and of the server
 		changed   chan struct{}
 		said      string
-		foreign   string    // the cluster of a stream that isn't this one's, once it has been logged
-		members   []Member  // of the slot, as of late
-		left      time.Time // when a leader has said that the slot is about to be free
-		elsewhere string    // why the server that answers here doesn't count; empty: it does, or none has answered
-		request   uint64    // for a look at the server; 0: none, or it has been answered
+		foreign   string       // the cluster of a stream that isn't this one's, once it has been logged
+		members   []relay.Peer // of the slot, as of late
+		left      time.Time    // when a leader has said that the slot is about to be free
+		elsewhere string       // why the server that answers here doesn't count; empty: it does, or none has answered
+		request   uint64       // for a look at the server; 0: none, or it has been answered
 		answered  bool
 	}
 }
 
 func newFollower(l *Listener, c *relay.Config, database string) *follower {
 	f := &follower{l: l, stream: c.Stream(database, l.cfg.Slot)}
-	f.register = register{client: c.Client, key: f.stream.Key + ":members"}
+	f.peers, f.describe = c.Peers(f.stream), l.Status
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.wanting = make(chan struct{}, 1)

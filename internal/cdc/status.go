@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/pgerror"
+	"walpurge/internal/relay"
 )
 
 // Status is where a Listener stands, for people and for metrics.
@@ -35,7 +36,7 @@ type Status struct {
 	WALStatus     string `json:"wal_status"`     // of pg_replication_slots
 
 	Relay   *RelayStatus `json:"relay,omitempty"`
-	Members []Member     `json:"members,omitempty"` // the processes that share the slot, the leader first
+	Members []relay.Peer `json:"members,omitempty"` // the processes that share the slot, the leader first
 
 	Sessions    int       `json:"sessions"` // streams that have started
 	Failures    int       `json:"failures"` // sessions that ended or didn't come about

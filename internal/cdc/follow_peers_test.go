@@ -3,7 +3,6 @@ package cdc
 import (
 	"slices"
 	"testing"
-	"time"
 
 	"walpurge/internal/testbed"
 )
@@ -35,27 +34,4 @@ func TestMembersKnowEachOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "one is known", func() bool { return slices.Equal(roles(a), []string{roleLeader}) })
-}
-
-// TestSilentMembersAreForgotten: who was killed takes no leave.
-func TestSilentMembersAreForgotten(t *testing.T) {
-	s := register{client: relayClient(t, testbed.SharedRedis(t)), key: "members-" + t.Name() + time.Now().String()}
-	ctx := t.Context()
-	if _, err := s.meet(ctx, Member{ID: "dead"}, time.Minute); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.client.HSet(ctx, s.key, "odd", "no word").Err(); err != nil {
-		t.Fatal(err)
-	}
-	got, err := s.meet(ctx, Member{ID: "living"}, time.Minute)
-	if err != nil || len(got) != 2 {
-		t.Fatalf("%+v %v, want two", got, err)
-	}
-	eventually(t, "the dead and what can't be read are gone", func() bool {
-		got, err = s.meet(ctx, Member{ID: "living"}, 200*time.Millisecond)
-		return err == nil && len(got) == 1 && got[0].ID == "living" && got[0].Self && s.client.HLen(ctx, s.key).Val() == 1
-	})
-	if ttl := s.client.PTTL(ctx, s.key).Val(); ttl > 200*time.Millisecond {
-		t.Errorf("the key lives for %v", ttl)
-	}
 }

@@ -1,31 +1,25 @@
-package cdc
+package relay
 
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"encoding/json"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"walpurge/internal/relay"
-	"walpurge/internal/retry"
 )
 
 // Every process of a slot tells the others that it is there, for people who
 // want to see all of them. Nothing else relies on it. They share one hash
 // beside the stream, so nobody has to search for keys, and each goes by its own
 // clock alone: no two machines' clocks are compared.
-const (
-	memberEvery = 2 * time.Second
-	memberLife  = 10 * time.Second // without a word
-)
 
-// Member is a process of the slot as it has described itself.
-type Member struct {
+// RoleLeader is the role of who holds the slot: it comes first among peers.
+const RoleLeader = "leader"
+
+// Peer is a process of the slot as it has described itself.
+type Peer struct {
 	ID      string `json:"id"`   // of this run
 	Host    string `json:"host"` // name of the machine
 	PID     int    `json:"pid"`
@@ -39,12 +33,21 @@ type Member struct {
 	Since int64 `json:"since_ms"`       // that it has said so
 }
 
-// register is the hash, and when each process has last been heard.
-type register struct {
-	client redis.UniversalClient // nil: nobody is told, as where the relay is a model of a test
+// Peers is the hash, and when each process has last been heard.
+type Peers struct {
+	client redis.UniversalClient
 	key    string
 	beat   uint64
 	heard  map[string]hearing // by ID
+}
+
+// Peers are those who share the slot of s; nil where the relay is a model of a
+// test: then nobody is told.
+func (c *Config) Peers(s *Stream) *Peers {
+	if c.Client == nil {
+		return nil
+	}
+	return &Peers{client: c.Client, key: s.Key + ":members"}
 }
 
 // hearing is what a process has said last, and when by this process's clock.
@@ -57,13 +60,13 @@ type hearing struct {
 // again is silent.
 type word struct {
 	Beat uint64
-	Member
+	Peer
 }
 
-// meet notes what one process says, drops who has been silent for life, and
+// Meet notes what one process says, drops who has been silent for life, and
 // returns the others with the age of their words. Simple commands on one key:
 // roles that may run no scripts can do it, and clusters.
-func (r *register) meet(ctx context.Context, m Member, life time.Duration) ([]Member, error) {
+func (r *Peers) Meet(ctx context.Context, m Peer, life time.Duration) ([]Peer, error) {
 	r.beat++
 	said, err := json.Marshal(word{r.beat, m})
 	if err != nil {
@@ -79,16 +82,16 @@ func (r *register) meet(ctx context.Context, m Member, life time.Duration) ([]Me
 	if err != nil {
 		return nil, err
 	}
-	members, silent := r.hear(found.Val(), m.ID, life)
+	peers, silent := r.hear(found.Val(), m.ID, life)
 	if len(silent) == 0 {
-		return members, nil
+		return peers, nil
 	}
-	return members, r.part(ctx, silent...)
+	return peers, r.Part(ctx, silent...)
 }
 
 // hear sorts those who are there from those who are silent. Words that can't
 // be read, for instance of another version, are silent too.
-func (r *register) hear(found map[string]string, self string, life time.Duration) (members []Member, silent []string) {
+func (r *Peers) hear(found map[string]string, self string, life time.Duration) (peers []Peer, silent []string) {
 	now, heard := time.Now(), make(map[string]hearing, len(found))
 	for id, said := range found {
 		var w word
@@ -103,12 +106,12 @@ func (r *register) hear(found map[string]string, self string, life time.Duration
 			silent = append(silent, id)
 		case w.ID == id:
 			w.Since, w.Self = since.Milliseconds(), id == self
-			members = append(members, w.Member)
+			peers = append(peers, w.Peer)
 		}
 	}
 	r.heard = heard
-	slices.SortFunc(members, func(a, b Member) int {
-		if leads := a.Role == roleLeader; leads != (b.Role == roleLeader) {
+	slices.SortFunc(peers, func(a, b Peer) int {
+		if leads := a.Role == RoleLeader; leads != (b.Role == RoleLeader) {
 			if leads {
 				return -1
 			}
@@ -116,53 +119,10 @@ func (r *register) hear(found map[string]string, self string, life time.Duration
 		}
 		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.PID, b.PID), cmp.Compare(a.ID, b.ID))
 	})
-	return members, silent
+	return peers, silent
 }
 
-// part takes processes out.
-func (r *register) part(ctx context.Context, ids ...string) error {
+// Part takes processes out.
+func (r *Peers) Part(ctx context.Context, ids ...string) error {
 	return r.client.HDel(ctx, r.key, ids...).Err()
-}
-
-// gather says every two seconds that this process is there, and notes who
-// else is. Redis being away is known elsewhere; then nobody is known.
-func (f *follower) gather(ctx context.Context) error {
-	if f.register.client == nil {
-		return nil
-	}
-	id := rand.Text()[:12]
-	host, _ := os.Hostname() // an empty one still has its process ID
-	said := false
-	for ctx.Err() == nil {
-		s, behind := f.l.Status(), int64(-1)
-		if s.Behind >= 0 {
-			behind = s.Behind.Milliseconds()
-		}
-		within, cancel := context.WithTimeout(ctx, relay.Wait)
-		members, err := f.register.meet(within, Member{
-			ID: id, Host: host, PID: os.Getpid(), Role: s.Role, State: s.State, Epoch: s.Epoch, Applied: s.Applied, Behind: behind,
-		}, memberLife)
-		cancel()
-		if ctx.Err() != nil {
-			break
-		}
-		said = said || err == nil
-		f.mu.Lock()
-		f.mu.members = members
-		f.mu.Unlock()
-		retry.Wait(ctx, memberEvery)
-	}
-	if said {
-		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), relay.Wait)
-		defer cancel()
-		_ = f.register.part(within, id) // else its words expire
-	}
-	return nil
-}
-
-// members are who was there two seconds ago.
-func (f *follower) members() []Member {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.mu.members
 }
