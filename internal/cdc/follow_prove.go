@@ -51,7 +51,7 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	f.l.flush.open()
 	wake := f.l.flush.waking()
 	defer f.l.flush.retire(wake, errNotFollowing)
-	stuck := standstill{hurry: hesitation}
+	stuck := forFollower()
 	for ctx.Err() == nil {
 		goes, err := f.probe(ctx, side, sight, term, &stuck)
 		switch {
@@ -84,7 +84,7 @@ func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followe
 	waiters := f.l.flush.take() // R6: before the question is asked
 	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
 	lsn, asked, err := sight.position(ctx, side, len(waiters) > 0, asked)
-	answer(waiters, flushAnswer{lsn, err})
+	waiters.answer(lsn, err)
 	goes, proven := f.proves(term), false
 	if err == nil {
 		goes, proven, err = f.answered(question{term, before, asked}, lsn)
@@ -152,16 +152,5 @@ func (f *follower) misled(err error) {
 		// is worth is found out by whoever is about to lead on it.
 		f.l.guard.Unprove()
 		f.foundOlder()
-	}
-}
-
-// retire shuts f if it is still the one that wake belongs to: a session may
-// have opened it anew.
-func (f *flushGroup) retire(wake <-chan struct{}, err error) {
-	f.mu.Lock()
-	mine := f.mu.wake == wake
-	f.mu.Unlock()
-	if mine {
-		f.shut(err)
 	}
 }

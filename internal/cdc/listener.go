@@ -275,6 +275,3 @@ func (l *Listener) setState(state string, err error) {
 
 // following is the state of a session whose stream runs.
 const following = "following"
-
-// errNotFollowing says that there is no session that could answer.
-var errNotFollowing = errors.New("the database's log is not followed at the moment")

@@ -77,7 +77,7 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 	gauge("walpurge_leader", "1 while this process holds the replication slot.", func(s *Status) float64 {
 		return truth(s.Connected)
 	})
-	if l.follower != nil {
+	if l.Status().Relay != nil {
 		gauge("walpurge_relay_sequence", "Sequence number of the last entry of the relay that was read or written.", func(s *Status) float64 {
 			return float64(s.Relay.Sequence)
 		})
@@ -99,7 +99,7 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 	})
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "walpurge_read_ahead_transactions_total", Help: "Transactions applied by whole tables, because the stream from the slot was behind.",
-	}, func() float64 { return float64(l.ahead.Transactions()) }))
+	}, func() float64 { return float64(l.Status().ReadAheadTransactions) }))
 	gauge("walpurge_lost_tables", "Watched tables that can't be followed, such as one whose writes would fail; /status says why and what mends it. What depends on them is asked of the origin.", func(s *Status) float64 {
 		return float64(len(s.Lost))
 	})

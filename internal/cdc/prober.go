@@ -3,91 +3,17 @@ package cdc
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
-// flushAnswer is what a waiter gets.
-type flushAnswer struct {
-	lsn coherence.LSN
-	err error
-}
-
-// flushGroup lets those who ask for the flush position at about the same time
-// share one query. The query starts after the last of them has asked, so the
-// answer holds for each.
-type flushGroup struct {
-	mu struct {
-		sync.Mutex
-		wake    chan struct{} // nil: nobody answers
-		waiters []chan flushAnswer
-	}
-}
-
-func (f *flushGroup) open() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mu.wake = make(chan struct{}, 1)
-}
-
-// shut sends everybody away with err.
-func (f *flushGroup) shut(err error) {
-	f.mu.Lock()
-	f.mu.wake = nil
-	f.mu.Unlock()
-	answer(f.take(), flushAnswer{err: err})
-}
-
-// take removes those who wait.
-func (f *flushGroup) take() []chan flushAnswer {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	waiters := f.mu.waiters
-	f.mu.waiters = nil
-	return waiters
-}
-
-func (f *flushGroup) waking() <-chan struct{} {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.mu.wake
-}
-
-func answer(waiters []chan flushAnswer, a flushAnswer) {
-	for _, w := range waiters {
-		w <- a
-	}
-}
-
 // FlushPosition asks the primary how far its log is flushed: every commit
 // that had returned before the call ends at or before the result, unless it
 // was made with synchronous_commit=off. Calls that arrive together share one
 // query. Without a connection to the primary it is an error at once.
-func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
-	mine := make(chan flushAnswer, 1)
-	f := &l.flush
-	f.mu.Lock()
-	wake := f.mu.wake
-	if wake == nil {
-		f.mu.Unlock()
-		return 0, errNotFollowing
-	}
-	f.mu.waiters = append(f.mu.waiters, mine)
-	f.mu.Unlock()
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-	select {
-	case a := <-mine:
-		return a.lsn, a.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-}
+func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { return l.flush.ask(ctx) }
 
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
@@ -96,7 +22,7 @@ func (s *session) prove(ctx context.Context) error {
 	tick := time.NewTicker(probeInterval(s.l.maxLag()))
 	defer tick.Stop()
 	wake := s.l.flush.waking()
-	stuck := standstill{hurry: func() time.Duration { return leaderHurry }}
+	stuck := forLeader()
 	for {
 		err := s.probe(ctx, side, &stuck)
 		if goes, why := s.goesOn(ctx, "freshness", err); !goes {
@@ -121,7 +47,7 @@ func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standsti
 	waiters := s.l.flush.take() // R6: before the question is asked
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
 	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)
-	answer(waiters, flushAnswer{lsn, err})
+	waiters.answer(lsn, err)
 	if err != nil {
 		return err
 	}

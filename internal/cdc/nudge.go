@@ -37,8 +37,16 @@ type standstill struct {
 	nudged         time.Time
 }
 
-// hesitation is how long a follower watches. It differs from one to the next.
-func hesitation() time.Duration { return followerHurry + rand.N(2*followerHurry) }
+// forLeader is a standstill as the one that leads watches for it.
+func forLeader() standstill {
+	return standstill{hurry: func() time.Duration { return leaderHurry }}
+}
+
+// forFollower is the same on a follower: how long it watches differs from one
+// to the next.
+func forFollower() standstill {
+	return standstill{hurry: func() time.Duration { return followerHurry + rand.N(2*followerHurry) }}
+}
 
 // wait notes that lsn was the answer, and whether somebody waits for it.
 func (s *standstill) wait(waited bool, lsn coherence.LSN) {
