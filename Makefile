@@ -154,8 +154,9 @@ pgo: go servers
 	@echo 'pgo: profiling hits, fills and row changes into cmd/proxy/default.pgo'
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		go test -run '^$$' -bench '^Benchmark(Hit|HitEndToEnd|Fill)$$' -benchtime 8s -cpuprofile "$$dir/http" -o "$$dir/http.test" ./internal/proxycache && \
-		go test -run '^$$' -bench '^Benchmark(Decode|Backlog)$$' -cpuprofile "$$dir/log" -o "$$dir/log.test" ./internal/cdc && \
-		go tool pprof -proto -nodefraction=0.002 -output cmd/proxy/default.pgo "$$dir/http" "$$dir/log" && ls -l cmd/proxy/default.pgo
+		go test -run '^$$' -bench '^BenchmarkDecode$$' -cpuprofile "$$dir/decode" -o "$$dir/decode.test" ./internal/cdc/pgoutput && \
+		go test -run '^$$' -bench '^BenchmarkBacklog$$' -cpuprofile "$$dir/log" -o "$$dir/log.test" ./internal/cdc && \
+		go tool pprof -proto -nodefraction=0.002 -output cmd/proxy/default.pgo "$$dir/http" "$$dir/decode" "$$dir/log" && ls -l cmd/proxy/default.pgo
 
 clean:
 	@echo 'clean: removing bin/ and .run/'

@@ -27,7 +27,7 @@ readonly pinned='
 readonly suites=(
   './dev/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
   './internal/wal'
-  './internal/cdc -skip ^TestMillionRowsInOneTransaction$'
+  './internal/cdc/... -skip ^TestMillionRowsInOneTransaction$'
   './internal/origin'
   './test/measure -short -run ^TestOracle$'
   './test/oracle -short -run ^Test(OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*)$'

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -69,14 +70,17 @@ func newReader(ctx context.Context, url, slot string, cached, aside int) (*reade
 	began := time.Now()
 	columns := []string{"id", "city", "price"}
 	cfg := cdc.Config{
-		URL: url, Slot: slot, Publication: publication, BulkRows: 10_000, MaxLag: time.Second,
-		Watches: []cdc.Watch{{Table: "public.listings", Columns: columns, Conditions: columns}},
-		Now:     func() coherence.Nanos { return coherence.Nanos(time.Since(began)) },
+		Scope: catalogue.Scope{
+			URL: url, Slot: slot, Publication: publication,
+			Watches: []catalogue.Watch{{Table: "public.listings", Columns: columns, Conditions: columns}},
+		},
+		BulkRows: 10_000, MaxLag: time.Second,
+		Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) },
 	}
-	if _, err := cdc.Setup(ctx, cfg, false); err != nil {
+	if _, err := catalogue.Setup(ctx, cfg.Scope, false); err != nil {
 		return nil, fmt.Errorf("make the slot of the listener: %w", err)
 	}
-	catalogue, err := cdc.Inspect(ctx, cfg)
+	catalogue, err := catalogue.Inspect(ctx, cfg.Scope)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -46,9 +47,9 @@ func listenAhead(t *testing.T, url string, change ...func(*Config)) *rig {
 	newClient(t, url).exec(rooms, `ALTER TABLE rooms REPLICA IDENTITY FULL`, `CREATE TABLE houses (id int PRIMARY KEY, note text)`,
 		`CREATE TABLE parts (id int PRIMARY KEY, n int) PARTITION BY RANGE (id)`, `CREATE TABLE low PARTITION OF parts FOR VALUES FROM (0) TO (500)`,
 		`CREATE TABLE other (id int PRIMARY KEY, note text)`, `CREATE MATERIALIZED VIEW seen AS SELECT * FROM other`)
-	cfg := config(t, url, watchRooms(), Watch{Table: "public.houses", Columns: []string{"id"}, Conditions: []string{"id"}},
-		Watch{Table: "public.parts", Columns: []string{"id"}, Conditions: []string{"id"}})
-	cfg.ReadAhead = DefaultReadAhead
+	cfg := config(t, url, watchRooms(), catalogue.Watch{Table: "public.houses", Columns: []string{"id"}, Conditions: []string{"id"}},
+		catalogue.Watch{Table: "public.parts", Columns: []string{"id"}, Conditions: []string{"id"}})
+	cfg.ReadAhead = catalogue.DefaultReadAhead
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -134,7 +135,7 @@ func (r *rig) settledCatalogue() {
 	}
 	eventually(r.t, "the catalogue has settled", func() bool {
 		r.exec("SELECT pg_logical_emit_message(true, 'nobody', '')")
-		return uint64(r.listener.ahead.baseline.xmin(r.guard.Applied())) > id
+		return uint64(r.listener.ahead.Baseline.Xmin(r.guard.Applied())) > id
 	})
 }
 

@@ -10,41 +10,9 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
-
-// BenchmarkDecode decodes an update with its old row, of a table with three
-// columns of which two are watched. It must not allocate.
-func BenchmarkDecode(b *testing.B) {
-	d := testDecoder()
-	setup := [][]byte{beginMessage(10, 7), relationMessage(1, "public.a", 'f', "*id", "*note", "*price")}
-	for _, msg := range setup {
-		if _, err := d.decode(msg); err != nil {
-			b.Fatal(err)
-		}
-	}
-	update := row(append(row([]byte{'O'}, "1234", "some words that nobody compares", "99.50"), 'N'), "1234", "some words that nobody compares", "101.50")
-	msg := changeMessage('U', 1, update)
-	commit, begin := commitMessage(10, 20), beginMessage(10, 7)
-	b.ReportAllocs()
-	b.SetBytes(int64(len(msg)))
-	for i := 0; b.Loop(); i++ {
-		if _, err := d.decode(msg); err != nil {
-			b.Fatal(err)
-		}
-		if i%100 == 99 {
-			_, _ = d.decode(commit)
-			_, _ = d.decode(begin)
-		}
-	}
-}
-
-func TestDecodingARowAllocatesNothing(t *testing.T) {
-	result := testing.Benchmark(BenchmarkDecode)
-	if n := result.AllocsPerOp(); n != 0 {
-		t.Errorf("%d allocations a row", n)
-	}
-}
 
 // BenchmarkBacklog compares how fast a backlog of single-row updates in
 // transactions of a hundred is worked off with how fast pg_recvlogical drains
@@ -57,9 +25,9 @@ func BenchmarkBacklog(b *testing.B) {
 	c.exec(`CREATE TABLE listings (id int PRIMARY KEY, title text, price int, city text)`, `ALTER TABLE listings REPLICA IDENTITY FULL`,
 		`INSERT INTO listings SELECT g, 'a title of some length for listing ' || g, g, 'city ' || g % 100 FROM generate_series(1, 100000) g`)
 	columns := []string{"id", "price", "city"}
-	cfg := config(b, url, Watch{Table: "public.listings", Columns: columns, Conditions: columns})
+	cfg := config(b, url, catalogue.Watch{Table: "public.listings", Columns: columns, Conditions: columns})
 	cfg.Slot = "ours"
-	if _, err := Setup(b.Context(), cfg, false); err != nil {
+	if _, err := catalogue.Setup(b.Context(), cfg.Scope, false); err != nil {
 		b.Fatal(err)
 	}
 	c.exec("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')")
@@ -100,7 +68,7 @@ func drain(b *testing.B, url, end string) time.Duration {
 
 // catchUp lets a listener work the backlog off.
 func catchUp(b *testing.B, cfg Config, changes int) time.Duration {
-	catalogue, err := Inspect(b.Context(), cfg)
+	catalogue, err := catalogue.Inspect(b.Context(), cfg.Scope)
 	if err != nil {
 		b.Fatal(err)
 	}

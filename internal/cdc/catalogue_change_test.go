@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -64,8 +66,8 @@ var partitioned = []string{
 	"ALTER TABLE r1 REPLICA IDENTITY FULL", "ALTER TABLE r2 REPLICA IDENTITY FULL", "ALTER TABLE r REPLICA IDENTITY FULL", "ALTER TABLE g REPLICA IDENTITY FULL",
 }
 
-func watchPartitioned() []Watch {
-	return []Watch{
+func watchPartitioned() []catalogue.Watch {
+	return []catalogue.Watch{
 		{Table: "public.r", Columns: []string{"id", "k"}, Conditions: []string{"id", "k"}},
 		{Table: "public.g", Columns: []string{"id", "x"}, Conditions: []string{"id", "x"}},
 		{Table: "public.other"},
@@ -252,7 +254,7 @@ func TestNothingWaitsForALockOnATable(t *testing.T) {
 	watcher := newClient(t, url)
 	for range 200 {
 		locks = append(locks, watcher.text(`SELECT string_agg(DISTINCT l.relation::regclass::text, ' ') FROM pg_locks l JOIN pg_stat_activity a USING (pid)
- WHERE a.application_name = '`+applicationName+`' AND l.locktype = 'relation' AND l.relation >= 16384`))
+ WHERE a.application_name = '`+primary.ApplicationName+`' AND l.locktype = 'relation' AND l.relation >= 16384`))
 	}
 	if i := slices.IndexFunc(locks, func(l string) bool { return l != "" }); i >= 0 {
 		t.Errorf("a lock of ours was seen on %s", locks[i])

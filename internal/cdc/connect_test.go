@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 )
 
 // pooler answers a replication connection as PgBouncer does, and passes
@@ -67,7 +68,7 @@ func TestPoolerIsRecognised(t *testing.T) {
 	newClient(t, url).exec(rooms)
 	address := addressOf(url)
 	pooled := strings.Replace(url, address, pooler(t, address), 1)
-	_, err := Inspect(t.Context(), config(t, pooled, watchRooms()))
+	_, err := catalogue.Inspect(t.Context(), config(t, pooled, watchRooms()).Scope)
 	if err == nil || !strings.Contains(err.Error(), "use a direct URL of the primary") {
 		t.Errorf("Inspect returns %v", err)
 	}
@@ -91,7 +92,7 @@ func TestServerThatWentBackIsANewEpoch(t *testing.T) {
 	url := p.URL("postgres")
 	newClient(t, url).exec(rooms)
 	cfg := config(t, url, watchRooms())
-	if _, err := Setup(t.Context(), cfg, false); err != nil {
+	if _, err := catalogue.Setup(t.Context(), cfg.Scope, false); err != nil {
 		t.Fatal(err)
 	}
 	snapshot := filepath.Join(filepath.Dir(p.Dir()), "snapshot")

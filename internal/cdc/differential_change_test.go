@@ -3,6 +3,8 @@ package cdc
 import (
 	"fmt"
 	"strings"
+
+	"walpurge/internal/cdc/catalogue"
 )
 
 // keys is how many different keys rows have.
@@ -136,7 +138,7 @@ func (c *comparison) value(col *variety) string {
 	if c.oneIn(7) {
 		return "NULL"
 	}
-	return quoteText(pick(c.Rand, col.rows))
+	return catalogue.QuoteText(pick(c.Rand, col.rows))
 }
 
 // stored tells whether rows say what the column has: it is not generated.

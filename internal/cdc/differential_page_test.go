@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -222,7 +223,7 @@ func (g *generator) request(d *declared) part {
 			v, cast := pick(g.Rand, end.operand.Values), pick(g.Rand, g.columns[c].casts)
 			p.odd = p.odd || !g.columns[c].ordered || len(end.operand.Values) > 1 || !g.columns[c].usual(v)
 			if g.castable(cast, v) {
-				p.where = append(p.where, g.columns[c].name+end.operator+quoteText(v)+"::"+cast)
+				p.where = append(p.where, g.columns[c].name+end.operator+catalogue.QuoteText(v)+"::"+cast)
 			}
 		}
 		p.ranges = append(p.ranges, b)
@@ -258,7 +259,7 @@ func (g *generator) equality(e coherence.Equal) (op coherence.Operand, where str
 	for _, v := range read {
 		switch {
 		case g.castable(cast, v):
-			alternatives = append(alternatives, left+" = "+quoteText(v)+"::"+cast)
+			alternatives = append(alternatives, left+" = "+catalogue.QuoteText(v)+"::"+cast)
 		case strict:
 			return op, "", odd
 		}

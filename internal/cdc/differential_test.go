@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -204,7 +205,7 @@ func newComparison(t *testing.T, url, identity string, seed uint64, ahead time.D
 		`CREATE FUNCTION castable(value text, type text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN EXECUTE format('SELECT %L::%s', value, type); RETURN true; EXCEPTION WHEN others THEN RETURN false; END $$`)
 	var body []string
-	w := Watch{Table: "public.every"}
+	w := catalogue.Watch{Table: "public.every"}
 	for _, col := range c.all {
 		body = append(body, col.name+" "+col.definition)
 		if !col.unwatched {
@@ -231,7 +232,7 @@ BEGIN EXECUTE format('SELECT %L::%s', value, type); RETURN true; EXCEPTION WHEN 
 		key := [2]string{cast, value}
 		ok, asked := known[key]
 		if !asked {
-			ok = c.text("SELECT castable("+quoteText(value)+", "+quoteText(cast)+")") == "t"
+			ok = c.text("SELECT castable("+catalogue.QuoteText(value)+", "+catalogue.QuoteText(cast)+")") == "t"
 			known[key] = ok
 		}
 		return ok

@@ -3,9 +3,9 @@
 //
 // # Parts
 //
-// [Inspect] reads the catalogue, checks everything that can be checked and
-// writes nothing. [Setup] makes the publication, the replica identities and
-// the slot. A [Listener] then runs one session after the other; in a session
+// [catalogue.Inspect] reads the catalogue, checks everything that can be checked
+// and writes nothing. [catalogue.Setup] makes the publication, the replica
+// identities and the slot. A [Listener] then runs one session after the other; in a session
 // four goroutines with a connection each work side by side:
 //
 //	receive     the replication connection: decodes, applies, acknowledges (R1, R5)
@@ -16,8 +16,8 @@
 // and while the stream is behind, a fifth one reads the log ahead of it,
 // physically and by whole tables (docs/decisions/0009-read-ahead.md).
 //
-// Every transaction of a session goes through session.deliver, all of them
-// through Listener.apply, and every acknowledgement comes from session.acknowledge.
+// Every transaction of a session goes through progress.Deliver, all of them
+// through Listener.apply, and every acknowledgement comes from progress.acknowledge.
 //
 // # Leading and following
 //

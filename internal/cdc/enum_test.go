@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -11,7 +12,7 @@ func TestRenamedEnumLabelIsUnknown(t *testing.T) {
 	url := testbed.Database(t)
 	newClient(t, url).exec("CREATE TYPE mood AS ENUM ('sad', 'happy')", "CREATE DOMAIN feeling AS mood",
 		"CREATE TABLE guests (id int PRIMARY KEY, mood feeling)", "ALTER TABLE guests REPLICA IDENTITY FULL")
-	r := listen(t, config(t, url, Watch{Table: "public.guests", Columns: []string{"id", "mood"}, Conditions: []string{"id", "mood"}}))
+	r := listen(t, config(t, url, catalogue.Watch{Table: "public.guests", Columns: []string{"id", "mood"}, Conditions: []string{"id", "mood"}}))
 	r.expect(sql("INSERT INTO guests VALUES (1, 'sad')"), "insert guests: id=1 mood=sad")
 	r.exec("ALTER TYPE mood ADD VALUE 'calm'")
 	r.afterwards()
@@ -25,7 +26,7 @@ func TestRenamedEnumLabelIsUnknown(t *testing.T) {
 func TestRequestForNoLabelOfAnEnumIsNoCondition(t *testing.T) {
 	url := testbed.Database(t)
 	newClient(t, url).exec("CREATE TYPE mood AS ENUM ('sad', 'happy')", "CREATE TABLE guests (id int PRIMARY KEY, mood mood)")
-	r := listen(t, config(t, url, Watch{Table: "public.guests", Columns: []string{"id", "mood"}, Conditions: []string{"id", "mood"}}))
+	r := listen(t, config(t, url, catalogue.Watch{Table: "public.guests", Columns: []string{"id", "mood"}, Conditions: []string{"id", "mood"}}))
 	r.caughtUp()
 	open := func(mood string) *page {
 		p := &page{handle: new(coherence.Handle)}

@@ -3,7 +3,10 @@ package cdc
 import (
 	"cmp"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // The reasons for a new epoch (R8), as metrics label them:
@@ -56,7 +59,7 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return h.doubt
 	case found.slot > held:
 		return "slot_ahead"
-	case !s.catalogue.look.continues(parseLook(h.fingerprint), l.guard.Tables()):
+	case !s.catalogue.Look.Continues(catalogue.ParseLook(h.fingerprint), l.guard.Tables()):
 		return "catalogue"
 	}
 	return ""
@@ -74,4 +77,14 @@ func (l *Listener) enterEpoch(epoch coherence.Epoch, reason string, start cohere
 	l.observer.Epoch(reason, dropped)
 	l.log.Info("a new epoch: nothing that was cached before counts",
 		"reason", reason, "epoch", epoch.String(), "start", start.String(), "dropped", dropped)
+}
+
+// announced is the server as leaders announce it.
+func announced(s primary.Server) relay.ServerID {
+	return relay.ServerID{System: s.System, Timeline: s.Timeline, Started: s.Started}
+}
+
+// serverOf is the server that a leader has announced: a primary.
+func serverOf(id relay.ServerID) primary.Server {
+	return primary.Server{System: id.System, Timeline: id.Timeline, Started: id.Started}
 }

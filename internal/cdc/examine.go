@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 )
 
@@ -21,7 +24,7 @@ var errRestart = errors.New("partitions have come or gone: PostgreSQL 14 notices
 
 // examination is what an examine has found of each table.
 type examination struct {
-	now    *look
+	now    *catalogue.Look
 	lost   map[string]string // can't be followed, and why
 	waits  map[string]string // could be, once a horizon has passed
 	drops  []coherence.TableID
@@ -43,21 +46,21 @@ type examination struct {
 //  4. When that has been applied, what was seen is accepted.
 //
 // What concerns more than tables is a doubt (R8) for reason.
-func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reason string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*queryTimeout)
+func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old readahead.Oldest, reason string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*primary.QueryTimeout)
 	defer cancel()
-	ins, err := inspect(ctx, &w.l.cfg, conn)
+	ins, err := w.l.cfg.InspectOn(ctx, conn)
 	if err != nil {
 		return err
 	}
-	if ins, err = w.mendIdentities(ctx, conn, ins); err != nil {
+	if ins, err = w.mender.Mend(ctx, conn, ins); err != nil {
 		return err
 	}
 	accepted := w.sight.accepted()
-	if err := ins.ofServer().err(); err != nil {
+	if err := ins.OfServer().Err(); err != nil {
 		return &doubt{reason, err}
 	}
-	if !ins.catalogue.look.continues(accepted, w.l.guard.Tables()) {
+	if !ins.Catalogue.Look.Continues(accepted, w.l.guard.Tables()) {
 		return &doubt{reason, errors.New("the publication has changed")}
 	}
 	x, err := w.compare(ctx, conn, accepted, ins)
@@ -67,13 +70,13 @@ func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reaso
 	lost := maps.Clone(x.lost)
 	maps.Copy(lost, x.waits)
 	for _, t := range x.regain { // not before it is dropped
-		lost[w.tableName(t)] = accepted.lost[w.tableName(t)]
+		lost[w.tableName(t)] = accepted.Lost[w.tableName(t)]
 	}
-	if !maps.Equal(lost, accepted.lost) {
-		accepted = accepted.with(lost)
+	if !maps.Equal(lost, accepted.Lost) {
+		accepted = accepted.With(lost)
 		w.settle(accepted)
 	}
-	if x.moved && ins.server.version < schemasVersion {
+	if x.moved && ins.Catalogue.Version < catalogue.SchemasVersion {
 		return errRestart
 	}
 	if x.renews {
@@ -89,27 +92,27 @@ func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old oldest, reaso
 		w.endHorizon(w.tableName(t))
 		w.l.log.Info("a table is followed again", "table", w.tableName(t))
 	}
-	w.settle(x.now.with(lost))
+	w.settle(x.now.With(lost))
 	return nil
 }
 
 func (w *watcher) tableName(t coherence.TableID) string { return w.l.guard.Tables()[t].Name }
 
 // compare decides for each table what becomes of it.
-func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, ins *inspection) (*examination, error) {
-	x := &examination{now: ins.catalogue.look, lost: ins.ofTables(), waits: make(map[string]string)}
-	decodes := w.current.Load().look // what decoding goes by, which may be newer than what was accepted
+func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *catalogue.Look, ins *catalogue.Inspection) (*examination, error) {
+	x := &examination{now: ins.Catalogue.Look, lost: ins.OfTables(), waits: make(map[string]string)}
+	decodes := w.current.Load().Look // what decoding goes by, which may be newer than what was accepted
 	for i := range w.l.guard.Tables() {
 		t, name := coherence.TableID(i), w.tableName(coherence.TableID(i))
-		_, was := accepted.lost[name]
-		change := accepted.changed(name, x.now)
-		decoded := decodes.changed(name, x.now)
-		x.renews, x.moved = x.renews || decoded >= reidentify, x.moved || decoded >= reread
+		_, was := accepted.Lost[name]
+		change := accepted.Changed(name, x.now)
+		decoded := decodes.Changed(name, x.now)
+		x.renews, x.moved = x.renews || decoded >= catalogue.Reidentify, x.moved || decoded >= catalogue.Reread
 		switch {
 		case x.lost[name] != "":
 			w.endHorizon(name)
-		case was, change == republished:
-			passed, why, err := w.passed(ctx, conn, name, x.now.tables[name].published)
+		case was, change == catalogue.Republished:
+			passed, why, err := w.passed(ctx, conn, name, x.now.Published(name))
 			switch {
 			case err != nil:
 				return nil, err
@@ -118,7 +121,7 @@ func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *look, i
 			default:
 				x.waits[name] = why
 			}
-		case change == reread:
+		case change == catalogue.Reread:
 			x.drops = append(x.drops, t)
 		}
 	}
@@ -130,7 +133,7 @@ type horizon struct {
 	published string // the table's place in the publication
 	id        uint64 // transactions with a smaller one have to end
 	asked     time.Time
-	see       func(waited)
+	see       func(primary.Waited)
 }
 
 // passed tells whether every transaction has ended that was open when a table was
@@ -142,18 +145,18 @@ func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published s
 	if !known || h.published != published {
 		w.endHorizon(table)
 		h = horizon{published: published, see: w.l.waits(waits)}
-		if h.id, err = nextID(ctx, conn); err != nil {
+		if h.id, err = primary.NextID(ctx, conn); err != nil {
 			return false, "", err
 		}
 	}
-	now, err := snapshot(ctx, conn)
+	now, err := primary.Snapshot(ctx, conn)
 	if err != nil || now.XMin > h.id {
 		w.horizons[table] = h
 		return err == nil, "", err
 	}
 	if time.Since(h.asked) >= horizonLook {
 		h.asked = time.Now()
-		if found, err := askWaited(ctx, conn, openQuery, strconv.FormatUint(h.id, 10)); err == nil {
+		if found, err := primary.AskOpen(ctx, conn, h.id); err == nil {
 			h.see(found)
 		}
 	}
@@ -170,14 +173,14 @@ func (w *watcher) endHorizon(table string) {
 }
 
 // renewed has decoding go by what was found.
-func (w *watcher) renewed(ctx context.Context, ins *inspection, old oldest) error {
-	for _, column := range ins.catalogue.compareBy(w.l.guard.Tables()) {
+func (w *watcher) renewed(ctx context.Context, ins *catalogue.Inspection, old readahead.Oldest) error {
+	for _, column := range ins.Catalogue.CompareBy(w.l.guard.Tables()) {
 		w.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
 	}
-	if err := w.renewWith(ctx, ins.catalogue); err != nil {
+	if err := w.renewWith(ctx, ins.Catalogue); err != nil {
 		return fmt.Errorf("go by the catalogue of now: %w", err)
 	}
-	w.l.ahead.baseline.begin(old)
+	w.l.ahead.Baseline.Begin(old)
 	return nil
 }
 
@@ -191,7 +194,7 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 	for i, t := range tables {
 		names[i] = w.tableName(t)
 	}
-	at, err := emit(ctx, conn, tableContent(names))
+	at, err := primary.Emit(ctx, conn, pgoutput.Prefix, pgoutput.DropTables(names))
 	if err != nil {
 		return &doubt{"catalogue", fmt.Errorf("drop what depends on %s: %w", strings.Join(names, ", "), err)}
 	}
@@ -208,22 +211,19 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 }
 
 // settle accepts what has been found and done, and tells the other processes.
-func (w *watcher) settle(now *look) {
-	f := &w.front
-	f.mu.Lock() // the guard hears from one at a time
-	w.l.settleLost(now)
-	f.mu.Unlock()
+func (w *watcher) settle(now *catalogue.Look) {
+	w.progress.between(func() { w.l.settleLost(now) })
 	w.sight.accept(now)
-	w.l.noteLost(now.lost)
+	w.l.noteLost(now.Lost)
 	w.announce(now)
 }
 
 // settleLost makes the guard's lost tables those of l. REQUIRES: nothing is being
 // applied.
-func (l *Listener) settleLost(now *look) {
+func (l *Listener) settleLost(now *catalogue.Look) {
 	for i := range l.guard.Tables() {
 		t, name := coherence.TableID(i), l.guard.Tables()[i].Name
-		why, lost := now.lost[name]
+		why, lost := now.Lost[name]
 		switch {
 		case lost && !l.guard.Lost(t):
 			dropped := l.guard.Lose(t)

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/retry"
@@ -22,7 +23,8 @@ type follower struct {
 
 	group    *errgroup.Group // of the reader and the prober
 	vacancy  vacancy
-	register register
+	peers    *relay.Peers // nil: there are none
+	describe func() Status
 	wanting  chan struct{} // of capacity 1: a strict read waits for the relay
 
 	mu struct {
@@ -31,7 +33,7 @@ type follower struct {
 		known     bool // the guard has everything from floor up to End
 		floor     coherence.LSN
 		announced *relay.Announcement
-		accepted  *look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
+		accepted  *catalogue.Look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
 		mapping   *relay.Mapping
 		doubt     string   // why the next leader must start an epoch; empty: it need not
 		doubtedAt uint64   // the sequence by then
@@ -45,18 +47,18 @@ type follower struct {
 		term      int  // counts changes of proving and of the server
 		changed   chan struct{}
 		said      string
-		foreign   string    // the cluster of a stream that isn't this one's, once it has been logged
-		members   []Member  // of the slot, as of late
-		left      time.Time // when a leader has said that the slot is about to be free
-		elsewhere string    // why the server that answers here doesn't count; empty: it does, or none has answered
-		request   uint64    // for a look at the server; 0: none, or it has been answered
+		foreign   string       // the cluster of a stream that isn't this one's, once it has been logged
+		members   []relay.Peer // of the slot, as of late
+		left      time.Time    // when a leader has said that the slot is about to be free
+		elsewhere string       // why the server that answers here doesn't count; empty: it does, or none has answered
+		request   uint64       // for a look at the server; 0: none, or it has been answered
 		answered  bool
 	}
 }
 
 func newFollower(l *Listener, c *relay.Config, database string) *follower {
 	f := &follower{l: l, stream: c.Stream(database, l.cfg.Slot)}
-	f.register = register{client: c.Client, key: f.stream.Key + ":members"}
+	f.peers, f.describe = c.Peers(f.stream), l.Status
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
 	f.vacancy.l = l
 	f.wanting = make(chan struct{}, 1)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/relay"
 )
 
@@ -135,7 +136,7 @@ func (f *follower) announce(a *relay.Announcement) {
 		m.term++
 	}
 	if m.announced == nil || m.announced.Fingerprint != a.Fingerprint {
-		m.accepted = parseLook(a.Fingerprint)
+		m.accepted = catalogue.ParseLook(a.Fingerprint)
 	}
 	m.announced = a
 	if own := f.l.system(); a.Server.System != own && a.Server.System != m.foreign {
@@ -156,7 +157,7 @@ func (f *follower) apply(e *relay.Entry) error {
 	f.l.guard.SettleTo(e.Watermark)
 	if e.Announced != nil && f.mu.accepted != nil {
 		f.l.settleLost(f.mu.accepted) // after what drops what was read before
-		f.l.noteLost(f.mu.accepted.lost)
+		f.l.noteLost(f.mu.accepted.Lost)
 	}
 	return nil
 }

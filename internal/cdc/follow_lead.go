@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -43,9 +44,9 @@ func (f *follower) adopt(ctx context.Context) error {
 	m, h := &f.mu, &f.l.history
 	err := f.catchUp(ctx)
 	if m.known {
-		h.begun, h.server, h.fingerprint = true, server{ServerID: m.announced.Server}, m.announced.Fingerprint
+		h.begun, h.server, h.fingerprint = true, serverOf(m.announced.Server), m.announced.Fingerprint
 		if m.announced.Origin != f.origin() {
-			h.server = server{} // another database's
+			h.server = primary.Server{} // another database's
 		}
 	}
 	switch {
@@ -130,7 +131,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	}
 	t := relay.Term{
 		Stream: f.stream, After: m.End, Nonce: random(), MaxLag: l.maxLag(),
-		Announced: &relay.Announcement{Server: s.server.ServerID, Origin: f.origin(), Fingerprint: s.sight.accepted().String(), Tables: l.guard.Tables()},
+		Announced: &relay.Announcement{Server: announced(s.server), Origin: f.origin(), Fingerprint: s.sight.accepted().String(), Tables: l.guard.Tables()},
 		Watermark: l.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { l.trouble(forRelay, err) },
 		Chance: l.cfg.Chance, Logger: l.log,
 	}
@@ -184,8 +185,7 @@ func (l *Listener) leave(ctx context.Context, err error) {
 		return
 	}
 	reason := ""
-	var doubted *doubt
-	if errors.As(err, &doubted) {
+	if doubted := doubtOf(err); doubted != nil {
 		reason = doubted.reason
 	}
 	l.writer.Leave(ctx, reason)

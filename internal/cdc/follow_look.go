@@ -107,10 +107,10 @@ func (s *session) lookWhenAsked(ctx context.Context) error {
 // lookAnew makes sure that new connections lead to the server of the session,
 // and that its log has not gone back.
 func (s *session) lookAnew(ctx context.Context) error {
-	side := newSide(s.l, s.server)
-	defer side.close()
+	side := s.l.beside(s.server)
+	defer side.Close()
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
-	lsn, err := flushPosition(ctx, side)
+	lsn, err := side.FlushPosition(ctx)
 	if err != nil {
 		return err
 	}

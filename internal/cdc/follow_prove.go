@@ -6,8 +6,8 @@ import (
 	"errors"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
-	"walpurge/internal/retry"
 )
 
 // prove renews the proof of freshness of a follower (R6), for ever: it asks
@@ -37,21 +37,21 @@ func (f *follower) prove(ctx context.Context) error {
 func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	f.mu.Lock()
 	term, ok, changed := f.mu.term, f.mu.proving, f.mu.changed
-	var expect server
+	var expect primary.Server
 	if ok {
-		expect = server{ServerID: f.mu.announced.Server}
+		expect = serverOf(f.mu.announced.Server)
 	}
 	f.mu.Unlock()
 	if !ok {
 		return
 	}
-	side := newSide(f.l, expect)
-	defer side.close()
+	side := f.l.beside(expect)
+	defer side.Close()
 	sight := &followerSight{follower: f}
 	f.l.flush.open()
 	wake := f.l.flush.waking()
 	defer f.l.flush.retire(wake, errNotFollowing)
-	stuck := standstill{hurry: hesitation}
+	stuck := forFollower()
 	for ctx.Err() == nil {
 		goes, err := f.probe(ctx, side, sight, term, &stuck)
 		switch {
@@ -61,11 +61,11 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 			}
 			return
 		case err == nil:
-			side.wait.Reset()
+			side.Rest(ctx, nil)
 		case ctx.Err() == nil:
 			f.misled(err)
 			f.l.trouble("freshness", err)
-			retry.Wait(ctx, side.wait.Next())
+			side.Rest(ctx, err)
 		}
 		select {
 		case <-ctx.Done():
@@ -80,11 +80,11 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 }
 
 // probe asks once. It reports whether the term goes on.
-func (f *follower) probe(ctx context.Context, side *side, sight *followerSight, term int, stuck *standstill) (bool, error) {
+func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followerSight, term int, stuck *standstill) (bool, error) {
 	waiters := f.l.flush.take() // R6: before the question is asked
 	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
 	lsn, asked, err := sight.position(ctx, side, len(waiters) > 0, asked)
-	answer(waiters, flushAnswer{lsn, err})
+	waiters.answer(lsn, err)
 	goes, proven := f.proves(term), false
 	if err == nil {
 		goes, proven, err = f.answered(question{term, before, asked}, lsn)
@@ -139,30 +139,18 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 // misled draws the consequences of err, with which the primary could not be
 // asked.
 func (f *follower) misled(err error) {
-	if errors.Is(err, errOtherServer) || errors.Is(err, errOtherStart) {
+	if errors.Is(err, primary.ErrOtherServer) || errors.Is(err, primary.ErrOtherStart) {
 		f.mu.Lock()
 		f.mu.elsewhere = cmp.Or(f.mu.elsewhere, err.Error()) // who was turned away knows more
 		f.mu.Unlock()
 	}
-	var doubted *doubt
 	switch {
-	case errors.Is(err, errOtherServer):
+	case errors.Is(err, primary.ErrOtherServer):
 		f.l.guard.Unprove()
-	case errors.As(err, &doubted):
+	case doubtOf(err) != nil:
 		// Another server than the announced one. It proves nothing here, and what it
 		// is worth is found out by whoever is about to lead on it.
 		f.l.guard.Unprove()
 		f.foundOlder()
-	}
-}
-
-// retire shuts f if it is still the one that wake belongs to: a session may
-// have opened it anew.
-func (f *flushGroup) retire(wake <-chan struct{}, err error) {
-	f.mu.Lock()
-	mine := f.mu.wake == wake
-	f.mu.Unlock()
-	if mine {
-		f.shut(err)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
@@ -14,21 +16,21 @@ import (
 type followerSight struct {
 	*follower
 	version int
-	quickly quickly
+	glance  catalogue.Glance
 	proven  coherence.Nanos // when it was last asked and found to be so
 	asked   time.Time       // when it was last asked; zero: ask at once
-	with    *look           // what the leader went by
+	with    *catalogue.Look // what the leader went by
 	sum     string          // when the quick look that was like it was taken
 	since   time.Time       // since when it isn't; zero: it is
 }
 
 // position is [session.position] on a follower.
-func (s *followerSight) position(ctx context.Context, side *side, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
+func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	s.mu.Lock()
 	accepted, watches, tables := s.mu.accepted, slices.Clone(s.l.cfg.Watches), s.l.guard.Tables()
 	s.mu.Unlock()
 	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < followerLookInterval(s.l.maxLag()) {
-		lsn, err := flushPosition(ctx, side)
+		lsn, err := side.FlushPosition(ctx)
 		if accepted != nil {
 			asked = min(asked, s.proven)
 		}
@@ -38,7 +40,7 @@ func (s *followerSight) position(ctx context.Context, side *side, waited bool, a
 		return 0, 0, err
 	}
 	began := time.Now()
-	lsn, sum, err := s.quickly.probe(ctx, side, s.version, s.l.cfg.Publication, watches)
+	lsn, sum, err := s.glance.Probe(ctx, side, s.version, s.l.cfg.Publication, watches)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -56,20 +58,20 @@ func (s *followerSight) position(ctx context.Context, side *side, waited bool, a
 }
 
 // compare tells whether the catalogue is as the leader says.
-func (s *followerSight) compare(ctx context.Context, side *side, accepted *look, watches []Watch, tables []coherence.Table, sum string) (bool, error) {
-	conn, err := side.open(ctx)
+func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepted *catalogue.Look, watches []catalogue.Watch, tables []coherence.Table, sum string) (bool, error) {
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := readLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
+	now, err := catalogue.ReadLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
 	if err != nil {
 		return false, err
 	}
-	if accepted.same(now, tables) {
-		s.with, s.sum = accepted, now.quick
-		return now.quick == sum, nil
+	if accepted.Same(now, tables) {
+		s.with, s.sum = accepted, now.Quick
+		return now.Quick == sum, nil
 	}
 	switch {
 	case s.since.IsZero():
@@ -81,15 +83,15 @@ func (s *followerSight) compare(ctx context.Context, side *side, accepted *look,
 }
 
 // findVersion asks for the server's version once.
-func (s *followerSight) findVersion(ctx context.Context, side *side) error {
+func (s *followerSight) findVersion(ctx context.Context, side *primary.Conn) error {
 	if s.version != 0 {
 		return nil
 	}
-	conn, err := side.open(ctx)
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	return conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version)
 }

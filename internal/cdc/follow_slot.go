@@ -2,12 +2,12 @@ package cdc
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
 
@@ -64,22 +64,22 @@ func (f *follower) pauseForVacancy(ctx context.Context) bool {
 // taken tells whether somebody is known to hold the slot. What stands in the
 // way of knowing is for the attempt to take it to report.
 func (v *vacancy) taken(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	if v.conn == nil || v.conn.IsClosed() {
-		conn, err := v.l.cfg.connect(ctx)
+		conn, err := v.l.cfg.Primary().Connect(ctx)
 		if err != nil {
 			return false
 		}
 		v.conn = conn
 	}
-	slot, err := findSlot(ctx, v.conn, v.l.cfg.Slot)
+	slot, err := catalogue.FindSlot(ctx, v.conn, v.l.cfg.Slot)
 	if err != nil {
 		v.close()
 		return false
 	}
 	v.l.noteSlot(v.l.cfg.Slot, slot)
-	return slot != nil && slot.active
+	return slot != nil && slot.Active
 }
 
 func (v *vacancy) close() {
@@ -89,11 +89,4 @@ func (v *vacancy) close() {
 		_ = v.conn.Close(ctx)
 		v.conn = nil
 	}
-}
-
-// taken tells whether err says that another process has the slot, or has just
-// made it.
-func taken(err error) bool {
-	var answer *pgconn.PgError
-	return errors.Is(err, errSlotInUse) || errors.As(err, &answer) && answer.Code == "42710" // duplicate_object
 }

@@ -1,10 +1,12 @@
 package cdc
 
+import "walpurge/internal/relay"
+
 // Roles of a process.
 const (
-	roleLeader   = "leader"   // it holds the slot
-	roleFollower = "follower" // the one that does tells it
-	roleWaiting  = "waiting"  // for the slot, or for an entry of the relay to begin at
+	roleLeader   = relay.RoleLeader // it holds the slot
+	roleFollower = "follower"       // the one that does tells it
+	roleWaiting  = "waiting"        // for the slot, or for an entry of the relay to begin at
 )
 
 // RelayStatus is where a process stands with the relay.

@@ -2,19 +2,15 @@ package cdc
 
 import (
 	"context"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/coherence"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
 
 const (
-	snapshotQuery = "SELECT pg_current_snapshot()::text"
-
 	horizonPause = 20 * time.Millisecond
 	horizonLook  = time.Second // how often it is asked who is waited for
 )
@@ -24,7 +20,7 @@ const (
 // for that table; one whose commit lies before a slot's start is not decoded
 // and may not be visible yet. Nothing may be cached while one is open.
 func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
-	horizon, err := nextID(ctx, control)
+	horizon, err := primary.NextID(ctx, control)
 	if err != nil {
 		return err
 	}
@@ -32,7 +28,7 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 	defer see(nil)
 	var asked time.Time
 	for {
-		now, err := snapshot(ctx, control)
+		now, err := primary.Snapshot(ctx, control)
 		if err != nil {
 			return err
 		}
@@ -42,7 +38,7 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 		l.setState("waiting for open transactions", nil)
 		if time.Since(asked) >= horizonLook {
 			asked = time.Now()
-			if found, err := askWaited(ctx, control, openQuery, strconv.FormatUint(horizon, 10)); err == nil { // else the next snapshot says why
+			if found, err := primary.AskOpen(ctx, control, horizon); err == nil { // else the next snapshot says why
 				see(found)
 			}
 		}
@@ -52,30 +48,14 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 	}
 }
 
-// nextID takes a transaction id: all that are open have a smaller one. The
-// xmax of a snapshot would not do: it follows the latest transaction that has
-// ended, and those that are open beyond it are not even listed.
-func nextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
-	tx, err := control.Begin(ctx)
-	if err != nil {
-		return 0, fmt.Errorf("take a transaction id: %w", err)
+// waits returns what notes for /status whom the listener waits for, nil when the
+// wait is over, and logs it with message when it lasts.
+func (l *Listener) waits(message string) func(primary.Waited) {
+	s := primary.Sayer{After: time.Now().Add(primary.WaitShort), Say: func(text string) { l.log.Warn(message, "waiting_for", text) }}
+	return func(w primary.Waited) {
+		l.mu.Lock()
+		l.mu.status.WaitingFor = w.String()
+		l.mu.Unlock()
+		s.See(w)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
-	var text string
-	if err := tx.QueryRow(ctx, "SELECT pg_current_xact_id()::text").Scan(&text); err != nil {
-		return 0, fmt.Errorf("take a transaction id: %w", err)
-	}
-	id, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, fmt.Errorf("take a transaction id: %w", err)
-	}
-	return id, nil
-}
-
-func snapshot(ctx context.Context, conn *pgx.Conn) (coherence.Snapshot, error) {
-	var text string
-	if err := conn.QueryRow(ctx, snapshotQuery).Scan(&text); err != nil {
-		return coherence.Snapshot{}, fmt.Errorf("ask for a snapshot: %w", err)
-	}
-	return coherence.ParseSnapshot(text)
 }

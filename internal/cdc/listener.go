@@ -8,6 +8,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/relay"
@@ -44,7 +48,7 @@ type Listener struct {
 	log      *slog.Logger
 	flush    flushGroup
 	open     atomic.Int32 // transactions that are received while they are open
-	ahead    readsAhead
+	ahead    readahead.State
 	follower *follower     // nil without a relay
 	writer   *relay.Writer // nil unless this process leads
 
@@ -63,19 +67,19 @@ type Listener struct {
 // history is what a session must continue to stay in the epoch.
 type history struct {
 	begun       bool // the rest is known: a session has run here, or the relay has told
-	server      server
-	fingerprint string // of the catalogue
-	doubt       string // the reason for a new epoch that the last session left; empty: none
-	stuck       *stuck // the slot that the last session could not read on; nil: none
+	server      primary.Server
+	fingerprint string           // of the catalogue
+	doubt       string           // the reason for a new epoch that the last session left; empty: none
+	stuck       *catalogue.Stuck // the slot that the last session could not read on; nil: none
 }
 
 // NewListener makes a listener for the guard, which must have been made with
 // catalogue.Tables. observer may be nil.
-func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, observer Observer) *Listener {
+func NewListener(cfg Config, catalogue *catalogue.Catalogue, guard *coherence.Guard, observer Observer) *Listener {
 	if observer == nil {
 		observer = deaf{}
 	}
-	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.logger()}
+	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.Log()}
 	l.SetMaxLag(cfg.MaxLag)
 	if cfg.Relay != nil {
 		l.follower = newFollower(l, cfg.Relay, catalogue.Database)
@@ -89,10 +93,6 @@ func NewListener(cfg Config, catalogue *Catalogue, guard *coherence.Guard, obser
 	}
 	return l
 }
-
-// errSlotInUse says that somebody else reads the slot: another proxy, or our
-// own connection of a moment ago that the server hasn't given up yet.
-var errSlotInUse = errors.New("the replication slot is in use by another connection")
 
 // slotInUsePause is how often a slot in use is asked for again.
 const slotInUsePause = time.Second
@@ -134,7 +134,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if interrupted {
 			continue
 		}
-		var refused *RefusalError
+		var refused *catalogue.RefusalError
 		if errors.As(err, &refused) && l.guard.Epoch() == 0 {
 			return err
 		}
@@ -145,11 +145,11 @@ func (l *Listener) Run(ctx context.Context) error {
 		}
 		pause := pauses.Next()
 		state := "disconnected"
-		if l.follower != nil && (errors.Is(err, errSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
+		if l.follower != nil && (errors.Is(err, catalogue.ErrSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
 			pauses.Reset()
 			pause = vacancyPause
 			l.follower.vacancy.close() // its connection may lead elsewhere
-		} else if errors.Is(err, errSlotInUse) {
+		} else if errors.Is(err, catalogue.ErrSlotInUse) {
 			pauses.Reset()
 			pause, state = slotInUsePause, "waiting for the slot"
 		}
@@ -171,10 +171,10 @@ func (l *Listener) Run(ctx context.Context) error {
 // ended draws the consequences of a session's end.
 func (l *Listener) ended(err error) {
 	l.noteStuck(err)
-	var doubted *doubt
-	var refused *RefusalError
+	doubted := doubtOf(err)
+	var refused *catalogue.RefusalError
 	switch {
-	case errors.As(err, &doubted):
+	case doubted != nil:
 		l.history.doubt = doubted.reason
 		if l.follower != nil {
 			l.follower.suspect(doubted.reason)
@@ -184,19 +184,16 @@ func (l *Listener) ended(err error) {
 		// A watched table can't be followed any more: nothing is served until it
 		// can. Whether the catalogue has changed for good shows then.
 		l.guard.Unprove()
-	case errors.Is(err, errOtherServer):
+	case errors.Is(err, primary.ErrOtherServer):
 		l.guard.Unprove()
 	}
 }
 
-// doubt is an error that ends a session and its epoch (R8).
-type doubt struct {
-	reason string
-	err    error
+// beside makes a connection to expect beside the replication connection, for
+// one goroutine.
+func (l *Listener) beside(expect primary.Server) *primary.Conn {
+	return primary.NewConn(l.cfg.Primary(), expect, l.guard.Applied, l.cfg.Chance)
 }
-
-func (d *doubt) Error() string { return d.err.Error() }
-func (d *doubt) Unwrap() error { return d.err }
 
 // follow follows the process that leads, if there is a relay, until the slot
 // may be asked for. It tells whether term goes on.
@@ -246,17 +243,17 @@ func (l *Listener) acknowledge() coherence.LSN {
 // groups in every proxy that follows it. The result is at or after the
 // message's commit. A group name has no white space.
 func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN, error) {
-	content, err := purgeContent(groups)
+	content, err := pgoutput.PurgeGroups(groups)
 	if err != nil {
 		return 0, err
 	}
-	cfg := Config{URL: url}
-	conn, err := cfg.connect(ctx)
+	cfg := catalogue.Scope{URL: url}
+	conn, err := cfg.Primary().Connect(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
-	return emit(ctx, conn, content)
+	return primary.Emit(ctx, conn, pgoutput.Prefix, content)
 }
 
 // EmitPurge is the function of the same name for the listener's database.
@@ -278,6 +275,3 @@ func (l *Listener) setState(state string, err error) {
 
 // following is the state of a session whose stream runs.
 const following = "following"
-
-// errNotFollowing says that there is no session that could answer.
-var errNotFollowing = errors.New("the database's log is not followed at the moment")

@@ -1,11 +1,11 @@
 package cdc
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 )
 
 // Whatever takes a published table its replica identity makes UPDATE and DELETE
@@ -37,7 +37,7 @@ func TestWritesThatFailAreMended(t *testing.T) {
 			t.Parallel()
 			url := testbed.Database(t)
 			newClient(t, url).exec(events...)
-			r := listen(t, config(t, url, Watch{Table: "public.ev"}, Watch{Table: "public.keyed"}, Watch{Table: "public.other"}))
+			r := listen(t, config(t, url, catalogue.Watch{Table: "public.ev"}, catalogue.Watch{Table: "public.keyed"}, catalogue.Watch{Table: "public.other"}))
 			page, other := r.wholePage(test.table), r.wholePage("other")
 			for _, s := range strings.SplitAfter(test.harm, "; ") {
 				r.exec(s)
@@ -83,7 +83,7 @@ func TestWritesThatFailAreMendedByWhoMay(t *testing.T) {
 				owner.exec("GRANT CREATE ON DATABASE "+database+" TO "+role, "ALTER PUBLICATION walpurge OWNER TO "+role)
 			}
 			var book logbook
-			cfg := config(t, strings.Replace(url, "postgres@", role+"@", 1), Watch{Table: "public.keyed"}, Watch{Table: "public.other"})
+			cfg := config(t, strings.Replace(url, "postgres@", role+"@", 1), catalogue.Watch{Table: "public.keyed"}, catalogue.Watch{Table: "public.other"})
 			cfg.Logger = book.logger()
 			r := listen(t, cfg)
 			page, other := r.wholePage("keyed"), r.wholePage("other")
@@ -116,43 +116,6 @@ func TestWritesThatFailAreMendedByWhoMay(t *testing.T) {
 			}
 			r.wholePage("keyed")
 			r.expectEpochs("start")
-		})
-	}
-}
-
-// Somebody may give the table an identity between the look and the statement: then
-// it stays in the publication.
-func TestWritesThatFailAreNotMendedTwice(t *testing.T) {
-	for name, test := range map[string]struct {
-		meanwhile, published string
-		want                 error
-	}{
-		"still without": {"SELECT", "0", nil},
-		"a primary key": {"ALTER TABLE keyless ADD PRIMARY KEY (id)", "1", errMended},
-		"full":          {"ALTER TABLE keyless1 REPLICA IDENTITY FULL; ALTER TABLE keyless2 REPLICA IDENTITY FULL", "1", errMended},
-		"one partition": {"ALTER TABLE keyless1 REPLICA IDENTITY FULL", "0", nil},
-	} {
-		t.Run(name, func(t *testing.T) {
-			url := testbed.Database(t)
-			c := newClient(t, url)
-			c.exec("CREATE TABLE keyless (id int) PARTITION BY LIST (id)", "CREATE TABLE keyless1 PARTITION OF keyless FOR VALUES IN (1)",
-				"CREATE TABLE keyless2 PARTITION OF keyless FOR VALUES IN (2)", "CREATE PUBLICATION walpurge FOR TABLE keyless WITH (publish_via_partition_root = true)")
-			cfg := config(t, url, Watch{Table: "public.keyless"})
-			ins, err := inspect(t.Context(), &cfg, c.conn)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := &ins.catalogue.relations[0]
-			if !ins.failsWrites(r) {
-				t.Fatal("its writes don't fail")
-			}
-			c.exec(test.meanwhile)
-			if err := new(watcher).withdraw(t.Context(), c.conn, r, "ALTER PUBLICATION walpurge DROP TABLE keyless"); !errors.Is(err, test.want) || (err == nil) != (test.want == nil) {
-				t.Errorf("%v, want %v", err, test.want)
-			}
-			if n := c.text("SELECT count(*) FROM pg_publication_rel"); n != test.published {
-				t.Errorf("%s tables are published, want %s", n, test.published)
-			}
 		})
 	}
 }

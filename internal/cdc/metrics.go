@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -48,7 +49,7 @@ func NewMetrics(registry prometheus.Registerer, tables []coherence.Table) *Metri
 		}
 	}
 	for _, reason := range []string{
-		"start", "temporary", "system", "timeline", "behind", "slot_missing", "slot_lost", "slot_ahead", reasonPublication, "decode", "schema", "catalogue", "relay", "redis", "gap",
+		"start", "temporary", "system", "timeline", "behind", "slot_missing", "slot_lost", "slot_ahead", catalogue.ReasonPublication, "decode", "schema", "catalogue", "relay", "redis", "gap",
 	} {
 		m.epochs.WithLabelValues(reason)
 	}
@@ -76,7 +77,7 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 	gauge("walpurge_leader", "1 while this process holds the replication slot.", func(s *Status) float64 {
 		return truth(s.Connected)
 	})
-	if l.follower != nil {
+	if l.Status().Relay != nil {
 		gauge("walpurge_relay_sequence", "Sequence number of the last entry of the relay that was read or written.", func(s *Status) float64 {
 			return float64(s.Relay.Sequence)
 		})
@@ -98,7 +99,7 @@ func (m *Metrics) Watch(registry prometheus.Registerer, l *Listener) {
 	})
 	registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 		Name: "walpurge_read_ahead_transactions_total", Help: "Transactions applied by whole tables, because the stream from the slot was behind.",
-	}, func() float64 { return float64(l.ahead.transactions.Load()) }))
+	}, func() float64 { return float64(l.Status().ReadAheadTransactions) }))
 	gauge("walpurge_lost_tables", "Watched tables that can't be followed, such as one whose writes would fail; /status says why and what mends it. What depends on them is asked of the origin.", func(s *Status) float64 {
 		return float64(len(s.Lost))
 	})

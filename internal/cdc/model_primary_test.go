@@ -10,6 +10,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/relay/relaytest"
@@ -38,7 +39,7 @@ type modelCommit struct {
 // modelPrimary is the server: a log, a set of visible commits, and a slot.
 type modelPrimary struct {
 	now    func() coherence.Nanos
-	server server
+	server primary.Server
 	log    []*modelCommit
 	undone []*modelCommit
 	cities map[int]string // of the rows, after every commit of the log
@@ -74,7 +75,7 @@ var errModelGone = errors.New("the connection is gone")
 
 func newModelPrimary(now func() coherence.Nanos) *modelPrimary {
 	// Ids start just below 2^32 so that runs cross the wrap.
-	return &modelPrimary{now: now, server: server{ServerID: relay.ServerID{System: "1", Timeline: 1, Started: int64(now())}}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
+	return &modelPrimary{now: now, server: primary.Server{System: "1", Timeline: 1, Started: int64(now())}, cities: map[int]string{}, end: 1000, xid: 1<<32 - 3}
 }
 
 // commit flushes a commit that nobody can see yet.

@@ -9,6 +9,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	"pgregory.net/rapid"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -60,7 +62,7 @@ type modelQuestion struct {
 // modelLook is a look at the server that others have asked for.
 type modelLook struct {
 	modelQuestion
-	server server
+	server primary.Server
 	asked  []uint64
 }
 
@@ -73,12 +75,12 @@ func (p *modelProcess) server() *modelPrimary {
 }
 
 // modelCatalogue is what the catalogue says, always.
-var modelCatalogue = func() *look {
-	l := &look{publication: "f", tables: make(map[string]tableLook)}
+var modelCatalogue = func() *catalogue.Look {
+	text := "look 1 f"
 	for _, t := range modelTables {
-		l.tables[t.Name] = tableLook{"a", "b", "c", "d", "e"}
+		text += fmt.Sprintf("\n%q a b c d e", t.Name)
 	}
-	return l
+	return catalogue.ParseLook(text)
 }()
 
 var errModelEnded = errors.New("receive: the connection has ended")
@@ -95,8 +97,8 @@ func (w *modelWorld) start(name string, foresee bool) *modelProcess {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
 	p := &modelProcess{w: w, name: name, guard: guard, tx: coherence.NewTransaction(modelTables, 2), readonly: ended}
-	cfg := Config{Slot: "s", Publication: "p", MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
-	p.l = NewListener(cfg, &Catalogue{Tables: modelTables}, guard, p)
+	cfg := Config{Scope: catalogue.Scope{Slot: "s", Publication: "p"}, MaxLag: modelMaxLag, Now: w.now, Relay: &relay.Config{MaxEntries: 8}}
+	p.l = NewListener(cfg, &catalogue.Catalogue{Tables: modelTables}, guard, p)
 	p.link = &modelLink{redis: w.redis, p: p, page: 2}
 	p.l.follower.stream.Server = p.link
 	p.l.follower.group = &errgroup.Group{} // what it would run are steps here
@@ -119,7 +121,7 @@ func (p *modelProcess) connect(t *rapid.T) {
 	if p.session != nil || p.primaryCut {
 		t.Skip("connected, or cut off")
 	}
-	p.session = &session{l: p.l, server: m.server, catalogue: &Catalogue{look: modelCatalogue}}
+	p.session = &session{l: p.l, server: m.server, catalogue: &catalogue.Catalogue{Look: modelCatalogue}}
 	p.incarnation, p.planned = m.incarnation, false
 	p.plan.standing = p.session.arrive(p.readonly)
 }
@@ -135,7 +137,7 @@ func (p *modelProcess) decide(t *rapid.T) {
 		return
 	}
 	if m.slot.holder != nil {
-		p.end(errSlotInUse)
+		p.end(catalogue.ErrSlotInUse)
 		return
 	}
 	found := p.plan.standing
@@ -180,7 +182,7 @@ func (p *modelProcess) lead(t *rapid.T) {
 	at := p.session.startAt(p.plan)
 	switch {
 	case m.slot.holder != nil:
-		p.end(errSlotInUse)
+		p.end(catalogue.ErrSlotInUse)
 		return
 	case !m.slot.exists || m.slot.lost || m.slot.confirmed > at:
 		p.end(fmt.Errorf("the slot has gone or moved"))
@@ -254,9 +256,9 @@ func (p *modelProcess) tell(t *rapid.T) {
 		t.Skip("it doesn't look")
 	}
 	p.looking = nil
-	err := p.session.server.expect(q.server)
-	if errors.Is(err, errOtherStart) {
-		err = endsAt(err, q.lsn, q.before)
+	err := p.session.server.Expect(q.server)
+	if errors.Is(err, primary.ErrOtherStart) {
+		err = primary.EndsAt(err, q.lsn, q.before)
 	}
 	if err == nil && q.incarnation == q.of.incarnation {
 		if _, err = p.session.answered(q.question, q.lsn); err == nil {
@@ -332,8 +334,7 @@ func (p *modelProcess) write(t *rapid.T) {
 	_, err := w.Drain(p.readonly)
 	err = broken(err)
 	p.link.lose = false
-	var doubted *doubt
-	if errors.Is(err, relay.ErrFenced) || errors.As(err, &doubted) {
+	if errors.Is(err, relay.ErrFenced) || doubtOf(err) != nil {
 		p.end(err)
 	}
 }
@@ -390,15 +391,15 @@ func (p *modelProcess) ask(t *rapid.T) {
 	if !p.leading && !f.mu.proving {
 		t.Skip("nothing to prove")
 	}
-	var expect server
+	var expect primary.Server
 	if p.leading {
 		expect = p.session.server
 	} else {
-		expect = server{ServerID: f.mu.announced.Server}
+		expect = serverOf(f.mu.announced.Server)
 	}
-	if err := expect.expect(m.server); err != nil { // side.verify
-		if errors.Is(err, errOtherStart) {
-			err = endsAt(err, m.end, p.guard.Applied())
+	if err := expect.Expect(m.server); err != nil { // side.verify
+		if errors.Is(err, primary.ErrOtherStart) {
+			err = primary.EndsAt(err, m.end, p.guard.Applied())
 		}
 		if p.leading {
 			p.end(err)

@@ -194,7 +194,7 @@ func (p *modelProcess) serveStrict(t *rapid.T) {
 // token gives a client the position of its write, as the answer to it does.
 func (p *modelProcess) token(t *rapid.T) {
 	f, m := p.l.follower, p.server()
-	if p.primaryCut || p.astray || p.w.strayed[p.guard.Epoch()] || !p.leading && !(f.mu.proving && f.mu.announced.Server == m.server.ServerID) || p.leading && p.session.server != m.server {
+	if p.primaryCut || p.astray || p.w.strayed[p.guard.Epoch()] || !p.leading && !(f.mu.proving && f.mu.announced.Server == announced(m.server)) || p.leading && p.session.server != m.server {
 		t.Skip("nobody to ask")
 	}
 	p.w.tokens = append(p.w.tokens, modelToken{p.guard.Epoch(), m.end, p.w.now()})

@@ -3,6 +3,7 @@ package cdc
 import (
 	"context"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -50,8 +51,8 @@ func (s *session) plan(ctx context.Context, found standing) plan {
 	}
 	// A history that goes on goes by what was accepted in it. What has changed since then is found
 	// before anything is proven.
-	s.sight.accept(s.catalogue.look)
-	if before := parseLook(l.history.fingerprint); p.reason == "" && before != nil {
+	s.sight.accept(s.catalogue.Look)
+	if before := catalogue.ParseLook(l.history.fingerprint); p.reason == "" && before != nil {
 		s.sight.accept(before)
 	}
 	return p
@@ -83,7 +84,7 @@ func (s *session) begin(ctx context.Context, p plan, at coherence.LSN) error {
 		l.newEpoch(p.reason, at)
 	}
 	l.settleLost(s.sight.accepted())
-	l.noteLost(s.sight.accepted().lost)
+	l.noteLost(s.sight.accepted().Lost)
 	l.history.server, l.history.fingerprint = s.server, s.sight.accepted().String()
 	l.history.begun, l.history.doubt = true, ""
 	return nil

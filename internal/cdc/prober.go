@@ -3,107 +3,32 @@ package cdc
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
-
-const flushQuery = "SELECT pg_current_wal_flush_lsn()::text"
-
-// flushAnswer is what a waiter gets.
-type flushAnswer struct {
-	lsn coherence.LSN
-	err error
-}
-
-// flushGroup lets those who ask for the flush position at about the same time
-// share one query. The query starts after the last of them has asked, so the
-// answer holds for each.
-type flushGroup struct {
-	mu struct {
-		sync.Mutex
-		wake    chan struct{} // nil: nobody answers
-		waiters []chan flushAnswer
-	}
-}
-
-func (f *flushGroup) open() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.mu.wake = make(chan struct{}, 1)
-}
-
-// shut sends everybody away with err.
-func (f *flushGroup) shut(err error) {
-	f.mu.Lock()
-	f.mu.wake = nil
-	f.mu.Unlock()
-	answer(f.take(), flushAnswer{err: err})
-}
-
-// take removes those who wait.
-func (f *flushGroup) take() []chan flushAnswer {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	waiters := f.mu.waiters
-	f.mu.waiters = nil
-	return waiters
-}
-
-func (f *flushGroup) waking() <-chan struct{} {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.mu.wake
-}
-
-func answer(waiters []chan flushAnswer, a flushAnswer) {
-	for _, w := range waiters {
-		w <- a
-	}
-}
 
 // FlushPosition asks the primary how far its log is flushed: every commit
 // that had returned before the call ends at or before the result, unless it
 // was made with synchronous_commit=off. Calls that arrive together share one
 // query. Without a connection to the primary it is an error at once.
-func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) {
-	mine := make(chan flushAnswer, 1)
-	f := &l.flush
-	f.mu.Lock()
-	wake := f.mu.wake
-	if wake == nil {
-		f.mu.Unlock()
-		return 0, errNotFollowing
-	}
-	f.mu.waiters = append(f.mu.waiters, mine)
-	f.mu.Unlock()
-	select {
-	case wake <- struct{}{}:
-	default:
-	}
-	select {
-	case a := <-mine:
-		return a.lsn, a.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	}
-}
+func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { return l.flush.ask(ctx) }
 
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
-	side := newSide(s.l, s.server)
-	defer side.close()
+	side := s.l.beside(s.server)
+	defer side.Close()
 	tick := time.NewTicker(probeInterval(s.l.maxLag()))
 	defer tick.Stop()
 	wake := s.l.flush.waking()
-	stuck := standstill{hurry: func() time.Duration { return leaderHurry }}
+	stuck := forLeader()
 	for {
 		err := s.probe(ctx, side, &stuck)
 		if goes, why := s.goesOn(ctx, "freshness", err); !goes {
 			return why
 		}
-		if !side.rest(ctx, err) {
+		if !side.Rest(ctx, err) {
 			return nil
 		}
 		select {
@@ -118,11 +43,11 @@ func (s *session) prove(ctx context.Context) error {
 }
 
 // probe asks once.
-func (s *session) probe(ctx context.Context, side *side, stuck *standstill) error {
+func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standstill) error {
 	waiters := s.l.flush.take() // R6: before the question is asked
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
 	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)
-	answer(waiters, flushAnswer{lsn, err})
+	waiters.answer(lsn, err)
 	if err != nil {
 		return err
 	}
@@ -131,7 +56,7 @@ func (s *session) probe(ctx context.Context, side *side, stuck *standstill) erro
 	if err != nil {
 		return err
 	}
-	s.fell(lsn, reached)
+	s.ahead.Fell(lsn, reached)
 	if reached {
 		stuck.over()
 		return nil
@@ -152,7 +77,7 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 		return false, &doubt{"behind", errSetBack(lsn, q.before)}
 	}
 	if filled := coherence.LSN(s.filled.Load()); filled > q.before {
-		s.advance(min(filled, lsn)) // sent, and flushed now
+		s.progress.Advance(min(filled, lsn)) // sent, and flushed now
 	}
 	return s.l.guard.Probe(lsn, q.asked), nil
 }
@@ -161,12 +86,4 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 // never beyond what it has flushed.
 func errSetBack(lsn, applied coherence.LSN) error {
 	return fmt.Errorf("the server's log ends at %s, before %s up to which it has been applied: it was set back", lsn, applied)
-}
-
-func flushPosition(ctx context.Context, side *side) (coherence.LSN, error) {
-	text, err := side.text(ctx, flushQuery)
-	if err != nil {
-		return 0, fmt.Errorf("ask for the flush position: %w", err)
-	}
-	return coherence.ParseLSN(text)
 }

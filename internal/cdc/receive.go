@@ -12,11 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
-
-// longAgo as a read deadline interrupts a read that waits.
-var longAgo = time.Unix(1, 0)
 
 // receive reads the stream until it ends or ctx does. It alone reads from and
 // writes to the replication connection.
@@ -64,25 +62,18 @@ func (s *session) receive(ctx context.Context) error {
 	}
 }
 
-// Frames of the replication stream:
-// https://www.postgresql.org/docs/current/protocol-replication.html.
-const (
-	xlogHeader    = 1 + 8 + 8 + 8 // 'w', start, end, clock
-	keepaliveSize = 1 + 8 + 8 + 1 // 'k', end, clock, reply requested
-)
-
 // frame handles one frame of the stream.
 func (s *session) frame(data []byte) error {
 	switch {
-	case len(data) >= xlogHeader && data[0] == 'w':
-		return s.data(data[xlogHeader:])
-	case len(data) == keepaliveSize && data[0] == 'k':
-		if !s.decoder.inside {
+	case len(data) >= primary.XLogHeader && data[0] == 'w':
+		return s.data(data[primary.XLogHeader:])
+	case len(data) == primary.KeepaliveSize && data[0] == 'k':
+		if !s.decoder.Inside() {
 			// In the middle of a transaction, or of a piece of one, the position says
 			// nothing: a commit before it may still be on its way.
 			s.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
-		if data[keepaliveSize-1] != 0 {
+		if data[primary.KeepaliveSize-1] != 0 {
 			return s.status(false)
 		}
 		return nil
@@ -100,29 +91,29 @@ const switchAlign = 1 << 20
 // the log has not reached looks like a server that was set back.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP (pg_switch_wal)
 func (s *session) reached(at coherence.LSN) {
-	s.front.stream(at)
+	s.progress.stream(at)
 	if at%switchAlign == 0 {
 		s.filled.Store(uint64(at))
 		return
 	}
-	s.advance(at)
+	s.progress.Advance(at)
 }
 
 // data decodes one message and applies the transaction that it completes.
 func (s *session) data(msg []byte) error {
-	committed, err := s.decoder.decode(msg)
+	committed, err := s.decoder.Decode(msg)
 	if err != nil {
 		return &doubt{"decode", err}
 	}
-	s.l.open.Store(int32(len(s.decoder.streaming.open)))
-	s.pace.bulk.Store(s.decoder.streaming.now != nil)
-	if s.decoder.suspect {
-		s.decoder.suspect = false
+	s.l.open.Store(int32(s.decoder.Open()))
+	s.pace.Bulk(s.decoder.Streaming())
+	if s.decoder.Suspects() {
 		s.suspect()
 	}
 	if committed {
-		s.deliver(s.decoder.tx)
-		s.front.stream(s.decoder.tx.End)
+		tx := s.decoder.Transaction()
+		s.progress.Deliver(tx)
+		s.progress.stream(tx.End)
 	}
 	s.renew()
 	return nil
@@ -131,9 +122,9 @@ func (s *session) data(msg []byte) error {
 // status tells the server how far we are, and asks for an answer with reply.
 func (s *session) status(reply bool) error {
 	now := time.Now()
-	if at := pglogrepl.LSN(s.acknowledge()); at != 0 {
+	if at := pglogrepl.LSN(s.progress.acknowledge()); at != 0 {
 		conn := s.replication.Conn()
-		if err := conn.SetWriteDeadline(now.Add(queryTimeout)); err != nil {
+		if err := conn.SetWriteDeadline(now.Add(primary.QueryTimeout)); err != nil {
 			return fmt.Errorf("send status: %w", err)
 		}
 		// R5: all three positions, as pglogrepl fills a missing one from the others.
@@ -152,7 +143,7 @@ func (s *session) status(reply bool) error {
 		// Whoever interrupted did so before the deadline was set, and was
 		// overwritten. A server that shuts down wants a status after each status:
 		// no read would ever wait for its deadline again.
-		return s.replication.Conn().SetReadDeadline(longAgo)
+		return s.replication.Conn().SetReadDeadline(primary.LongAgo)
 	}
 	return nil
 }
@@ -164,4 +155,4 @@ func (s *session) ask() {
 }
 
 // interrupt ends a read that waits.
-func (s *session) interrupt() { _ = s.replication.Conn().SetReadDeadline(longAgo) }
+func (s *session) interrupt() { _ = s.replication.Conn().SetReadDeadline(primary.LongAgo) }

@@ -10,6 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 )
 
@@ -34,7 +36,7 @@ func pesterer(t *testing.T) *pgconn.PgConn {
 			if _, err := b.Receive(); err != nil {
 				return
 			}
-			b.Send(&pgproto3.CopyData{Data: append(big64([]byte{'k'}, 1, 0), 1)})
+			b.Send(&pgproto3.CopyData{Data: append(pgoutputtest.Big64([]byte{'k'}, 1, 0), 1)})
 			if b.Flush() != nil {
 				return
 			}
@@ -65,7 +67,7 @@ func TestReceiveEndsWhileTheServerAsks(t *testing.T) {
 	}
 	guard.Reset(1, 1)
 	for range 20 {
-		s := &session{l: &Listener{guard: guard}, replication: pesterer(t), decoder: &decoder{}, interval: time.Hour}
+		s := &session{l: &Listener{guard: guard}, replication: pesterer(t), decoder: &pgoutput.Decoder{}, interval: time.Hour}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.receive(ctx) }()

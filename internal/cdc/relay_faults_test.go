@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -266,10 +267,10 @@ func TestUncoveredFollowerServesNothing(t *testing.T) {
 	f.exec("CREATE TABLE agents (id int PRIMARY KEY)", "ALTER PUBLICATION walpurge ADD TABLE agents")
 	f.ready(leader)
 	wider := f.join(func(c *Config) {
-		c.Watches = append(slices.Clone(c.Watches), Watch{Table: "public.agents", Columns: []string{"id"}, Conditions: []string{"id"}})
+		c.Watches = append(slices.Clone(c.Watches), catalogue.Watch{Table: "public.agents", Columns: []string{"id"}, Conditions: []string{"id"}})
 	})
 	narrower := f.join(func(c *Config) {
-		c.Watches = []Watch{{Table: "public.listings", Columns: []string{"price"}, Conditions: []string{"price"}}}
+		c.Watches = []catalogue.Watch{{Table: "public.listings", Columns: []string{"price"}, Conditions: []string{"price"}}}
 	})
 	f.ready(narrower)
 	eventually(t, "the other has read the relay", func() bool { return wider.guard.Applied() >= f.position() })

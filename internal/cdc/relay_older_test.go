@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -23,7 +24,7 @@ type copied struct {
 func newCopied(t *testing.T) *copied {
 	c := &copied{server: testbed.NewPostgres(t, nil), older: testbed.NewPostgres(t, nil)}
 	c.fleet = newFleet(t, c.server.URL("postgres"), testbed.SharedRedis(t))
-	if _, err := Setup(t.Context(), c.cfg, false); err != nil {
+	if _, err := catalogue.Setup(t.Context(), c.cfg.Scope, false); err != nil {
 		t.Fatal(err)
 	}
 	both := []*testbed.Postgres{c.server, c.older}

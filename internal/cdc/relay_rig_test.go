@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -49,7 +50,7 @@ func newFleet(t testing.TB, dbURL, redisURL string) *fleet {
 	c := newClient(t, dbURL)
 	c.exec("CREATE TABLE IF NOT EXISTS listings (id int PRIMARY KEY, city text, price numeric, note text)",
 		"ALTER TABLE listings REPLICA IDENTITY FULL")
-	cfg := config(t, dbURL, Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}})
+	cfg := config(t, dbURL, catalogue.Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}})
 	cfg.Relay = &relay.Config{Client: relayClient(t, redisURL), Namespace: "test-" + strings.ReplaceAll(cfg.Slot, "_", "-") + fmt.Sprint(time.Now().UnixNano())}
 	return &fleet{client: c, t: t, cfg: cfg, redis: cfg.Relay.Client}
 }

@@ -5,23 +5,24 @@ import (
 	"errors"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
 // rewatch is a wish for more tables or columns.
 type rewatch struct {
-	watches []Watch
+	watches []catalogue.Watch
 	tables  []coherence.Table
 	done    chan struct{}
 	err     error // set before done is closed
 }
 
 // Rewatch makes the listener watch more, while it runs: tables is what
-// [Inspect] says of watches, and both begin with what is watched already (see
+// [catalogue.Inspect] says of watches, and both begin with what is watched already (see
 // [coherence.Guard.Watch]). The stream is taken up again for it: with a
 // temporary slot that is a new epoch, and so is a table that was not watched. It
 // returns when whatever is applied from then on is looked at for all of it.
-func (l *Listener) Rewatch(ctx context.Context, watches []Watch, tables []coherence.Table) error {
+func (l *Listener) Rewatch(ctx context.Context, watches []catalogue.Watch, tables []coherence.Table) error {
 	wish := &rewatch{watches: watches, tables: tables, done: make(chan struct{})}
 	l.mu.Lock()
 	if l.mu.rewatch != nil {

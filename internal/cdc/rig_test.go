@@ -15,6 +15,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
 	"walpurge/internal/coherence"
 )
 
@@ -132,7 +134,7 @@ func (n *notes) Applied(tx *coherence.Transaction, _ *coherence.Purge, _ time.Du
 		n.lines = append(n.lines, "group "+g)
 	}
 	for i := range tx.Changes {
-		n.lines = append(n.lines, describe(n.guard.Tables(), tx, &tx.Changes[i]))
+		n.lines = append(n.lines, pgoutputtest.Describe(n.guard.Tables(), tx, &tx.Changes[i]))
 	}
 }
 
@@ -146,46 +148,6 @@ func (n *notes) Epoch(reason string, _ int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.epochs = append(n.epochs, reason)
-}
-
-// describe writes a change as update t: id=1 city=Lagos price=? -> id=1 … [price].
-func describe(tables []coherence.Table, tx *coherence.Transaction, c *coherence.Change) string {
-	table := &tables[c.Table]
-	version := func(values []coherence.Value) string {
-		parts := make([]string, 0, len(values))
-		for i, v := range values {
-			text := "?"
-			switch v.State {
-			case coherence.Null:
-				text = "null"
-			case coherence.Known:
-				text = string(v.Text)
-				if len(text) > 20 {
-					text = fmt.Sprintf("%s…%d", text[:3], len(text))
-				}
-			}
-			parts = append(parts, table.Columns[i].Name+"="+text)
-		}
-		return strings.Join(parts, " ")
-	}
-	old, new := tx.Values(c)
-	name := strings.TrimPrefix(table.Name, "public.")
-	switch c.Op {
-	case coherence.Insert:
-		return "insert " + name + ": " + version(new)
-	case coherence.Delete:
-		return "delete " + name + ": " + version(old)
-	}
-	var changed []string
-	for i := range table.Columns {
-		if c.Changed&coherence.ColumnSet(0).With(i) != 0 {
-			changed = append(changed, table.Columns[i].Name)
-		}
-	}
-	if c.Changed&coherence.OtherColumns != 0 {
-		changed = append(changed, "other")
-	}
-	return "update " + name + ": " + version(old) + " -> " + version(new) + " [" + strings.Join(changed, " ") + "]"
 }
 
 // rig is a listener at work.
@@ -206,11 +168,11 @@ func clock() func() coherence.Nanos {
 }
 
 // config is a configuration with a slot and a publication of its own.
-func config(t testing.TB, url string, watches ...Watch) Config {
+func config(t testing.TB, url string, watches ...catalogue.Watch) Config {
 	name := regexp.MustCompile(`[^a-z0-9_]`).ReplaceAllString(strings.ToLower(t.Name()), "_")
 	return Config{
-		URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", BulkRows: 1000,
-		Watches: watches, MaxLag: 500 * time.Millisecond, Now: clock(),
+		Scope:    catalogue.Scope{URL: url, Slot: "s_" + name[max(0, len(name)-50):], Publication: "walpurge", Watches: watches},
+		BulkRows: 1000, MaxLag: 500 * time.Millisecond, Now: clock(),
 	}
 }
 
@@ -225,7 +187,7 @@ func listen(t testing.TB, cfg Config) *rig {
 // start starts a listener.
 func start(t testing.TB, cfg Config) *rig {
 	t.Helper()
-	catalogue, err := Inspect(t.Context(), cfg)
+	catalogue, err := catalogue.Inspect(t.Context(), cfg.Scope)
 	if err != nil {
 		t.Fatalf("inspect: %v", err)
 	}

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 )
 
-func watchRooms() Watch {
-	return Watch{Table: "public.rooms", Columns: []string{"id", "city", "price"}, Conditions: []string{"id", "city", "price"}}
+func watchRooms() catalogue.Watch {
+	return catalogue.Watch{Table: "public.rooms", Columns: []string{"id", "city", "price"}, Conditions: []string{"id", "city", "price"}}
 }
 
 func TestRowsWithFullIdentity(t *testing.T) {
@@ -65,8 +66,8 @@ func TestUnchangedToastIsTakenFromTheOldRow(t *testing.T) {
 	}
 	newClient(t, url).exec("ALTER TABLE whole REPLICA IDENTITY FULL")
 	columns := []string{"id", "city", "price"}
-	r := listen(t, config(t, url, Watch{Table: "public.whole", Columns: columns, Conditions: columns},
-		Watch{Table: "public.keyed", Columns: columns, Conditions: columns}))
+	r := listen(t, config(t, url, catalogue.Watch{Table: "public.whole", Columns: columns, Conditions: columns},
+		catalogue.Watch{Table: "public.keyed", Columns: columns, Conditions: columns}))
 	r.expect(sql("UPDATE whole SET price = 2"),
 		"update whole: id=1 city=xxx…20000 price=1 -> id=1 city=xxx…20000 price=2 [price]")
 	r.expect(sql("UPDATE keyed SET price = 2"),
@@ -100,8 +101,8 @@ func TestTransactionsAndTheirParts(t *testing.T) {
 	url := testbed.Database(t)
 	newClient(t, url).exec(`CREATE TABLE rooms (id int PRIMARY KEY, note text, city text, price numeric)`,
 		`CREATE TABLE guests (id int PRIMARY KEY, room int REFERENCES rooms ON DELETE CASCADE)`)
-	r := listen(t, config(t, url, Watch{Table: "public.rooms", Columns: []string{"id"}, Conditions: []string{"id"}},
-		Watch{Table: "public.guests", Columns: []string{"id"}, Conditions: []string{"id"}}))
+	r := listen(t, config(t, url, catalogue.Watch{Table: "public.rooms", Columns: []string{"id"}, Conditions: []string{"id"}},
+		catalogue.Watch{Table: "public.guests", Columns: []string{"id"}, Conditions: []string{"id"}}))
 	insert := func(id string) string { return "INSERT INTO rooms VALUES (" + id + ")" }
 
 	r.expect(sql("BEGIN", insert("1"), "ROLLBACK"))

@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/retry"
@@ -35,7 +36,7 @@ const leaderVariable = "WALPURGE_TEST_LEADER"
 type leaderJob struct{ URL, Slot, Redis, Namespace string }
 
 // listingsWatch is what the listeners of a fleet look at.
-var listingsWatch = Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}}
+var listingsWatch = catalogue.Watch{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city", "id"}}
 
 // leadAlone is such a process.
 func leadAlone(text string) int {
@@ -52,16 +53,18 @@ func leadAlone(text string) int {
 		return fail(err)
 	}
 	cfg := Config{
-		URL: job.URL, Slot: job.Slot, Publication: "walpurge", BulkRows: 1000, MaxLag: time.Second, Now: clock(),
-		Watches: []Watch{listingsWatch}, Relay: &relay.Config{Client: client, Namespace: job.Namespace},
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Scope: catalogue.Scope{
+			URL: job.URL, Slot: job.Slot, Publication: "walpurge", Watches: []catalogue.Watch{listingsWatch},
+			Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		},
+		BulkRows: 1000, MaxLag: time.Second, Now: clock(), Relay: &relay.Config{Client: client, Namespace: job.Namespace},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		cancel()
 	}()
-	catalogue, err := Inspect(ctx, cfg)
+	catalogue, err := catalogue.Inspect(ctx, cfg.Scope)
 	if err != nil {
 		return fail(err)
 	}
@@ -147,7 +150,7 @@ func newCrowd(b testing.TB) *crowdOf {
 	}
 	c.stat = redis.NewClient(options)
 	b.Cleanup(func() { _ = c.stat.Close() })
-	c.cfg = Config{URL: pg.URL("postgres"), Slot: "crowd", Publication: "walpurge", BulkRows: 1000, MaxLag: time.Second, Watches: []Watch{listingsWatch}}
+	c.cfg = Config{Scope: catalogue.Scope{URL: pg.URL("postgres"), Slot: "crowd", Publication: "walpurge", Watches: []catalogue.Watch{listingsWatch}}, BulkRows: 1000, MaxLag: time.Second}
 	c.lead()
 	var cancel context.CancelFunc
 	c.ctx, cancel = context.WithCancel(context.Background())
@@ -216,7 +219,7 @@ func (c *crowdOf) grow(n int) {
 			return now()
 		}
 		cfg.Relay = &relay.Config{Client: relayClient(c.b, c.redis), Namespace: "crowd"}
-		catalogue, err := Inspect(c.b.Context(), cfg)
+		catalogue, err := catalogue.Inspect(c.b.Context(), cfg.Scope)
 		if err != nil {
 			c.b.Fatal(err)
 		}

@@ -17,6 +17,7 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/relay/relaytest"
@@ -229,15 +230,18 @@ func (n scriptNotes) Epoch(reason string, _ int) {
 func (s *script) start(t *testing.T, name string) {
 	p := &scriptProcess{s: s, name: name, pages: map[string]*scriptPage{}, ended: make(chan struct{})}
 	cfg := Config{
-		URL: "postgres://u@127.0.0.1/d?sslmode=disable", Slot: "s", Publication: "p", BulkRows: 100, MaxLag: scriptMaxLag, Now: s.now,
-		Watches: []Watch{{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city"}}},
-		Dial:    p.dial,
-		Chance:  func(time.Duration) time.Duration { return 0 },
-		Relay:   &relay.Config{},
+		Scope: catalogue.Scope{
+			URL: "postgres://u@127.0.0.1/d?sslmode=disable", Slot: "s", Publication: "p",
+			Watches: []catalogue.Watch{{Table: "public.listings", Columns: []string{"city", "id", "price"}, Conditions: []string{"city"}}},
+			Dial:    p.dial,
+		},
+		BulkRows: 100, MaxLag: scriptMaxLag, Now: s.now,
+		Chance: func(time.Duration) time.Duration { return 0 },
+		Relay:  &relay.Config{},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
-	catalogue, err := Inspect(ctx, cfg)
+	catalogue, err := catalogue.Inspect(ctx, cfg.Scope)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -584,7 +588,7 @@ func (s *script) do(t *testing.T, command string, words []string) string {
 				s.say("%s %s, applied %s, W %s", p.name, p.look(), p.guard.Applied(), p.guard.Watermark())
 			}
 		}
-		return "the slot stands at " + s.pg.answer(slotQuery, nil).at(9)
+		return "the slot stands at " + s.pg.answer(catalogue.SlotQuery, nil).at(9)
 	default:
 		t.Fatalf("%s: unknown command", command)
 	}
@@ -649,7 +653,7 @@ func (s *script) changeServer(what string) {
 			m.visible[last.city] = last.old
 			m.flushed, m.reader = last.start, nil
 			m.server.Started++
-			m.slot.confirmed = min(m.slot.confirmed, m.flushed)
+			m.slot.Confirmed = min(m.slot.Confirmed, m.flushed)
 		case "hangup":
 			if m.reader != nil {
 				_ = m.reader.conn.Close()
@@ -678,9 +682,9 @@ func (s *script) changeSlot(what string) {
 		case "drop":
 			m.slot = nil
 		case "again":
-			m.slot = &slot{confirmed: m.flushed, walStatus: "reserved"}
+			m.slot = &catalogue.Slot{Confirmed: m.flushed, WALStatus: "reserved"}
 		case "lost":
-			m.slot.walStatus = "lost"
+			m.slot.WALStatus = "lost"
 		}
 	})
 }

@@ -2,8 +2,6 @@ package cdc
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -14,6 +12,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/pgoutput"
+	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 )
 
@@ -21,18 +23,18 @@ import (
 // connections beside it.
 type session struct {
 	l           *Listener
-	server      server
-	catalogue   *Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
-	current     atomic.Pointer[Catalogue]
+	server      primary.Server
+	catalogue   *catalogue.Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
+	current     atomic.Pointer[catalogue.Catalogue]
 	sight       sight
 	slot        string
 	replication *pgconn.PgConn
-	pace        *pace
-	decoder     *decoder
+	pace        *primary.Pace
+	decoder     *pgoutput.Decoder
 	visibility  visibility
-	front       front
+	progress    progress
 	from        coherence.LSN // where the stream starts
-	ahead       ahead
+	ahead       *readahead.Reader
 	suspicion   chan struct{}           // wakes the watcher
 	renewal     atomic.Pointer[renewal] // for the receiver
 	asked       atomic.Bool             // somebody wants an answer from the server
@@ -45,19 +47,20 @@ type session struct {
 // session runs one session. It always returns an error: why it ended.
 func (l *Listener) session(ctx context.Context) error {
 	l.setState("connecting", nil)
-	control, err := l.cfg.connect(ctx)
+	control, err := l.cfg.Primary().Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = control.Close(context.WithoutCancel(ctx)) }()
-	replication, pace, err := l.cfg.connectReplication(ctx)
+	replication, pace, err := l.cfg.Primary().ConnectReplication(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeReplication(ctx, replication)
+	defer primary.CloseReplication(ctx, replication)
 
 	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
-	s.visibility.wake, s.ahead.wake = make(chan struct{}, 1), make(chan struct{}, 1)
+	s.visibility.wake = make(chan struct{}, 1)
+	s.progress.l, s.progress.pending = l, &s.visibility
 	defer l.endTerm()
 	if err := s.prepare(ctx, control); err != nil {
 		return err
@@ -74,7 +77,7 @@ func (l *Listener) session(ctx context.Context) error {
 	group.Go(func() error { return s.prove(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
 	if l.cfg.ReadAhead != 0 {
-		group.Go(func() error { return s.readAhead(gctx) })
+		group.Go(func() error { return s.ahead.Run(gctx) })
 	}
 	if l.writer == nil {
 		return group.Wait()
@@ -84,19 +87,6 @@ func (l *Listener) session(ctx context.Context) error {
 	err = group.Wait()
 	l.leave(ctx, err)
 	return err
-}
-
-// closeReplication ends the connection. One that was interrupted in the
-// middle of a command is still asking the server to cancel it: a slot may be on
-// its way.
-func closeReplication(ctx context.Context, conn *pgconn.PgConn) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx)
-	select {
-	case <-conn.CleanupDone():
-	case <-ctx.Done():
-	}
 }
 
 // prepare does all that doc.go lists, up to the start of the stream.
@@ -121,7 +111,7 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 	}
 	at := s.startAt(p)
 	s.from = at
-	s.front.stream(at)
+	s.progress.stream(at)
 	if err := s.start(ctx, at); err != nil {
 		return err
 	}
@@ -129,155 +119,80 @@ func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
 		return err
 	}
 	s.current.Store(s.catalogue)
-	s.decoder = newDecoder(s.catalogue, l.guard.Tables(), l.cfg.BulkRows)
-	s.interval = s.catalogue.statusInterval
+	s.decoder = pgoutput.NewDecoder(s.catalogue.Schema(), l.guard.Tables(), l.cfg.BulkRows)
+	s.interval = s.catalogue.StatusInterval
+	s.ahead = s.reader()
 	return s.begin(ctx, p, at)
 }
 
-// provide checks the catalogue and finds or makes publication and slot. What
-// it made is undone when it fails.
+// provide checks the catalogue and finds or makes publication and slot.
 func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
-	created, err := s.inspect(ctx, control)
-	if err == nil {
-		at, reason, err = s.findSlot(ctx, control)
+	l := s.l
+	old, err := s.askOldest(ctx, control)
+	if err != nil {
+		return 0, "", err
 	}
-	if err != nil && created && !taken(err) { // else another process needs it
-		err = errors.Join(err, s.l.cfg.undo(ctx, []string{"DROP PUBLICATION " + quoteName(s.l.cfg.Publication)}))
+	l.ahead.Baseline.Begin(old)
+	found, err := l.cfg.Provide(ctx, control, &catalogue.Wants{
+		Server: s.server, Replication: s.replication, Tables: l.guard.Tables(), Everything: l.guard.Epoch() == 0, Stuck: l.history.stuck, Waits: l.waitsForSlot,
+	})
+	if err != nil {
+		return 0, "", err
 	}
-	return at, reason, err
+	s.catalogue, s.slot, l.history.stuck = found.Catalogue, found.Slot, nil
+	return found.At, found.Reason, nil
+}
+
+// askOldest asks for the transactions that have ended, unless nobody will
+// need it.
+func (s *session) askOldest(ctx context.Context, q primary.Querier) (readahead.Oldest, error) {
+	if s.l.cfg.ReadAhead == 0 || s.server.Recovery {
+		return readahead.Oldest{}, nil
+	}
+	return readahead.AskOldest(ctx, q)
+}
+
+// reader makes what reads the log ahead of the stream.
+func (s *session) reader() *readahead.Reader {
+	l := s.l
+	return readahead.NewReader(readahead.Session{
+		Primary: l.cfg.Primary(), Beside: func() *primary.Conn { return l.beside(s.server) }, Server: s.server, Slot: s.slot, From: s.from,
+		After: l.cfg.ReadAhead, Interval: s.interval, Tables: l.guard.Tables(), BulkRows: l.cfg.BulkRows, Catalogue: s.current.Load,
+		Chance: l.cfg.Chance, Log: l.log, Trouble: func(err error) { l.trouble("read ahead", err) },
+	}, &s.progress, &l.ahead)
+}
+
+// waitsForSlot returns what notes whom the server waits for before it makes
+// the slot.
+func (l *Listener) waitsForSlot() func(primary.Waited) {
+	see := l.waits("the server makes the slot once the transactions that are open now have ended")
+	return func(w primary.Waited) {
+		if w != nil {
+			l.setState("waiting for open transactions", nil)
+		}
+		see(w)
+	}
 }
 
 // identify makes sure that both connections reach one and the same primary,
 // and returns its flush position.
 func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LSN, error) {
-	found, err := identify(ctx, control)
+	found, err := primary.Identify(ctx, control)
 	if err != nil {
 		return 0, err
 	}
-	same, position, err := identifySender(ctx, s.replication)
+	same, position, err := primary.IdentifySender(ctx, s.replication)
 	if err != nil {
 		return 0, err
 	}
-	if found.recovery {
-		same.recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
+	if found.Recovery {
+		same.Recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
 	}
-	if err := found.expect(same); err != nil {
+	if err := found.Expect(same); err != nil {
 		return 0, err
 	}
 	s.server = found
 	return position, nil
-}
-
-// inspect reads the catalogue and makes the publication if it is missing. It
-// tells whether it did.
-func (s *session) inspect(ctx context.Context, control *pgx.Conn) (created bool, err error) {
-	l := s.l
-	old, err := s.askOldest(ctx, control)
-	if err != nil {
-		return false, err
-	}
-	l.ahead.baseline.begin(old)
-	ins, err := inspect(ctx, &l.cfg, control)
-	if err != nil {
-		return false, err
-	}
-	refused := ins.ofServer()
-	if l.guard.Epoch() == 0 {
-		refused = ins.everything()
-	}
-	if err := refused.err(); err != nil {
-		return false, err
-	}
-	if ins.catalogue.publication == nil {
-		unfit := ins.ofTables()
-		for t := range ins.catalogue.relations {
-			r := &ins.catalogue.relations[t]
-			r.unfit = unfit[r.name] != ""
-		}
-		if len(unfit) == len(ins.catalogue.relations) {
-			return false, ins.everything().err()
-		}
-		statement := ins.createStatement()
-		if err := l.cfg.runTogether(ctx, control, []string{statement}); err != nil {
-			return false, err
-		}
-		created = true
-		l.log.Info("made the publication", "statement", statement)
-		if ins, err = inspect(ctx, &l.cfg, control); err != nil {
-			return created, err
-		}
-	}
-	s.adopt(ins)
-	return created, nil
-}
-
-// adopt makes what was found the session's catalogue.
-func (s *session) adopt(ins *inspection) {
-	s.catalogue = ins.catalogue
-	s.catalogue.look = s.catalogue.look.with(ins.ofTables())
-	for _, column := range s.catalogue.compareBy(s.l.guard.Tables()) {
-		s.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
-	}
-}
-
-// findSlot finds the slot or makes it, and returns where it stands. reason is
-// why that alone means a new epoch.
-func (s *session) findSlot(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
-	l, have := s.l, s.catalogue.slot
-	if l.cfg.Temporary {
-		var tail [4]byte
-		_, _ = rand.Read(tail[:])
-		s.slot = l.cfg.Slot[:min(len(l.cfg.Slot), 54)] + "_" + hex.EncodeToString(tail[:])
-		at, err = s.createSlot(ctx)
-		return at, "temporary", err
-	}
-	s.slot = l.cfg.Slot
-	reason = "slot_missing"
-	if have != nil && have.active {
-		return 0, "", fmt.Errorf("%w (pid %d)", errSlotInUse, have.pid)
-	}
-	switch {
-	case have == nil:
-	case have.lost():
-		reason = "slot_lost"
-		l.log.Warn("the slot is lost: "+have.whyLost()+"; making it again", "slot", s.slot)
-	case l.history.stuck.is(have, s.server):
-		reason = reasonPublication
-		l.log.Warn("the slot can't be read on: the log has changes from when the publication was not there (dropped, renamed, or not made yet); making the slot again",
-			"slot", s.slot, "publication", l.cfg.Publication)
-	default:
-		l.history.stuck = nil
-		return have.confirmed, "", nil
-	}
-	if have != nil { // it is ours: database and plugin have been checked
-		if err := dropSlot(ctx, control, s.slot); err != nil {
-			return 0, "", fmt.Errorf("drop slot %s: %w", s.slot, err)
-		}
-	}
-	if at, err = s.createSlot(ctx); err == nil {
-		l.history.stuck = nil
-	}
-	return at, reason, err
-}
-
-// createSlot makes the slot. The server waits for transactions that are open.
-func (s *session) createSlot(ctx context.Context) (coherence.LSN, error) {
-	l := s.l
-	see := l.waits("the server makes the slot once the transactions that are open now have ended")
-	var made pglogrepl.CreateReplicationSlotResult
-	err := l.cfg.attend(ctx, s.replication.PID(), waitLook, func(w waited) {
-		if w != nil {
-			l.setState("waiting for open transactions", nil)
-		}
-		see(w)
-	}, func() (err error) {
-		made, err = pglogrepl.ParseCreateReplicationSlot(s.replication.Exec(ctx, slotCommand(s.slot, l.cfg.Temporary, s.catalogue.Version)))
-		return err
-	})
-	if err != nil {
-		return 0, fmt.Errorf("create slot %s: %w", s.slot, err)
-	}
-	return coherence.ParseLSN(made.ConsistentPoint)
 }
 
 // pieceSize is how much of open transactions the server gathers, in KiB, before
@@ -291,7 +206,7 @@ const transactionTimeoutVersion = 170000
 // settings are what the walsender is told once it is known which server it
 // belongs to.
 func (s *session) settings() (statements []string) {
-	if s.catalogue.decodingRoom > pieceSize {
+	if s.catalogue.DecodingRoom > pieceSize {
 		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
 	}
 	if s.catalogue.Version >= transactionTimeoutVersion {
@@ -309,13 +224,13 @@ func (s *session) start(ctx context.Context, at coherence.LSN) error {
 			return fmt.Errorf("%s: %w", set, err)
 		}
 	}
-	names := "publication_names " + quoteText(quoteAlways(s.l.cfg.Publication))
+	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(s.l.cfg.Publication))
 	err := pglogrepl.StartReplication(ctx, s.replication, s.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
 	})
 	var answer *pgconn.PgError
 	if errors.As(err, &answer) && answer.Code == "55006" { // object_in_use
-		return fmt.Errorf("%w: %w", errSlotInUse, err)
+		return fmt.Errorf("%w: %w", catalogue.ErrSlotInUse, err)
 	}
 	if err != nil {
 		return fmt.Errorf("start replication: %w", err)
@@ -326,14 +241,14 @@ func (s *session) start(ctx context.Context, at coherence.LSN) error {
 // confirm makes sure that the stream starts where it was asked to, and that
 // the server doesn't wait for us.
 func (s *session) confirm(ctx context.Context, control *pgx.Conn, at coherence.LSN) error {
-	now, err := findSlot(ctx, control, s.slot)
+	now, err := catalogue.FindSlot(ctx, control, s.slot)
 	switch {
 	case err != nil:
 		return fmt.Errorf("read slot %s: %w", s.slot, err)
 	case now == nil:
 		return fmt.Errorf("slot %s has gone", s.slot)
-	case now.confirmed > at:
-		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", s.slot, at, now.confirmed)
+	case now.Confirmed > at:
+		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", s.slot, at, now.Confirmed)
 	}
-	return checkAsynchronous(ctx, control, now.pid)
+	return catalogue.CheckAsynchronous(ctx, control, now.PID)
 }

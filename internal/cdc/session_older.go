@@ -55,7 +55,7 @@ func (s *session) hesitate() {
 func (s *session) turnAway() error {
 	f := s.l.follower
 	f.vacancy.close() // its connection leads there as well
-	err := fmt.Errorf("%w (this one was started at %s)", errOlderCopy, s.server.since())
+	err := fmt.Errorf("%w (this one was started at %s)", errOlderCopy, s.server.Since())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.elsewhere = err.Error()

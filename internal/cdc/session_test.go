@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -229,7 +230,7 @@ func TestNothingIsProvenBeforeTheHorizon(t *testing.T) {
 	c := newClient(t, url)
 	c.exec(rooms, `CREATE TABLE other (id int PRIMARY KEY)`)
 	cfg := config(t, url, watchRooms())
-	if _, err := Setup(t.Context(), cfg, false); err != nil {
+	if _, err := catalogue.Setup(t.Context(), cfg.Scope, false); err != nil {
 		t.Fatal(err)
 	}
 	writer := newClient(t, url)
@@ -246,44 +247,4 @@ func TestNothingIsProvenBeforeTheHorizon(t *testing.T) {
 	writer.exec("COMMIT")
 	r.proven()
 	eventually(t, "what came meanwhile", func() bool { return len(r.lines()) == 30 })
-}
-
-func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
-	guard, err := coherence.New(coherence.Config{Tables: []coherence.Table{{Name: "public.a"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &pace{}, decoder: newDecoder(testCatalogue(), guard.Tables(), 10)}
-	s.visibility.wake = make(chan struct{}, 1)
-	keepalive := func(at uint64) {
-		t.Helper()
-		if err := s.frame(append(big64([]byte{'k'}, at, 0), 0)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	send := func(msg []byte) {
-		t.Helper()
-		if err := s.frame(append(big64([]byte{'w'}, 0, 0, 0), msg...)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	keepalive(110)
-	if got := guard.Applied(); got != 110 {
-		t.Errorf("applied %d after a keepalive at 110", got)
-	}
-	send(beginMessage(120, 7))
-	keepalive(130)
-	if got := guard.Applied(); got != 110 {
-		t.Errorf("applied %d after a keepalive inside a transaction", got)
-	}
-	send(commitMessage(120, 140))
-	if got := guard.Applied(); got != 140 {
-		t.Errorf("applied %d after a commit that ends at 140", got)
-	}
-	for _, frame := range [][]byte{nil, {'x'}, {'w'}, {'k', 1}, append(big64([]byte{'k'}, 1, 2, 3), 0)} {
-		if s.frame(frame) == nil {
-			t.Errorf("the frame %q is accepted", frame)
-		}
-	}
 }

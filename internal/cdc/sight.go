@@ -5,27 +5,29 @@ import (
 	"sync/atomic"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
 // sight is what a session goes by of the catalogue.
 type sight struct {
-	now atomic.Pointer[look] // what was accepted: the guard and the decoder go by it
+	now atomic.Pointer[catalogue.Look] // what was accepted: the guard and the decoder go by it
 
 	// Of the prober.
-	quickly quickly
-	proven  coherence.Nanos // when the catalogue was last asked and found to be what was accepted
-	asked   time.Time       // when it was last asked; zero: ask at once
-	odd     string          // the quick look that wasn't
+	glance catalogue.Glance
+	proven coherence.Nanos // when the catalogue was last asked and found to be what was accepted
+	asked  time.Time       // when it was last asked; zero: ask at once
+	odd    string          // the quick look that wasn't
 }
 
-func (s *sight) accepted() *look { return s.now.Load() }
+func (s *sight) accepted() *catalogue.Look { return s.now.Load() }
 
-func (s *sight) accept(l *look) { s.now.Store(l) }
+func (s *sight) accept(l *catalogue.Look) { s.now.Store(l) }
 
 // replace accepts now unless something else than before has been accepted
 // meanwhile.
-func (s *sight) replace(before, now *look) bool { return s.now.CompareAndSwap(before, now) }
+func (s *sight) replace(before, now *catalogue.Look) bool { return s.now.CompareAndSwap(before, now) }
 
 // lookDue tells whether the next question is to include the catalogue.
 func (s *session) lookDue(waited bool) bool {
@@ -35,14 +37,14 @@ func (s *session) lookDue(waited bool) bool {
 // position asks how far the log is flushed, with waited or when it is due after a
 // look at the catalogue. It returns the instant that the answer proves (R6): that
 // of the question, or of the last look that found what was accepted.
-func (s *session) position(ctx context.Context, side *side, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
+func (s *session) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	v := &s.sight
 	if !s.lookDue(waited) {
-		lsn, err := flushPosition(ctx, side)
+		lsn, err := side.FlushPosition(ctx)
 		return lsn, min(asked, v.proven), err
 	}
 	began := time.Now()
-	lsn, sum, err := v.quickly.probe(ctx, side, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
+	lsn, sum, err := v.glance.Probe(ctx, side, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -59,35 +61,35 @@ func (s *session) position(ctx context.Context, side *side, waited bool, asked c
 
 // holds tells whether the catalogue of a quick look is what was accepted, or
 // differs from it in what nobody reads. If not, the watcher finds out.
-func (s *session) holds(ctx context.Context, side *side, sum string) (bool, error) {
+func (s *session) holds(ctx context.Context, side *primary.Conn, sum string) (bool, error) {
 	accepted := s.sight.accepted()
-	if sum == accepted.quick {
+	if sum == accepted.Quick {
 		return true, nil
 	}
 	if sum == s.sight.odd {
 		s.suspect()
 		return false, nil
 	}
-	conn, err := side.open(ctx)
+	conn, err := side.Open(ctx)
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := readLook(ctx, conn, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
+	now, err := catalogue.ReadLook(ctx, conn, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
 	if err != nil {
 		return false, err
 	}
-	if !accepted.same(now, s.l.guard.Tables()) {
-		s.sight.odd = now.quick
+	if !accepted.Same(now, s.l.guard.Tables()) {
+		s.sight.odd = now.Quick
 		s.suspect()
 		return false, nil
 	}
-	now = now.with(accepted.lost)
+	now = now.With(accepted.Lost)
 	if s.sight.replace(accepted, now) {
 		s.announce(now)
 	}
-	return sum == now.quick, nil
+	return sum == now.Quick, nil
 }
 
 // suspect wakes the watcher.
@@ -99,7 +101,7 @@ func (s *session) suspect() {
 }
 
 // announce tells the other processes what is accepted.
-func (s *session) announce(now *look) {
+func (s *session) announce(now *catalogue.Look) {
 	if w := s.l.writer; w != nil {
 		w.Announce(now.String())
 	}

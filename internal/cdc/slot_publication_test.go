@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 )
 
 // TestPublicationThatWasAway: before PostgreSQL 18 a slot can't be read on where
@@ -46,16 +47,16 @@ func TestSetupKnowsAStuckSlot(t *testing.T) {
 	c := newClient(t, url)
 	c.exec(rooms, `INSERT INTO rooms VALUES (1)`)
 	cfg := config(t, url, watchRooms())
-	if _, err := Setup(t.Context(), cfg, false); err != nil {
+	if _, err := catalogue.Setup(t.Context(), cfg.Scope, false); err != nil {
 		t.Fatal(err)
 	}
 	expect := func(what string, stuck bool, want ...string) {
 		t.Helper()
-		said, err := StuckSlot(t.Context(), cfg)
+		said, err := catalogue.StuckSlot(t.Context(), cfg.Scope)
 		if err != nil || (said != "") != stuck || stuck && (!strings.HasPrefix(said, "slot "+cfg.Slot+" can't be read on: ") || !strings.Contains(said, "`proxy setup`")) {
 			t.Errorf("%s: %q, %v", what, said, err)
 		}
-		printed, err := Setup(t.Context(), cfg, true)
+		printed, err := catalogue.Setup(t.Context(), cfg.Scope, true)
 		if err != nil || !slices.Equal(inOneGo(printed), want) {
 			t.Errorf("%s: printed %q, %v\nwant %q", what, printed, err, want)
 		}
@@ -86,7 +87,7 @@ func TestSetupKnowsAStuckSlot(t *testing.T) {
 	}
 	expect("made again by the one that reads it", false)
 	c.exec("DROP PUBLICATION walpurge", "UPDATE rooms SET city = 'z'")
-	if done, err := Setup(t.Context(), cfg, false); err != nil || !slices.Equal(done, append([]string{remake}, again...)) {
+	if done, err := catalogue.Setup(t.Context(), cfg.Scope, false); err != nil || !slices.Equal(done, append([]string{remake}, again...)) {
 		t.Errorf("setup did %q, %v", done, err)
 	}
 	expect("set up again", false)
@@ -102,7 +103,7 @@ func TestOwnerMakesThePublicationAgain(t *testing.T) {
 	c.exec(rooms, `INSERT INTO rooms VALUES (1)`, `CREATE ROLE onlooker LOGIN REPLICATION`)
 	t.Cleanup(func() { c.exec("DROP ROLE onlooker") })
 	cfg := config(t, url, watchRooms())
-	done, err := Setup(t.Context(), cfg, false)
+	done, err := catalogue.Setup(t.Context(), cfg.Scope, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,9 @@ package cdc
 import (
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/pgerror"
+	"walpurge/internal/relay"
 )
 
 // Status is where a Listener stands, for people and for metrics.
@@ -34,7 +36,7 @@ type Status struct {
 	WALStatus     string `json:"wal_status"`     // of pg_replication_slots
 
 	Relay   *RelayStatus `json:"relay,omitempty"`
-	Members []Member     `json:"members,omitempty"` // the processes that share the slot, the leader first
+	Members []relay.Peer `json:"members,omitempty"` // the processes that share the slot, the leader first
 
 	Sessions    int       `json:"sessions"` // streams that have started
 	Failures    int       `json:"failures"` // sessions that ended or didn't come about
@@ -49,7 +51,7 @@ func (l *Listener) Status() Status {
 	l.mu.Unlock()
 	s.Epoch = l.guard.Epoch().String()
 	s.Applied, s.Watermark = l.guard.Applied().String(), l.guard.Watermark().String()
-	s.ReadAhead, s.ReadAheadTransactions = l.ahead.on.Load(), l.ahead.transactions.Load()
+	s.ReadAhead, s.ReadAheadTransactions = l.ahead.On(), l.ahead.Transactions()
 	s.Pending, s.Open = l.guard.Pending(), int(l.open.Load())
 	switch {
 	case l.follower != nil:
@@ -68,12 +70,12 @@ func (l *Listener) Status() Status {
 }
 
 // noteSlot notes what the watcher saw of the slot.
-func (l *Listener) noteSlot(name string, s *slot) {
+func (l *Listener) noteSlot(name string, s *catalogue.Slot) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.status.RetainedBytes, l.mu.status.WALStatus = -1, ""
 	if s != nil {
-		l.mu.status.RetainedBytes, l.mu.status.WALStatus = s.retained, s.walStatus
+		l.mu.status.RetainedBytes, l.mu.status.WALStatus = s.Retained, s.WALStatus
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -119,7 +120,7 @@ func TestMillionRowsInOneTransaction(t *testing.T) {
 	newClient(t, url).exec(rooms, `ALTER TABLE rooms REPLICA IDENTITY FULL`,
 		fmt.Sprintf(`INSERT INTO rooms SELECT g, 'n', 'c' || g, g FROM generate_series(1, %d) g`, million), `VACUUM rooms`, `CHECKPOINT`)
 	cfg := config(t, url, watchRooms())
-	cfg.BulkRows, cfg.ReadAhead = 10_000, DefaultReadAhead
+	cfg.BulkRows, cfg.ReadAhead = 10_000, catalogue.DefaultReadAhead
 	r := listen(t, cfg)
 	r.caughtUp()
 	page := r.cacheRooms()

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
@@ -26,14 +28,14 @@ func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
 	}
 	var book logbook
 	l := NewListener(Config{
-		URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", MaxLag: time.Second, Now: clock(),
-		Relay: &relay.Config{Client: client, Setting: "redis.url"}, Logger: book.logger(),
-	}, &Catalogue{Tables: modelTables}, guard, nil)
+		Scope:  catalogue.Scope{URL: "postgres://" + nobody + "/d", Slot: "s", Publication: "p", Logger: book.logger()},
+		MaxLag: time.Second, Now: clock(), Relay: &relay.Config{Client: client, Setting: "redis.url"},
+	}, &catalogue.Catalogue{Tables: modelTables}, guard, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- l.Run(ctx) }()
-	side := newSide(l, server{})
-	_, beside := flushPosition(ctx, side)
+	side := l.beside(primary.Server{})
+	_, beside := side.FlushPosition(ctx)
 	l.trouble("freshness", beside)
 	if !strings.Contains(beside.Error(), "\n") {
 		t.Errorf("the driver says it in one line, so nothing is shown: %v", beside)

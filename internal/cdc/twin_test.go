@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 )
 
 // Columns that differ in letter case only have one key in Depends-On.
@@ -11,7 +12,7 @@ func TestColumnsThatDifferInLetterCaseOnly(t *testing.T) {
 	url := testbed.Database(t)
 	newClient(t, url).exec(`CREATE TABLE posts (id int PRIMARY KEY, "userId" int, userid int, "authorId" int)`, "ALTER TABLE posts REPLICA IDENTITY FULL")
 	columns := []string{"id", "userId", "authorId"}
-	r := listen(t, config(t, url, Watch{Table: "public.posts", Columns: columns, Conditions: columns}))
+	r := listen(t, config(t, url, catalogue.Watch{Table: "public.posts", Columns: columns, Conditions: columns}))
 	table := &r.guard.Tables()[0]
 	for key, want := range map[string]int{"id": 0, "userid": -1, "userId": -1, "authorid": 2, "authorId": -1} {
 		if got := table.Key(key); got != want {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -81,8 +82,8 @@ func TestIdleSlotIsMadeAgain(t *testing.T) {
 		c.exec("CHECKPOINT")
 		return c.text("SELECT wal_status || ' ' || invalidation_reason FROM pg_replication_slots") == "lost idle_timeout"
 	})
-	s, err := findSlot(t.Context(), c.conn, cfg.Slot)
-	if err != nil || !strings.Contains(s.whyLost(), "idle_replication_slot_timeout") {
+	s, err := catalogue.FindSlot(t.Context(), c.conn, cfg.Slot)
+	if err != nil || !strings.Contains(s.WhyLost(), "idle_replication_slot_timeout") {
 		t.Errorf("%+v, %v", s, err)
 	}
 	second := listen(t, cfg)

@@ -2,11 +2,10 @@ package cdc
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
-	"walpurge/internal/coherence"
+	"walpurge/internal/cdc/primary"
 )
 
 // Pauses between snapshots while something stays pending.
@@ -58,8 +57,8 @@ func (v *visibility) settled(remaining int, report func(time.Duration)) {
 // asks on a connection of its own, never in the receive loop, which goes on
 // meanwhile.
 func (s *session) watchVisibility(ctx context.Context) error {
-	side := newSide(s.l, s.server)
-	defer side.close()
+	side := s.l.beside(s.server)
+	defer side.Close()
 	// Connect before the first commit, and look after what an earlier session
 	// left pending.
 	s.visibility.poke()
@@ -73,7 +72,7 @@ func (s *session) watchVisibility(ctx context.Context) error {
 		if goes, why := s.goesOn(ctx, "visibility", err); !goes {
 			return why
 		}
-		if !side.rest(ctx, err) {
+		if !side.Rest(ctx, err) {
 			return nil
 		}
 		if err != nil {
@@ -83,16 +82,12 @@ func (s *session) watchVisibility(ctx context.Context) error {
 }
 
 // settle asks for snapshots until nothing is pending.
-func (s *session) settle(ctx context.Context, side *side) error {
+func (s *session) settle(ctx context.Context, side *primary.Conn) error {
 	pause := firstSnapshotPause
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		text, err := side.text(ctx, snapshotQuery)
-		if err != nil {
-			return fmt.Errorf("ask for a snapshot: %w", err)
-		}
-		snap, err := coherence.ParseSnapshot(text)
+		snap, err := side.Snapshot(ctx)
 		if err != nil {
 			return err
 		}

@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/primary"
+
 	"github.com/jackc/pgx/v5"
 )
 
@@ -20,9 +23,9 @@ const (
 // be different in the catalogue, the slot, and whether the server has begun to
 // wait for us.
 func (s *session) watch(ctx context.Context) error {
-	side := newSide(s.l, s.server)
-	defer side.close()
-	w := &watcher{session: s, side: side, horizons: make(map[string]horizon)}
+	side := s.l.beside(s.server)
+	defer side.Close()
+	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: catalogue.NewMender(&s.l.cfg.Scope)}
 	defer func() {
 		for table := range w.horizons {
 			w.endHorizon(table)
@@ -44,7 +47,7 @@ func (s *session) watch(ctx context.Context) error {
 		if goes, why := s.goesOn(ctx, "catalogue", err); !goes {
 			return why
 		}
-		if !side.rest(ctx, err) {
+		if !side.Rest(ctx, err) {
 			return nil
 		}
 	}
@@ -53,12 +56,12 @@ func (s *session) watch(ctx context.Context) error {
 // watcher is what watch knows.
 type watcher struct {
 	*session
-	side     *side
-	quickly  quickly
+	side     *primary.Conn
+	glance   catalogue.Glance
 	inactive int                // looks that have found nobody to read the slot
 	seen     time.Time          // when the slot was looked at last
 	horizons map[string]horizon // of tables that wait for one
-	tried    map[string]string  // tables whose replica identity was mended in vain, and why
+	mender   *catalogue.Mender
 }
 
 func (w *watcher) interval() time.Duration {
@@ -73,7 +76,7 @@ var errStreamGone = errors.New("nobody reads the slot any more: the server has e
 
 // look looks once.
 func (w *watcher) look(ctx context.Context, reason string) error {
-	conn, err := w.side.open(ctx)
+	conn, err := w.side.Open(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,16 +84,16 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	_, sum, err := w.quickly.probe(ctx, w.side, w.catalogue.Version, w.l.cfg.Publication, w.l.cfg.Watches)
+	_, sum, err := w.glance.Probe(ctx, w.side, w.catalogue.Version, w.l.cfg.Publication, w.l.cfg.Watches)
 	if err != nil {
 		return err
 	}
-	if accepted := w.sight.accepted(); sum != accepted.quick || len(accepted.lost) > 0 {
+	if accepted := w.sight.accepted(); sum != accepted.Quick || len(accepted.Lost) > 0 {
 		if err := w.examine(ctx, conn, old, reason); err != nil {
 			return err
 		}
 	} else {
-		w.l.ahead.baseline.accept(old, w.front.position())
+		w.l.ahead.Baseline.Accept(old, w.progress.Applied())
 	}
 	if time.Since(w.seen) < watchInterval {
 		return nil
@@ -101,14 +104,14 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 
 // lookAtSlot looks after the slot and who waits for us.
 func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, queryTimeout)
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := findSlot(ctx, conn, w.slot)
+	now, err := catalogue.FindSlot(ctx, conn, w.slot)
 	if err != nil {
 		return fmt.Errorf("read slot %s: %w", w.slot, err)
 	}
 	w.l.noteSlot(w.slot, now)
-	if now == nil || !now.active {
+	if now == nil || !now.Active {
 		// The server may be a moment behind when a stream starts or ends.
 		if w.inactive++; w.inactive >= 3 {
 			return errStreamGone
@@ -116,25 +119,5 @@ func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	w.inactive = 0
-	return checkAsynchronous(ctx, conn, now.pid)
-}
-
-// errWaitedFor says that commits of the application wait for us, while we wait
-// for them to become visible (R4, R5).
-var errWaitedFor = errors.New("synchronous_standby_names makes this proxy a synchronous standby; " + standbyMend)
-
-// checkAsynchronous makes sure that the walsender pid is none that commits
-// wait for: https://www.postgresql.org/docs/current/monitoring-stats.html#MONITORING-PG-STAT-REPLICATION-VIEW.
-func checkAsynchronous(ctx context.Context, conn *pgx.Conn, pid uint32) error {
-	var state, names string
-	err := conn.QueryRow(ctx, `SELECT coalesce((SELECT sync_state FROM pg_stat_replication WHERE pid = $1), ''),
- current_setting('synchronous_standby_names')`, int32(pid)).Scan(&state, &names)
-	if err != nil {
-		return fmt.Errorf("read the state of our stream: %w", err)
-	}
-	// Without pg_read_all_stats a role sees no state, not even its own.
-	if state == "async" || state == "" && !listsUs(names) {
-		return nil
-	}
-	return fmt.Errorf("%w (the setting is %q)", errWaitedFor, names)
+	return catalogue.CheckAsynchronous(ctx, conn, now.PID)
 }

@@ -15,8 +15,10 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgtype"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/pgoutput/pgoutputtest"
+	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
-	"walpurge/internal/relay"
 	"walpurge/internal/wire"
 )
 
@@ -26,12 +28,12 @@ import (
 type wirePrimary struct {
 	mu      sync.Mutex
 	changed chan struct{} // closed and made anew with every change
-	server  server
+	server  primary.Server
 	log     []wireCommit
 	flushed coherence.LSN
 	visible map[string]int // price by city
 	xid     uint64
-	slot    *slot
+	slot    *catalogue.Slot
 	reader  *wireConn // who streams from the slot
 	mute    bool      // the walsender sends no commit
 	half    bool      // it stops before the end of a commit
@@ -64,7 +66,7 @@ type wireConn struct {
 
 func newWirePrimary() *wirePrimary {
 	return &wirePrimary{
-		changed: make(chan struct{}), server: server{ServerID: relay.ServerID{System: "7", Timeline: 1}}, flushed: 0x1000, visible: map[string]int{},
+		changed: make(chan struct{}), server: primary.Server{System: "7", Timeline: 1}, flushed: 0x1000, visible: map[string]int{},
 		xid: 700, print: "a", conns: map[*wireConn]bool{},
 	}
 }
@@ -323,13 +325,13 @@ func parameters(query string) []uint32 {
 	switch {
 	case strings.Contains(query, "$2::text[]"):
 		oids[1], oids[2] = pgtype.TextArrayOID, pgtype.TextArrayOID
-	case query == rightsQuery:
+	case query == catalogue.RightsQuery:
 		oids[0] = pgtype.OIDArrayOID
 	case strings.Contains(query, "SELECT c.oid, c.relispartition"):
 		oids[1] = pgtype.OIDOID
 	case strings.Contains(query, "sync_state"):
 		oids[0] = pgtype.Int4OID
-	case strings.Contains(query, "pg_publication_rel r"), strings.Contains(query, "attrelid = $1"), query == membersQuery:
+	case strings.Contains(query, "pg_publication_rel r"), strings.Contains(query, "attrelid = $1"), query == catalogue.MembersQuery:
 		oids[0] = pgtype.OIDOID
 	}
 	return oids
@@ -345,32 +347,32 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 	one := func(o uint32, v any) *wireTable { return &wireTable{[]uint32{o}, [][]any{{v}}} }
 	asks := func(what string) bool { return strings.Contains(query, what) }
 	switch {
-	case query == flushQuery:
+	case query == primary.FlushQuery:
 		return one(text, m.flushed.String())
-	case query == snapshotQuery:
+	case query == primary.SnapshotQuery:
 		return one(text, m.snapshot())
-	case query == serverQuery:
+	case query == primary.ServerQuery:
 		return &wireTable{[]uint32{text, boolean, number, pgtype.Int8OID}, [][]any{{m.server.System, false, m.server.Timeline, m.server.Started}}}
-	case query == serverFactsQuery:
+	case query == catalogue.ServerFactsQuery:
 		return &wireTable{
 			[]uint32{number, text, text, text, text, text, boolean, boolean, boolean, number, number, number, number, number, text, boolean},
 			[][]any{{int32(150000), "15.0", "logical", "UTF8", "d", "u", false, true, true, int32(0), int32(10), int32(1000), int32(60000), int32(65536), "", false}},
 		}
-	case query == tableQuery:
+	case query == catalogue.TableQuery:
 		return &wireTable{[]uint32{oid, text, text, text, boolean, boolean, texts, boolean}, [][]any{{uint32(table), "r", "p", "f", false, true, []string{}, false}}}
-	case query == columnsQuery:
+	case query == catalogue.ColumnsQuery:
 		t := &wireTable{oids: []uint32{text, oid, text, text, boolean, texts, boolean, boolean, text}}
 		for _, c := range []struct{ name, base string }{{"id", "int4"}, {"city", "text"}, {"price", "int4"}} {
 			t.data = append(t.data, []any{c.name, uint32(23), "", c.base, false, []string{}, true, true, ""})
 		}
 		return t
-	case query == rightsQuery:
+	case query == catalogue.RightsQuery:
 		return &wireTable{[]uint32{oid, text, boolean, boolean}, [][]any{{uint32(table), "public", true, true}}}
-	case query == membersQuery:
+	case query == catalogue.MembersQuery:
 		return &wireTable{[]uint32{oid, text, text, text, text, text, texts, text}, [][]any{{uint32(table), "public", "listings", "r", "p", "f", []string{"id"}, ""}}}
-	case query == positionQuery:
+	case query == catalogue.PositionQuery:
 		return one(text, m.flushed.String()+" "+m.snapshot())
-	case strings.HasPrefix(query, positionQuery):
+	case strings.HasPrefix(query, catalogue.PositionQuery):
 		return &wireTable{[]uint32{text, text}, [][]any{{m.flushed.String() + " " + m.snapshot(), m.print}}}
 	case asks("$2::text[]"): // a whole look
 		return &wireTable{[]uint32{text, text}, [][]any{{m.print, m.print + "\n1 a b c d e"}}}
@@ -380,10 +382,10 @@ func (m *wirePrimary) answer(query string, args [][]byte) *wireTable {
 		return &wireTable{[]uint32{oid, boolean, boolean, boolean, boolean, boolean, boolean, boolean, text}, [][]any{{uint32(16600), false, true, true, true, true, true, true, ""}}}
 	case asks("FROM pg_publication_rel r"):
 		return &wireTable{oids: []uint32{oid, boolean, boolean}}
-	case query == slotQuery:
+	case query == catalogue.SlotQuery:
 		t := &wireTable{oids: []uint32{text, text, text, text, boolean, boolean, number, text, boolean, text, pgtype.Int8OID, text}}
 		if s := m.slot; s != nil {
-			t.data = [][]any{{"s", "logical", "pgoutput", "d", false, m.reader != nil, int32(1), s.walStatus, false, s.confirmed.String(), int64(m.flushed - s.confirmed), ""}}
+			t.data = [][]any{{"s", "logical", "pgoutput", "d", false, m.reader != nil, int32(1), s.WALStatus, false, s.Confirmed.String(), int64(m.flushed - s.Confirmed), ""}}
 		}
 		return t
 	case asks("sync_state"):
@@ -440,7 +442,7 @@ func (c *wireConn) simple(query string) {
 		system, timeline, at := m.server.System, strconv.Itoa(int(m.server.Timeline)), m.flushed.String()
 		m.mu.Unlock()
 		result(system, timeline, at, "d")
-	case query == "SELECT "+startQuery:
+	case query == "SELECT "+primary.StartQuery:
 		m.mu.Lock()
 		started := strconv.FormatInt(m.server.Started, 10)
 		m.mu.Unlock()
@@ -449,7 +451,7 @@ func (c *wireConn) simple(query string) {
 		var at coherence.LSN
 		m.with(func() {
 			at = m.flushed
-			m.slot = &slot{confirmed: at, walStatus: "reserved"}
+			m.slot = &catalogue.Slot{Confirmed: at, WALStatus: "reserved"}
 		})
 		result("s", at.String(), "", "pgoutput")
 	case word == "START_REPLICATION":
@@ -470,10 +472,10 @@ func (c *wireConn) start(query string, ready pgproto3.BackendMessage) {
 			refuse = "42704"
 		case m.reader != nil:
 			refuse = "55006"
-		case m.slot.lost():
+		case m.slot.Lost():
 			refuse = "55000"
 		default:
-			m.reader, c.sent = c, max(from, m.slot.confirmed)
+			m.reader, c.sent = c, max(from, m.slot.Confirmed)
 		}
 	})
 	if refuse != "" {
@@ -507,16 +509,16 @@ func (c *wireConn) feed() {
 			continue
 		}
 		c.pause()
-		c.data(beginMessage(uint64(next.start), uint32(next.xid)))
+		c.data(pgoutputtest.Begin(uint64(next.start), uint32(next.xid)))
 		if !described {
 			described = true
-			c.data(relationMessage(16500, "public.listings", 'f', "*id", "*city", "*price"))
+			c.data(pgoutputtest.Relation(16500, "public.listings", 'f', "*id", "*city", "*price"))
 		}
 		price := func(p int) []string { return []string{"1", next.city, strconv.Itoa(p)} }
 		if next.old == 0 {
-			c.data(changeMessage('I', 16500, row([]byte{'N'}, price(next.price)...)))
+			c.data(pgoutputtest.Change('I', 16500, pgoutputtest.Row([]byte{'N'}, price(next.price)...)))
 		} else {
-			c.data(changeMessage('U', 16500, row(append(row([]byte{'O'}, price(next.old)...), 'N'), price(next.price)...)))
+			c.data(pgoutputtest.Change('U', 16500, pgoutputtest.Row(append(pgoutputtest.Row([]byte{'O'}, price(next.old)...), 'N'), price(next.price)...)))
 		}
 		for half := true; half; {
 			m.mu.Lock()
@@ -530,7 +532,7 @@ func (c *wireConn) feed() {
 				}
 			}
 		}
-		c.data(commitMessage(uint64(next.start), uint64(next.end)))
+		c.data(pgoutputtest.Commit(uint64(next.start), uint64(next.end)))
 		m.mu.Lock()
 		c.sent = next.end
 		m.mu.Unlock()
@@ -539,7 +541,7 @@ func (c *wireConn) feed() {
 
 // data sends a message of the stream.
 func (c *wireConn) data(msg []byte) {
-	c.write(&pgproto3.CopyData{Data: append(append([]byte{'w'}, make([]byte, xlogHeader-1)...), msg...)})
+	c.write(&pgproto3.CopyData{Data: append(append([]byte{'w'}, make([]byte, primary.XLogHeader-1)...), msg...)})
 }
 
 // status takes a status of the client, and answers if it wants an answer.
@@ -552,7 +554,7 @@ func (c *wireConn) status(data []byte) {
 	flushed := coherence.LSN(cur.Uint64())
 	m.mu.Lock()
 	if m.slot != nil && m.reader == c {
-		m.slot.confirmed = max(m.slot.confirmed, flushed)
+		m.slot.Confirmed = max(m.slot.Confirmed, flushed)
 	}
 	at := c.sent
 	if !m.mute && !slices.ContainsFunc(m.log, func(o wireCommit) bool { return o.end > c.sent }) {
@@ -565,5 +567,5 @@ func (c *wireConn) status(data []byte) {
 }
 
 func (c *wireConn) keepalive(at coherence.LSN) {
-	c.write(&pgproto3.CopyData{Data: append(big64([]byte{'k'}, uint64(at), 0), 0)})
+	c.write(&pgproto3.CopyData{Data: append(pgoutputtest.Big64([]byte{'k'}, uint64(at), 0), 0)})
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // forward hands on what comes to an address that it returns.

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // encrypted is a Redis that speaks TLS with a certificate for localhost alone, and who trusts it.

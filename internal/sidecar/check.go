@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/config"
-	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 	"walpurge/internal/pgerror"
@@ -137,7 +137,7 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	defer cancel()
 	var waiting atomic.Pointer[string]
 	db.Waiting = func(text string) { waiting.Store(&text) }
-	catalogue, err := cdc.Inspect(ctx, *db)
+	known, err := catalogue.Inspect(ctx, db.Scope)
 	if err != nil && unreachable(err) {
 		found.Database, found.Error = "unreachable", pgerror.Line(err)
 		if why := waiting.Load(); why != nil {
@@ -149,10 +149,10 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 	if err != nil {
 		return mistaken(c.config, err)
 	}
-	if stuck, err := cdc.StuckSlot(ctx, *db); err == nil && stuck != "" { // else whoever reads it finds out
+	if stuck, err := catalogue.StuckSlot(ctx, db.Scope); err == nil && stuck != "" { // else whoever reads it finds out
 		found.Notes = append(found.Notes, stuck)
 	}
-	for _, coarse := range catalogue.Coarse {
+	for _, coarse := range known.Coarse {
 		columns := make([]string, len(coarse.Columns))
 		for i, c := range coarse.Columns {
 			columns[i] = identifier.Quote(c)
@@ -161,7 +161,7 @@ func (c *command) checkDatabase(ctx context.Context, found *checked) error {
 			coarse.Table, strings.Join(columns, ", "), coarse.Mend))
 	}
 	if responsesName(c.config) {
-		found.Notes = append(found.Notes, keys(catalogue.Tables)...)
+		found.Notes = append(found.Notes, keys(known.Tables)...)
 	}
 	return nil
 }

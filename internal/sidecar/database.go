@@ -9,6 +9,7 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 )
@@ -24,9 +25,11 @@ func database(c *config.Config, now func() coherence.Nanos, log *slog.Logger) *c
 		return nil
 	}
 	return &cdc.Config{
-		URL: string(c.Postgres.URL), Slot: c.Postgres.Slot, Publication: c.Postgres.Publication,
-		Temporary: c.Redis == nil, BulkRows: c.BulkRows, Watches: tables,
-		MaxLag: shortestLag(c), ReadAhead: c.Postgres.ReadAhead, Now: now, Logger: log,
+		Scope: catalogue.Scope{
+			URL: string(c.Postgres.URL), Slot: c.Postgres.Slot, Publication: c.Postgres.Publication,
+			Temporary: c.Redis == nil, Watches: tables, ReadAhead: c.Postgres.ReadAhead, Logger: log,
+		},
+		BulkRows: c.BulkRows, MaxLag: shortestLag(c), Now: now,
 	}
 }
 
@@ -45,7 +48,7 @@ func shortestLag(c *config.Config) time.Duration {
 // placed turns what the database refuses into problems of the configuration
 // file, with line and column. Other errors stay as they are.
 func placed(c *config.Config, err error) error {
-	var refused *cdc.RefusalError
+	var refused *catalogue.RefusalError
 	if !errors.As(err, &refused) {
 		return err
 	}
@@ -63,7 +66,7 @@ func placed(c *config.Config, err error) error {
 // unreachable tells whether err means that no database answered, or none that
 // can at the moment, as opposed to one that answered with a refusal.
 func unreachable(err error) bool {
-	var refused *cdc.RefusalError
+	var refused *catalogue.RefusalError
 	if errors.As(err, &refused) || pgerror.Lasting(err, "") != "" {
 		return false
 	}
@@ -89,9 +92,9 @@ const retryInspect = time.Second
 
 // inspect asks the database what the configuration needs of it. A database
 // that doesn't answer yet is waited for: a sidecar often starts before it.
-func inspect(ctx context.Context, c *config.Config, db *cdc.Config, log *slog.Logger) (*cdc.Catalogue, error) {
+func inspect(ctx context.Context, c *config.Config, db *cdc.Config, log *slog.Logger) (*catalogue.Catalogue, error) {
 	for said := ""; ; {
-		catalogue, err := cdc.Inspect(ctx, *db)
+		catalogue, err := catalogue.Inspect(ctx, db.Scope)
 		switch {
 		case err == nil:
 			return catalogue, nil

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/proxycache"
@@ -80,7 +80,7 @@ func (c *command) tables(ctx context.Context) (tables []coherence.Table, note st
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	catalogue, err := cdc.Inspect(ctx, *db)
+	catalogue, err := catalogue.Inspect(ctx, db.Scope)
 	switch {
 	case err == nil:
 		return catalogue.Tables, "", nil

@@ -11,6 +11,7 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 )
 
@@ -49,7 +50,7 @@ func (s *sidecar) reload(ctx context.Context) error {
 	case s.guard != nil:
 		tables = s.guard.Tables()
 		if more = wider(s.database, needed); more != nil {
-			catalogue, err := cdc.Inspect(ctx, *more)
+			catalogue, err := catalogue.Inspect(ctx, more.Scope)
 			if err != nil {
 				return placed(next, err)
 			}
@@ -108,7 +109,7 @@ func wider(now, needed *cdc.Config) *cdc.Config {
 		}
 	}
 	for _, w := range needed.Watches {
-		i := slices.IndexFunc(more.Watches, func(have cdc.Watch) bool { return have.Table == w.Table })
+		i := slices.IndexFunc(more.Watches, func(have catalogue.Watch) bool { return have.Table == w.Table })
 		if i < 0 {
 			more.Watches, grown = append(more.Watches, w), true
 			continue

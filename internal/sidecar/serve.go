@@ -18,6 +18,7 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/redisclient"
@@ -73,7 +74,7 @@ type sidecar struct {
 	log    *slog.Logger
 	now    func() coherence.Nanos
 
-	catalogue *cdc.Catalogue
+	catalogue *catalogue.Catalogue
 	guard     *coherence.Guard // nil without PostgreSQL
 	database  *cdc.Config
 	listener  *cdc.Listener

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/pgerror"
 )
 
@@ -24,9 +24,9 @@ func setup(ctx context.Context, c *command) error {
 		return usageError{errors.New("nothing to set up: no route has depends_on")}
 	}
 	db.Waiting = func(text string) { fmt.Fprintln(c.stderr, newPalette(c.stderr).odd("proxy:"), text) }
-	statements, err := cdc.Setup(ctx, *db, c.print)
+	statements, err := catalogue.Setup(ctx, db.Scope, c.print)
 	if err != nil {
-		var refused *cdc.RefusalError
+		var refused *catalogue.RefusalError
 		var unconnected *pgconn.ConnectError
 		lasting := pgerror.Lasting(err, "") != ""
 		if errors.As(err, &refused) || lasting || errors.As(err, &unconnected) && !unreachable(err) {

@@ -5,13 +5,13 @@ import (
 	"slices"
 
 	"walpurge/config"
-	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 )
 
 // watches are the tables that the routes depend on and those that responses
 // may name, by name, each with every column that some condition or column list
 // mentions.
-func watches(c *config.Config) []cdc.Watch {
+func watches(c *config.Config) []catalogue.Watch {
 	type columns struct{ mentioned, compared, folded map[string]bool }
 	tables := map[string]columns{}
 	of := func(t config.Table) columns {
@@ -46,9 +46,9 @@ func watches(c *config.Config) []cdc.Watch {
 			}
 		}
 	}
-	var list []cdc.Watch
+	var list []catalogue.Watch
 	for _, name := range slices.Sorted(maps.Keys(tables)) {
-		list = append(list, cdc.Watch{
+		list = append(list, catalogue.Watch{
 			Table:      name,
 			Columns:    slices.Sorted(maps.Keys(tables[name].mentioned)),
 			Conditions: slices.Sorted(maps.Keys(tables[name].compared)),

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
 	"walpurge/internal/querycache"
 	"walpurge/internal/relay"
@@ -46,7 +47,7 @@ type Cache struct {
 }
 
 // Open makes a cache for queries that depend on tables. What stands in the way
-// is a *cdc.RefusalError. Attach the queries, then call Run; until then every
+// is a *catalogue.RefusalError. Attach the queries, then call Run; until then every
 // query asks the database. Close it after use.
 func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, err error) {
 	f = &Cache{}
@@ -71,15 +72,17 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	}
 	began := time.Now()
 	config := cdc.Config{
-		URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, BulkRows: bulkRows, MaxLag: c.MaxLag,
-		ReadAhead: cdc.DefaultReadAhead,
-		Relay:     &relay.Config{Client: changes, Setting: c.RedisSetting, Namespace: c.Namespace},
-		Now:       func() coherence.Nanos { return coherence.Nanos(time.Since(began)) }, Logger: c.Logger,
+		Scope: catalogue.Scope{
+			URL: c.DatabaseURL, Slot: c.Slot, Publication: c.Publication, ReadAhead: catalogue.DefaultReadAhead, Logger: c.Logger,
+		},
+		BulkRows: bulkRows, MaxLag: c.MaxLag,
+		Relay: &relay.Config{Client: changes, Setting: c.RedisSetting, Namespace: c.Namespace},
+		Now:   func() coherence.Nanos { return coherence.Nanos(time.Since(began)) },
 	}
 	for _, t := range tables {
-		config.Watches = append(config.Watches, cdc.Watch{Table: t.Name, Columns: t.Columns, Conditions: t.Compare})
+		config.Watches = append(config.Watches, catalogue.Watch{Table: t.Name, Columns: t.Columns, Conditions: t.Compare})
 	}
-	catalogue, err := cdc.Inspect(ctx, config)
+	catalogue, err := catalogue.Inspect(ctx, config.Scope)
 	if err != nil {
 		return nil, fmt.Errorf("inspect the database for the query cache: %w", err)
 	}

@@ -1,0 +1,9 @@
+package catalogue
+
+import (
+	"testing"
+
+	"walpurge/dev/testbed"
+)
+
+func TestMain(m *testing.M) { testbed.Main(m) }
