@@ -55,15 +55,7 @@ func (p *Proxy) Explain(method, target string, header http.Header) (*Explanation
 }
 
 func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
-	x := &exchange{Exchange: &http1.Exchange{Request: req}, p: p, route: p.plain}
-	x.path, x.query, x.hasQuery = splitTarget(req)
-	if x.clean = cleanPath(x.path); x.clean {
-		if m := p.routing.Load().router.match(x.path, &x.places); m != nil {
-			x.route = m
-		}
-	}
-	key, at := appendKey(nil, false, req, nil, x.route, x.path, x.query, x.hasQuery)
-	x.key, x.target = string(key), string(key[at.from:at.to])
+	x := p.newExchange(&http1.Exchange{Request: req}, p.opt.Now(), false, nil)
 	e := &Explanation{Method: string(req.Method), OriginTarget: x.target}
 	if x.route != p.plain {
 		e.Route = x.route.Pattern
@@ -97,7 +89,7 @@ func (x *exchange) why() (bool, string) {
 		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."
 	case x.Has(http1.Of(http1.Upgrade)):
 		return false, "The request asks for another protocol; it goes to the origin."
-	case !x.clean && x.p.routing.Load().guarded:
+	case !x.clean && x.routing.guarded:
 		return false, "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin."
 	case rt.TTL != nil && *rt.TTL <= 0:
 		return false, "The route keeps nothing (ttl is 0)."

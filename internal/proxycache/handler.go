@@ -16,18 +16,14 @@ import (
 // exchange is a request that the fast path didn't answer.
 type exchange struct {
 	*http1.Exchange
+	Asked
 	p     *Proxy
 	start coherence.Nanos
-	route *route
-	clean bool // servers agree on what the path is
 
-	path, query []byte
-	hasQuery    bool
-	places      places
-	key         string // the primary one
-	base        string // of a QUERY: the key of its target
-	content     []byte // of a QUERY
-	target      string // as the origin gets it
+	key     string // the primary one
+	base    string // of a QUERY: the key of its target
+	content []byte // of a QUERY
+	target  string // as the origin gets it
 
 	wish       rfc9111.Wish
 	demand     demand // the positions that it carries
@@ -85,7 +81,8 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	if ex.Flush() != nil { // what follows may wait
 		return
 	}
-	x := p.newExchange(ex, now)
+	https, host := p.outside(ex)
+	x := p.newExchange(ex, now, https, host)
 	x.demand = asked
 	x.trace()
 	switch {
@@ -107,7 +104,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
 	case ex.Body != nil:
 		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: RequestBody})
-	case !x.clean && p.routing.Load().guarded:
+	case !x.clean && x.routing.guarded:
 		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: UncleanPath})
 	case ex.Has(rfc9111.Preconditions):
 		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest})
@@ -120,18 +117,14 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	}
 }
 
-func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos) *exchange {
-	x := &exchange{Exchange: ex, p: p, start: now, route: p.plain, head: string(ex.Method) == "HEAD"}
-	x.path, x.query, x.hasQuery = splitTarget(ex.Request)
-	x.clean = cleanPath(x.path)
-	if x.clean {
-		if m := p.routing.Load().router.match(x.path, &x.places); m != nil {
-			x.route = m
-		}
-	}
-	https, host := p.outside(ex)
+// newExchange reads a request. https and host are what the client has asked
+// for (see outside).
+func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool, host []byte) *exchange {
+	x := &exchange{Exchange: ex, p: p, start: now, head: string(ex.Method) == "HEAD"}
+	path, query, hasQuery := splitTarget(ex.Request)
+	p.routing.Load().read(&x.Asked, path, query, hasQuery)
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
-	key, target := appendKey((*scratch)[:0], https, ex.Request, host, x.route, x.path, x.query, x.hasQuery)
+	key, target := x.appendKey((*scratch)[:0], https, ex.Request, host)
 	x.key = string(key)
 	x.target = x.key[target.from:target.to]
 	*scratch = key[:0]

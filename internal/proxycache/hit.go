@@ -23,24 +23,16 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 	if ex.Has(special) || ex.Body != nil || !isRead(ex.Method) || ex.Target[0] != '/' {
 		return false
 	}
+	var asks Asked
 	path, query, hasQuery := splitTarget(ex.Request)
-	rt := p.plain
-	routing := p.routing.Load()
-	if len(routing.routes) > 0 {
-		if !cleanPath(path) {
-			return false
-		}
-		var found places
-		if m := routing.router.match(path, &found); m != nil {
-			rt = m
-		}
-	}
-	if rt.Strict {
+	p.routing.Load().read(&asks, path, query, hasQuery)
+	rt := asks.route
+	if !asks.clean || rt.Strict {
 		return false
 	}
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
 	https, host := p.outside(ex)
-	key, _ := appendKey((*scratch)[:0], https, ex.Request, host, rt, path, query, hasQuery)
+	key, _ := asks.appendKey((*scratch)[:0], https, ex.Request, host)
 	e := p.memory.get(key)
 	if e != nil && e.variants() != nil {
 		key = rfc9111.AppendVariant(key, e.variants().names, ex.Request)

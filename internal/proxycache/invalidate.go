@@ -49,14 +49,9 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 	if len(path) == 0 {
 		path = []byte{'/'}
 	}
-	rt := x.p.plain
-	if cleanPath(path) {
-		var found places
-		if m := x.p.routing.Load().router.match(path, &found); m != nil {
-			rt = m
-		}
-	}
-	k, _ := appendKey(nil, https, x.Request, forwardedHost, rt, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
+	var asks Asked
+	x.p.routing.Load().read(&asks, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
+	k, _ := asks.appendKey(nil, https, x.Request, forwardedHost)
 	return string(k), true
 }
 

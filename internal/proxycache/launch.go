@@ -121,9 +121,9 @@ func (p *Proxy) launch(f *flight) {
 
 // subject is what the route's expressions read.
 func (x *exchange) subject() *subject {
-	s := &subject{req: x.Request, path: x.path, route: x.route, places: x.places.at[:x.places.n]}
+	var query []byte
 	if i := len(x.path); i < len(x.target) && x.target[i] == '?' {
-		s.query = []byte(x.target[i+1:])
+		query = []byte(x.target[i+1:])
 	}
-	return s
+	return x.Asked.subject(x.Request, query)
 }

@@ -128,21 +128,20 @@ func (x *exchange) serveLive() {
 // the fields of this request. If there is nothing to watch it returns nil and
 // a sentence.
 func (x *exchange) onlooker() (w *onlooker, words string) {
-	query, err := url.ParseQuery(string(x.query))
-	if err != nil || len(query["url"]) != 1 {
+	form, err := url.ParseQuery(string(x.query))
+	if err != nil || len(form["url"]) != 1 {
 		return nil, "Name one page with url=, its path and query percent-encoded."
 	}
-	target := query.Get("url")
+	target := form.Get("url")
 	path, raw, hasQuery := strings.Cut(target, "?")
 	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' || r == '\\' }
 	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !cleanPath([]byte(path)) {
 		return nil, "url is not the path and query of a page."
 	}
-	s := &subject{req: x.Request, path: []byte(path)}
-	var found places
-	routing := x.p.routing.Load()
-	rt := routing.router.match(s.path, &found)
-	if rt == nil || !rt.guarded {
+	var asks Asked
+	x.p.routing.Load().read(&asks, []byte(path), []byte(raw), hasQuery)
+	rt := asks.route
+	if !rt.guarded {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
 	}
 	for _, k := range rt.keys {
@@ -150,14 +149,14 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
-	s.route, s.places = rt, found.at[:found.n]
-	if q := appendQuery(nil, rt, []byte(raw), hasQuery); len(q) > 0 {
-		s.query = q[1:]
+	query := appendQuery(nil, rt, asks.query, hasQuery)
+	if len(query) > 0 {
+		query = query[1:]
 	}
 	https, host := x.p.outside(x.Exchange)
-	key, _ := appendKey(nil, https, x.Request, host, rt, s.path, []byte(raw), hasQuery)
+	key, _ := asks.appendKey(nil, https, x.Request, host)
 	return &onlooker{
-		x: x, shown: s, key: string(key), routing: routing,
+		x: x, shown: asks.subject(x.Request, query), key: string(key), routing: asks.routing,
 		gone: make(chan struct{}), anew: make(chan struct{}, 1),
 	}, ""
 }

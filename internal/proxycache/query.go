@@ -22,7 +22,7 @@ const querySuffix = "\nqueries"
 // answerQuery answers a QUERY request. On routes with dependencies it is passed
 // through: conditions are read from the URL, and content could say otherwise.
 func (x *exchange) answerQuery() {
-	if x.route.guarded || x.Body == nil || !x.clean || x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
+	if x.route.guarded || x.Body == nil || !cleanPath(x.path) || x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
 		x.route.TTL != nil && *x.route.TTL <= 0 {
 		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
 		return

@@ -14,6 +14,7 @@ import (
 type routing struct {
 	router  router
 	routes  []*route
+	plain   *route // of what matches none of them
 	guarded bool // there are routes with dependencies
 }
 
@@ -24,7 +25,7 @@ func (p *Proxy) newRouting(declared []Route) (*routing, error) {
 			was[rt.Pattern] = rt
 		}
 	}
-	t := &routing{}
+	t := &routing{plain: p.plain}
 	for _, r := range declared {
 		rt, err := newRoute(r, p.opt.Guard)
 		if err == nil {
