@@ -93,7 +93,7 @@ func (p *Proxy) readyz(w http.ResponseWriter, _ *http.Request) {
 // status is what /status shows.
 func (p *Proxy) status() map[string]any {
 	ready, why := p.ready()
-	flying, joined := p.flights.count()
+	flying, joined := p.fills.flights.count()
 	s := map[string]any{
 		"version":     version(),
 		"uptime":      time.Since(p.started).Round(time.Second).String(),

@@ -26,7 +26,7 @@ func newHitSteps(t testing.TB, n int) *hitSteps {
 		}
 		e.setKey("http://shop.example/api/listings/" + strconv.Itoa(i))
 		e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"))
-		s.proxy.finish(e)
+		s.proxy.memory.finish(e)
 		if !s.proxy.memory.put(e) {
 			t.Fatal("not stored")
 		}

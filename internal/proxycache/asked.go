@@ -41,8 +41,12 @@ func (a *Asked) appendKey(dst []byte, https bool, req *http1.Request, host []byt
 	return appendKey(dst, https, req, host, a.route, a.path, a.query, a.hasQuery)
 }
 
-// subject is what the route's expressions read. query is the query as the
-// origin gets it.
-func (a *Asked) subject(req *http1.Request, query []byte) *subject {
-	return &subject{req: req, path: a.path, query: query, route: a.route, places: a.places.at[:a.places.n]}
+// subject is what the route's expressions read of the request, with the target
+// as the origin gets it.
+func (a *Asked) subject(req *http1.Request, target string) *subject {
+	s := &subject{req: req, path: a.path, route: a.route, places: a.places.at[:a.places.n]}
+	if i := len(a.path); i < len(target) && target[i] == '?' {
+		s.query = []byte(target[i+1:])
+	}
+	return s
 }

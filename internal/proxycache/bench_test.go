@@ -131,7 +131,7 @@ func BenchmarkHitAmongMany(b *testing.B) {
 		}
 		e.setKey("http://shop.example/pages/" + strconv.Itoa(i))
 		e.setHead(finishHead([]byte(head), 200, len(e.body)))
-		p.finish(e)
+		p.memory.finish(e)
 		if !p.memory.put(e) {
 			b.Fatal("not stored")
 		}

@@ -230,7 +230,7 @@ func TestRFC5861Section4JoinersGetThePageToo(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		go func() {
-			r.eventually("the others have joined", func() bool { _, joined := r.proxy.flights.count(); return joined == 4 })
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 4 })
 			close(g.open)
 		}()
 		for _, got := range r.together(5, "/x/1") {
@@ -351,7 +351,7 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 		old.status, old.body = uint16(status), []byte("left")
 		old.setKey(one.keyOf(fmt.Sprint("/x/left", status)))
 		old.setHead(finishHead(appendFields(appendStatus(nil, status), e.header()), status, len(old.body)))
-		one.proxy.finish(old)
+		one.proxy.memory.finish(old)
 		one.proxy.redis.write(old.key(), old, one.proxy.opt.Now())
 	}
 	one.written(2 + 5)

@@ -117,7 +117,7 @@ func (x *exchange) explainDependencies(e *Explanation) {
 		return
 	}
 	tables := x.p.opt.Guard.Tables()
-	s := x.subject()
+	s := x.subject(x.Request, x.target)
 	for i := range x.route.Depends {
 		d := &x.route.Depends[i]
 		words := d.Words

@@ -41,7 +41,7 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 		}
 		e.setKey("http://shop.example/api/listings/" + id)
 		e.setHead(finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
-		p.finish(e)
+		p.memory.finish(e)
 		if guarded {
 			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
 			if !p.opt.Guard.Open(&e.handle, e, deps) || !p.opt.Guard.Admit(&e.handle, e) {

@@ -45,8 +45,8 @@ func (e *entry) shown(compress bool) shown {
 
 // adopt makes e ready to be sent if its text, which came from elsewhere, is as
 // finish would make it. REQUIRES: e isn't published.
-func (p *Proxy) adopt(e *entry, by shown) bool {
-	if by.revalidate != e.route.revalidate() || by.compress == p.opt.NoCompress {
+func (m *memory) adopt(e *entry, by shown) bool {
+	if by.revalidate != e.route.revalidate() || by.compress != m.compress {
 		return false
 	}
 	e.negotiated(by.vary)
@@ -54,9 +54,9 @@ func (p *Proxy) adopt(e *entry, by shown) bool {
 }
 
 // finish makes e ready to be sent. REQUIRES: e isn't published.
-func (p *Proxy) finish(e *entry) {
+func (m *memory) finish(e *entry) {
 	head := e.head()
-	l := p.look(e.route, head, int64(len(e.body)))
+	l := m.look(e.route, head, int64(len(e.body)))
 	if l.revalidate && e.status == http.StatusOK && e.etag() == "" {
 		sum := sha256.Sum256(e.body)
 		l.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
@@ -155,9 +155,9 @@ type look struct {
 
 // look decides how a response with that stored head and a body of that length,
 // -1 if that isn't known, shows itself.
-func (p *Proxy) look(rt *route, head []byte, length int64) look {
+func (m *memory) look(rt *route, head []byte, length int64) look {
 	l := look{revalidate: rt.revalidate()}
-	if !p.opt.NoCompress && (length < 0 || length >= minCoded) {
+	if m.compress && (length < 0 || length >= minCoded) {
 		l.vary = codable(head)
 	}
 	return l

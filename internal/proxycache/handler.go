@@ -34,8 +34,8 @@ type exchange struct {
 
 	gone <-chan struct{} // closed when the client is gone; nil: nobody watches
 
-	stale  *entry  // of a passed read: what may stand in for an error, and what the answer to a HEAD request may update
-	keeper *keeper // of a passed request: what keeps its response
+	stale *entry // of a passed read: what may stand in for an error, and what the answer to a HEAD request may update
+	copy  *Copy  // of a passed request: what keeps its response
 
 	span    trace.Span // nil: none
 	spanned context.Context
@@ -168,6 +168,3 @@ func (x *exchange) done(o outcome, reason Reason) {
 		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))
 	}
 }
-
-// label names a route in the log.
-func (p *Proxy) label(rt *route) string { return rt.label }

@@ -114,7 +114,7 @@ func (x *exchange) serveLive() {
 	head = appendField(head, "Cache-Control", "no-store")
 	head = appendField(head, "X-Content-Type-Options", "nosniff")
 	head = appendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
-	head = appendField(head, "Date", x.p.wall().UTC().Format(http.TimeFormat))
+	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
 		return
 	}
@@ -149,14 +149,10 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
-	query := appendQuery(nil, rt, asks.query, hasQuery)
-	if len(query) > 0 {
-		query = query[1:]
-	}
 	https, host := x.p.outside(x.Exchange)
-	key, _ := asks.appendKey(nil, https, x.Request, host)
+	key, at := asks.appendKey(nil, https, x.Request, host)
 	return &onlooker{
-		x: x, shown: asks.subject(x.Request, query), key: string(key), routing: asks.routing,
+		x: x, shown: asks.subject(x.Request, string(key[at.from:at.to])), key: string(key), routing: asks.routing,
 		gone: make(chan struct{}), anew: make(chan struct{}, 1),
 	}, ""
 }

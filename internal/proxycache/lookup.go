@@ -18,7 +18,7 @@ const maxAttempts = 2
 // lookup answers a GET or HEAD from the tiers, from somebody's flight or with
 // a flight of its own.
 func (x *exchange) lookup() {
-	var waited *flight
+	var waited *Flight
 	asksRedis := x.asksRedis()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
@@ -43,13 +43,16 @@ func (x *exchange) lookup() {
 		if x.withoutFlight(e, key, now) {
 			return
 		}
-		if asksRedis && e == nil && !x.p.flights.flying(key) {
-			if x.fromRedis() {
+		if asksRedis && e == nil && !x.p.fills.flights.flying(key) {
+			if e, now := x.p.fills.fromRedis(x.key, &x.Asked, x.Request, x.target); e != nil {
+				cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: "redis"}
+				x.p.sendEntry(x.Exchange, e, now, cs)
+				x.done(hit, cs.Detail)
 				return
 			}
 			asksRedis = false
 		}
-		f, leader := x.flight(key, e, waited, proven)
+		f, leader := x.join(key, e, waited, proven)
 		if f == nil { // stored since we looked: look again
 			continue
 		}
@@ -68,7 +71,7 @@ func (x *exchange) lookup() {
 		waited = f
 	}
 	x.turns = x.route.guarded
-	x.pass(miss, rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, Detail: x.p.memo.reason(x.key, x.p.opt.Now())})
+	x.pass(miss, rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, Detail: x.p.fills.memo.reason(x.key, x.p.opt.Now())})
 }
 
 // asksRedis tells whether the request may be answered from the Redis tier.
@@ -179,7 +182,7 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool
 	case e == nil && x.Has(http1.Of(http1.Range)) && x.fromPart(now):
 	case x.wish.OnlyIfCached:
 		x.problem(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
-	case e == nil && x.p.memo.has(key, now):
+	case e == nil && x.p.fills.memo.has(key, now):
 		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Uncacheable})
 	case e == nil && wantsStream(x.Request):
 		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Stream})

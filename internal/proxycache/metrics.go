@@ -99,7 +99,7 @@ func (m *metrics) watch(p *Proxy) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
 		}, func() float64 {
-			flying, _ := p.flights.count()
+			flying, _ := p.fills.flights.count()
 			return float64(flying)
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -118,9 +118,4 @@ func (m *metrics) outcomes(label string) outcomes {
 		o[i] = counter{m.requests.WithLabelValues(label, name), m.seconds.WithLabelValues(name)}
 	}
 	return o
-}
-
-// discarded counts a fill that wasn't kept.
-func (p *Proxy) discarded(reason Reason) {
-	p.metrics.discarded.WithLabelValues(string(reason)).Inc()
 }

@@ -25,11 +25,11 @@ func tellNeeds(h http.Header, p coherence.Position) {
 // covers what those who wait for the fill have been promised: all that is
 // proven, and their own positions (G2, G3, G4). What is applied later and
 // touches the fill takes it out of the table and out of the store, as ever.
-func (f *flight) needsOfFill() {
+func (f *fetch) needsOfFill() {
 	if !f.guarded() {
 		return
 	}
-	at := f.proxy.opt.Guard.Position()
+	at := f.fills.guard.Position()
 	if at.Epoch != f.entry.handle.Epoch() {
 		at = coherence.Position{} // it is in vain already; nothing says how the two compare
 	}

@@ -27,11 +27,11 @@ func (r *rig) endTime() {
 	f.timeUp()
 }
 
-func (r *rig) flight() *flight {
+func (r *rig) flight() *Flight {
 	r.t.Helper()
-	r.proxy.flights.mu.Lock()
-	defer r.proxy.flights.mu.Unlock()
-	for _, f := range r.proxy.flights.byKey {
+	r.proxy.fills.flights.mu.Lock()
+	defer r.proxy.fills.flights.mu.Unlock()
+	for _, f := range r.proxy.fills.flights.byKey {
 		return f
 	}
 	r.t.Fatal("no fill is on its way")
@@ -287,7 +287,7 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 							p.send(t, "more.")
 							f.mu.Lock()
 							defer f.mu.Unlock()
-							return f.left
+							return f.mu.left
 						})
 						r.endTime()
 					} else {
@@ -313,7 +313,7 @@ func TestFillTimeoutReleasesWhoWaits(t *testing.T) {
 		leader.read("first.")
 		r.say("quick")
 		go func() {
-			r.eventually("the others have joined", func() bool { _, joined := r.proxy.flights.count(); return joined == 4 })
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 4 })
 			r.endTime()
 		}()
 		for _, got := range r.together(4, "/api/listings/1") {

@@ -55,13 +55,13 @@ func (e *entry) strong() bool {
 	return tag != "" && !rfc9111.IsWeak(tag)
 }
 
-// beginAtPart makes a flight ask only for what follows the part that is stored.
-func (f *flight) beginAtPart(x *exchange) {
-	if f.guarded() || x.authorized || !x.wish.Plain() {
+// beginAtPart makes a fill ask only for what follows the part that is stored.
+func (f *fetch) beginAtPart() {
+	if f.guarded() || f.order.authorized || !f.order.plain {
 		return
 	}
-	e := f.proxy.memory.get([]byte(x.key + partSuffix))
-	if e == nil || e.route != x.route || !e.strong() || e.part().From != 0 || e.fresh <= f.proxy.opt.Now() {
+	e := f.fills.memory.get([]byte(f.order.primary + partSuffix))
+	if e == nil || e.route != f.order.route || !e.strong() || e.part().From != 0 || e.fresh <= f.fills.now() {
 		return
 	}
 	f.part = e
@@ -71,15 +71,15 @@ func (f *flight) beginAtPart(x *exchange) {
 
 // keepBeginning keeps what has come of a response whose end is missing, as the
 // part that it is (RFC 9111 section 3.3): the next request asks for the rest.
-func (f *flight) keepBeginning(length int64, body []byte) {
+func (f *fetch) keepBeginning(length int64, body []byte) {
 	e := f.entry
-	if f.guarded() || f.doomed.Load() || f.own != nil || f.content != nil || f.alias != "" || f.key != f.primary ||
-		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups()) > 0 || e.key() != f.primary ||
+	if f.guarded() || f.doomed.Load() || f.own != nil || f.order.content != nil || f.alias != "" || f.order.key != f.order.primary ||
+		e.status != http.StatusOK || e.fresh <= f.fills.now() || len(e.groups()) > 0 || e.key() != f.order.primary ||
 		len(body) == 0 || int64(len(body)) >= length {
 		return
 	}
 	f.mu.Lock()
-	block := f.state.head
+	block := f.mu.state.head
 	f.mu.Unlock()
 	n := shell(e)
 	n.setHead(block)
@@ -89,11 +89,11 @@ func (f *flight) keepBeginning(length int64, body []byte) {
 	h := n.header()
 	r := rfc9111.Range{To: int64(len(body))}
 	n.status, n.body = http.StatusPartialContent, bytes.Clone(body)
-	n.setKey(f.primary + partSuffix)
+	n.setKey(f.order.primary + partSuffix)
 	n.setPart(&rfc9111.Part{Range: r, Size: length, Strict: true})
 	n.setHead(appendFields(appendStatus(nil, int(n.status)), h))
-	f.proxy.finish(n)
-	f.proxy.memory.put(n)
+	f.fills.memory.finish(n)
+	f.fills.memory.put(n)
 }
 
 // continued tells whether a 206 with these fields is what follows e.

@@ -73,6 +73,23 @@ func (x *exchange) send(req *http.Request, interim func(int, http.Header) error)
 	return x.p.upstream.send(req, interim)
 }
 
+// passAndKeep passes a request and keeps its response if that may be shared.
+func (x *exchange) passAndKeep(o outcome, cs rfc9111.CacheStatus) {
+	post := string(x.Method) == "POST"
+	if x.route.guarded || post && x.route != x.p.plain || x.wish.NoStore {
+		x.pass(o, cs)
+		return
+	}
+	x.copy = x.p.fills.copyOf(Order{
+		req: x.Request, route: x.route, primary: x.key, question: x.question(), authorized: x.authorized,
+	}, func(reference string) bool {
+		key, ok := x.keyOf(reference)
+		return ok && key == x.key
+	})
+	defer x.copy.close()
+	x.pass(o, cs)
+}
+
 var errClientGone = errors.New("client gone")
 
 func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.CacheStatus) {
@@ -95,17 +112,17 @@ func (x *exchange) passBack(resp *http.Response, cs rfc9111.CacheStatus, sent ti
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
 	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
-		if e := x.freshened(x.stale, a); e != nil {
+		if e := x.p.fills.freshened(x.stale, a, new(x.question()), x.key, x.Request); e != nil {
 			cs.FwdStatus, cs.Stored = a.Status, true
 			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)
 			return
 		}
 	}
-	x.keeper.begin(a, resp.ContentLength)
+	x.copy.begin(a, resp.ContentLength)
 	length := silentLength(resp, resp.ContentLength)
 	passFields(resp.Header)
 	x.p.positions.dropForeign(resp.Header)
-	finishHeader(resp.Header, x.p.wall())
+	finishHeader(resp.Header, time.Now())
 	cs.FwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)
@@ -208,16 +225,4 @@ func allowedTrailer(name string) bool {
 		return false
 	}
 	return true
-}
-
-// invalidate ends what is stored for a target.
-func (p *Proxy) invalidate(key string) {
-	p.flights.doom(key)
-	for _, other := range p.memory.searchKeys(key) {
-		p.memory.remove(other)
-	}
-	p.memory.remove(key)
-	if p.redis != nil {
-		p.redis.remove(key)
-	}
 }

@@ -111,16 +111,6 @@ func (s *positions) covered(d demand) bool {
 	return d.epoch == s.guard.Epoch() && d.lsn <= s.guard.Applied()
 }
 
-// served tells whether the response of a flight is new enough (R7). A flight
-// that left while a commit was decoded and not yet visible may have read what
-// was before it, although the commit had been applied.
-func (d demand) served(f *flight) bool {
-	if d.strict || d.lsn == 0 {
-		return !d.strict
-	}
-	return !f.guarded() || f.entry.handle.Epoch() == d.epoch && f.entry.handle.Asof() >= d.lsn
-}
-
 // tellPosition adds the position of a write to the head of its response. The
 // commit had returned before the origin answered, so the position asked for
 // now is at or after it. Without an answer the client gets a position of no

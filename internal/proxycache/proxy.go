@@ -99,9 +99,7 @@ type Proxy struct {
 	memory    *memory
 	redis     *redisTier
 	upstream  *upstream
-	flights   flights
-	fills     sync.WaitGroup
-	memo      *memo
+	fills     *fills
 	positions positions
 	metrics   *metrics
 	dashboard *dashboard
@@ -125,11 +123,10 @@ func New(o Options) (*Proxy, error) {
 		return nil, errors.New("a clock is needed")
 	}
 	o.setDefaults()
-	p := &Proxy{opt: o, log: o.Logger, memo: newMemo(), metrics: newMetrics(), started: time.Now()}
+	p := &Proxy{opt: o, log: o.Logger, metrics: newMetrics(), started: time.Now()}
 	p.scratch.New = func() any { b := make([]byte, 0, 512); return &b }
 	p.pieces.New = func() any { b := make([]byte, 32<<10); return &b }
 	p.positions = positions{guard: o.Guard, cookie: o.PositionCookie, life: o.PositionLife, seal: newSeal(o.PositionSecret)}
-	p.flights.byKey = make(map[string]*flight)
 	p.plain = &route{label: "other"}
 	p.plain.counters = p.metrics.outcomes(p.plain.label)
 	declared, err := p.newRouting(o.Routes)
@@ -140,11 +137,17 @@ func New(o Options) (*Proxy, error) {
 	if p.memory, err = newMemory(o.Memory, o.Guard, o.Now, p.log); err != nil {
 		return nil, fmt.Errorf("make the memory tier: %w", err)
 	}
+	p.memory.compress = !o.NoCompress
 	if o.Redis != nil {
 		p.redis = newRedisTier(&p.opt, p.metrics.redis)
 		p.metrics.registry.MustRegister(newRedisSizes(p.redis))
 	}
 	p.upstream = newUpstream(&p.opt, p.metrics.upstream.Observe)
+	p.fills = &fills{
+		guard: o.Guard, now: o.Now, memory: p.memory, redis: p.redis, upstream: p.upstream, positions: &p.positions, tracer: o.Tracer, log: p.log,
+		counts: p.metrics.discarded, named: p.hasNamed, maxObject: o.MaxObject, timeout: o.FillTimeout, memo: newMemo(),
+	}
+	p.fills.flights.byKey = make(map[string]*Flight)
 	p.server = &http1.Server{
 		Handler: p.serve, Quick: p.serveHit, Refuse: p.refuse, MaxHeader: o.MaxHeader, HeaderTimeout: o.HeaderTimeout,
 		IdleTimeout: o.IdleTimeout, BodyTimeout: o.BodyTimeout, WriteTimeout: o.WriteTimeout, Log: p.log,
@@ -277,7 +280,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 		_ = p.listener.Close()
 	}
 	p.mu.Unlock()
-	p.endFills(ctx)
+	p.fills.end(ctx)
 	if p.redis != nil {
 		p.redis.close()
 	}
@@ -289,27 +292,5 @@ func (p *Proxy) Close(ctx context.Context) error {
 	return err
 }
 
-// endFills waits for fills that survive their clients, then cancels them.
-func (p *Proxy) endFills(ctx context.Context) {
-	done := make(chan struct{})
-	go func() {
-		p.fills.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return
-	case <-ctx.Done():
-	}
-	p.flights.mu.Lock()
-	for _, f := range p.flights.byKey {
-		f.cancel(context.Cause(ctx))
-	}
-	p.flights.mu.Unlock()
-}
-
 // Registry is where the proxy's metrics are; others may register theirs.
 func (p *Proxy) Registry() *prometheus.Registry { return p.metrics.registry }
-
-// wall is the time of day.
-func (p *Proxy) wall() time.Time { return time.Now() }

@@ -64,17 +64,17 @@ func (x *exchange) body() (io.ReadCloser, int64) {
 
 // listQuestion notes that the flight's response answers a question about its
 // target.
-func (f *flight) listQuestion() {
-	m := f.proxy.memory
-	v := m.marker(f.base+querySuffix, []string{rfc9111.MethodQuery})
-	if evict := v.add(f.primary); evict != "" {
+func (f *fetch) listQuestion() {
+	m := f.fills.memory
+	v := m.marker(f.order.base+querySuffix, []string{rfc9111.MethodQuery})
+	if evict := v.add(f.order.primary); evict != "" {
 		m.remove(evict)
 	}
 }
 
 // method is the flight's request method.
-func (f *flight) method() string {
-	if f.content != nil {
+func (f *fetch) method() string {
+	if f.order.content != nil {
 		return rfc9111.MethodQuery
 	}
 	return http.MethodGet

@@ -15,7 +15,7 @@ type routing struct {
 	router  router
 	routes  []*route
 	plain   *route // of what matches none of them
-	guarded bool // there are routes with dependencies
+	guarded bool   // there are routes with dependencies
 }
 
 func (p *Proxy) newRouting(declared []Route) (*routing, error) {

@@ -13,7 +13,7 @@ import (
 // follow sends a flight's response, its leader's or a joiner's. again means
 // that the joiner got nothing to share and must look anew, alone that it must
 // ask the origin itself.
-func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
+func (x *exchange) follow(f *Flight, leader bool) (again, alone bool) {
 	patience := time.NewTimer(x.p.opt.JoinTimeout)
 	defer patience.Stop()
 	interims := 0
@@ -25,12 +25,12 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 		switch s.stage {
 		case arriving:
 			switch {
-			case !leader && (!s.shared || !x.fits(f, &s)):
+			case !leader && (!s.shared || !f.fits(&s, x.Request)):
 				return true, !s.shared
 			case leader:
 				x.stream(f, s, leader, f.leave)
 				return false, false
-			case s.length >= 0 && !f.route.late: // a late dependency may forbid sharing
+			case s.length >= 0 && !f.order.route.late: // a late dependency may forbid sharing
 				if exit, ok := f.enter(); ok {
 					defer exit()
 					x.stream(f, s, leader, exit)
@@ -38,7 +38,7 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 				}
 			}
 		case whole:
-			if !leader && (!s.shared || !x.fits(f, &s)) {
+			if !leader && (!s.shared || !f.fits(&s, x.Request)) {
 				return true, !s.shared
 			}
 			x.sendWhole(f, &s, leader)
@@ -50,7 +50,7 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 			x.sendRest(f, &s, 0, false)
 			return false, false
 		case failed:
-			if !leader && s.reason != OriginSlow && s.reason != OriginBusy && !x.standsIn(f) {
+			if !leader && s.reason != OriginSlow && s.reason != OriginBusy && f.standIn(&s, x.wish.NoCache) == nil {
 				return true, true
 			}
 			x.sendFault(f, &s)
@@ -77,38 +77,14 @@ func (x *exchange) follow(f *flight, leader bool) (again, alone bool) {
 	}
 }
 
-// fits tells whether a joiner would get the same variant as the leader.
-func (x *exchange) fits(f *flight, s *flightState) bool {
-	if len(s.names) == 0 {
-		return true
-	}
-	mine := rfc9111.AppendVariant(nil, s.names, x.Request)
-	return string(mine) == string(rfc9111.AppendVariant(nil, s.names, f.req))
-}
-
-// status is the flight's Cache-Status member for the leader or a joiner.
-func (f *flight) status(s *flightState, leader bool) rfc9111.CacheStatus {
-	cs := rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, FwdStatus: s.fwdStatus, Stored: s.kept, Collapsed: !leader}
-	if f.key != f.primary {
-		cs.Fwd = rfc9111.FwdVaryMiss
-	}
-	if f.fwd != rfc9111.NotForwarded {
-		cs.Fwd = f.fwd
-	}
-	if !s.kept {
-		cs.Detail = s.reason
-	}
-	return cs
-}
-
 // sendWhole answers with a flight's complete response.
-func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
+func (x *exchange) sendWhole(f *Flight, s *flightState, leader bool) {
 	now := x.p.opt.Now()
 	cs, o := f.status(s, leader), miss
 	e := s.entry
-	if leader && f.own != nil {
-		e = e.withHead(f.own)
-		x.p.finish(e)
+	if leader && s.own != nil {
+		e = e.withHead(s.own)
+		x.p.memory.finish(e)
 	}
 	switch {
 	case s.valid:
@@ -122,7 +98,7 @@ func (x *exchange) sendWhole(f *flight, s *flightState, leader bool) {
 
 // stream sends a response while it arrives. leave tells the flight that the
 // client is gone.
-func (x *exchange) stream(f *flight, s flightState, leader bool, leave func()) {
+func (x *exchange) stream(f *Flight, s flightState, leader bool, leave func()) {
 	cs, o := f.status(&s, leader), miss
 	if !leader {
 		o = collapsed
@@ -176,12 +152,12 @@ func (x *exchange) stream(f *flight, s flightState, leader bool, leave func()) {
 }
 
 // shown is the head of an arriving response as clients get it.
-func (x *exchange) shown(f *flight, s *flightState) []byte {
-	shown, _, _ := x.p.look(f.entry.route, s.head, s.length).dress(s.head)
+func (x *exchange) shown(f *Flight, s *flightState) []byte {
+	shown, _, _ := x.p.memory.look(f.entry.route, s.head, s.length).dress(s.head)
 	return shown
 }
 
-func (x *exchange) streamHead(f *flight, s *flightState, cs rfc9111.CacheStatus) []byte {
+func (x *exchange) streamHead(f *Flight, s *flightState, cs rfc9111.CacheStatus) []byte {
 	head := slices.Grow(slices.Clip(x.shown(f, s)), 128)
 	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
@@ -191,7 +167,7 @@ func (x *exchange) streamHead(f *flight, s *flightState, cs rfc9111.CacheStatus)
 
 // sendRest passes on, unbuffered, what nobody keeps; sent bytes of it have
 // been sent already.
-func (x *exchange) sendRest(f *flight, s *flightState, sent int, started bool) {
+func (x *exchange) sendRest(f *Flight, s *flightState, sent int, started bool) {
 	r := s.rest
 	if !r.take() {
 		x.Abort()
@@ -236,10 +212,10 @@ func (x *exchange) copyBody(resp *http.Response) {
 	for {
 		n, err := resp.Body.Read(*piece)
 		if n > 0 {
-			x.keeper.write((*piece)[:n])
+			x.copy.write((*piece)[:n])
 		}
 		if err == io.EOF {
-			x.keeper.end() // before the client has it whole
+			x.copy.end() // before the client has it whole
 		}
 		if n > 0 {
 			if _, err := x.Write((*piece)[:n]); err != nil {
@@ -259,29 +235,13 @@ func (x *exchange) copyBody(resp *http.Response) {
 
 // sendFault answers after a failed fill: with the stale response where RFC
 // 5861 allows it, else with a problem document.
-func (x *exchange) sendFault(f *flight, s *flightState) {
-	if x.standsIn(f) {
-		e, now := f.stale, x.p.opt.Now()
+func (x *exchange) sendFault(f *Flight, s *flightState) {
+	if e := f.standIn(s, x.wish.NoCache); e != nil {
+		now := x.p.opt.Now()
 		cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: s.reason}
 		x.p.sendEntry(x.Exchange, e, now, cs)
 		x.done(stale, s.reason)
 		return
 	}
 	x.problem(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
-}
-
-// standsIn tells whether what is stored answers the request in the place of the
-// flight that has failed.
-func (x *exchange) standsIn(f *flight) bool {
-	e, now := f.stale, x.p.opt.Now()
-	return e != nil && (f.mayReplaceError(now) && x.mayUseStale(e, now) || !x.wish.NoCache && e.bridges(now))
-}
-
-// mayUseStale tells whether a response past its lifetime is still known to be
-// what the rows say (G2 holds for errors, too).
-func (x *exchange) mayUseStale(e *entry, now coherence.Nanos) bool {
-	if !e.guarded {
-		return true
-	}
-	return e.usable(now, x.p.opt.Guard.Proven())
 }
