@@ -10,10 +10,10 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// follow sends a flight's response, its leader's or a joiner's. again means
-// that the joiner got nothing to share and must look anew, alone that it must
-// ask the origin itself.
-func (x *exchange) follow(f *Flight, leader bool) (again, alone bool) {
+// await waits for a flight's response, as its leader or a joiner, and sends what
+// arrives. again means that the joiner got nothing to share and must look anew,
+// alone that it must ask the origin itself.
+func (x *exchange) await(f *Flight, leader bool) (v verdict, again, alone bool) {
 	patience := time.NewTimer(x.p.opt.JoinTimeout)
 	defer patience.Stop()
 	interims := 0
@@ -26,38 +26,36 @@ func (x *exchange) follow(f *Flight, leader bool) (again, alone bool) {
 		case arriving:
 			switch {
 			case !leader && (!s.shared || !f.fits(&s, x.Request)):
-				return true, !s.shared
+				return v, true, !s.shared
 			case leader:
 				x.stream(f, s, leader, f.leave)
-				return false, false
+				return v, false, false
 			case s.length >= 0 && !f.order.route.late: // a late dependency may forbid sharing
 				if exit, ok := f.enter(); ok {
 					defer exit()
 					x.stream(f, s, leader, exit)
-					return false, false
+					return v, false, false
 				}
 			}
 		case whole:
 			if !leader && (!s.shared || !f.fits(&s, x.Request)) {
-				return true, !s.shared
+				return v, true, !s.shared
 			}
-			x.sendWhole(f, &s, leader)
-			return false, false
+			return x.whole(f, &s, leader), false, false
 		case released:
 			if !leader {
-				return true, true
+				return v, true, true
 			}
 			x.sendRest(f, &s, 0, false)
-			return false, false
+			return v, false, false
 		case failed:
 			if !leader && s.reason != OriginSlow && s.reason != OriginBusy && f.standIn(&s, x.wish.NoCache) == nil {
-				return true, true
+				return v, true, true
 			}
-			x.sendFault(f, &s)
-			return false, false
+			return x.failure(f, &s), false, false
 		}
 		if s.over && !leader {
-			return true, false
+			return v, true, false
 		}
 		if s.over {
 			x.watch(f.leave)
@@ -65,35 +63,39 @@ func (x *exchange) follow(f *Flight, leader bool) (again, alone bool) {
 		select {
 		case <-wake:
 		case <-x.gone:
-			x.Abort()
-			x.done(fault, ClientGone)
-			return false, false
+			return x.cutOff(), false, false
 		case <-patience.C:
 			if !leader && !f.queued.Load() {
-				return true, false
+				return v, true, false
 			}
 			patience.Reset(x.p.opt.JoinTimeout) // asking oneself would mean the end of the queue
 		}
 	}
 }
 
-// sendWhole answers with a flight's complete response.
-func (x *exchange) sendWhole(f *Flight, s *flightState, leader bool) {
-	now := x.p.opt.Now()
-	cs, o := f.status(s, leader), miss
-	e := s.entry
+// whole is the answer with a flight's complete response.
+func (x *exchange) whole(f *Flight, s *flightState, leader bool) verdict {
+	v := verdict{way: toReply, outcome: miss, cs: f.status(s, leader), entry: s.entry, at: x.p.opt.Now()}
 	if leader && s.own != nil {
-		e = e.withHead(s.own)
-		x.p.memory.finish(e)
+		v.entry = s.entry.withHead(s.own)
+		x.p.memory.finish(v.entry)
 	}
 	switch {
 	case s.valid:
-		o = revalidated
+		v.outcome = revalidated
 	case !leader:
-		o = collapsed
+		v.outcome = collapsed
 	}
-	x.p.sendEntry(x.Exchange, e, now, cs)
-	x.done(o, cs.Detail)
+	return v
+}
+
+// failure is the answer after a failed fill: the stale response where RFC 5861
+// allows it, else a problem document.
+func (x *exchange) failure(f *Flight, s *flightState) verdict {
+	if e := f.standIn(s, x.wish.NoCache); e != nil {
+		return fromCache(stale, e, x.p.opt.Now(), s.reason)
+	}
+	return refused(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
 }
 
 // stream sends a response while it arrives. leave tells the flight that the
@@ -198,11 +200,11 @@ func (x *exchange) sendRest(f *Flight, s *flightState, sent int, started bool) {
 		}
 	}
 	r.prefix = nil // what follows may last for ever
-	x.copyBody(r.resp)
+	x.copyBody(r.resp, nil)
 }
 
-// copyBody sends each piece of a response's body as it arrives.
-func (x *exchange) copyBody(resp *http.Response) {
+// copyBody sends each piece of a response's body as it arrives. k gets it, too.
+func (x *exchange) copyBody(resp *http.Response, k *Copy) {
 	if x.Silent() {
 		_ = x.Finish(nil)
 		return
@@ -212,10 +214,10 @@ func (x *exchange) copyBody(resp *http.Response) {
 	for {
 		n, err := resp.Body.Read(*piece)
 		if n > 0 {
-			x.copy.write((*piece)[:n])
+			k.write((*piece)[:n])
 		}
 		if err == io.EOF {
-			x.copy.end() // before the client has it whole
+			k.end() // before the client has it whole
 		}
 		if n > 0 {
 			if _, err := x.Write((*piece)[:n]); err != nil {
@@ -231,17 +233,4 @@ func (x *exchange) copyBody(resp *http.Response) {
 			return
 		}
 	}
-}
-
-// sendFault answers after a failed fill: with the stale response where RFC
-// 5861 allows it, else with a problem document.
-func (x *exchange) sendFault(f *Flight, s *flightState) {
-	if e := f.standIn(s, x.wish.NoCache); e != nil {
-		now := x.p.opt.Now()
-		cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: s.reason}
-		x.p.sendEntry(x.Exchange, e, now, cs)
-		x.done(stale, s.reason)
-		return
-	}
-	x.problem(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
 }

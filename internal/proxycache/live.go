@@ -86,24 +86,22 @@ func (l *live) leave(w *onlooker) {
 const liveDetail Reason = "events"
 
 // serveLive answers a request for the feed.
-func (x *exchange) serveLive() {
+func (x *exchange) serveLive() verdict {
 	cs := rfc9111.CacheStatus{Detail: liveDetail}
 	if string(x.Method) != "GET" {
 		body := problemBody(http.StatusMethodNotAllowed, "The feed knows GET.")
 		head := problemHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
 		_ = x.Send(appendField(head, "Allow", "GET"), body)
 		x.done(pass, liveDetail)
-		return
+		return verdict{}
 	}
 	w, words := x.onlooker()
 	if w == nil {
-		x.problem(http.StatusUnprocessableEntity, pass, cs, words)
-		return
+		return refused(http.StatusUnprocessableEntity, pass, cs, words)
 	}
 	l := x.p.live
 	if !l.enter(w) {
-		x.problem(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
-		return
+		return refused(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
 	}
 	defer l.leave(w)
 	// First the watch, then the answer: whoever has the answer misses nothing.
@@ -116,12 +114,13 @@ func (x *exchange) serveLive() {
 	head = appendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
 	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
-		return
+		return verdict{}
 	}
 	x.done(pass, liveDetail) // here, since how long a page stays open is no response time
 	x.Watch(func() { close(w.gone) })
 	w.run(settled)
 	_ = x.Finish(nil)
+	return verdict{}
 }
 
 // onlooker is who shows the named URL, as if this client had asked for it with

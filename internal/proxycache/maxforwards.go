@@ -31,7 +31,7 @@ func (x *exchange) endsHere() bool {
 // answerHere answers a request that may go no further: OPTIONS with nothing
 // to say of the resource, TRACE with what came, without what is secret (RFC
 // 9110 section 9.3.8).
-func (x *exchange) answerHere() {
+func (x *exchange) answerHere() verdict {
 	status, kind := http.StatusOK, ""
 	var body []byte
 	if string(x.Method) == "TRACE" {
@@ -55,6 +55,7 @@ func (x *exchange) answerHere() {
 	cs := rfc9111.CacheStatus{Detail: MaxForwards}
 	_ = x.Send(cs.Append(head), body)
 	x.done(pass, MaxForwards)
+	return verdict{}
 }
 
 // countDown makes a request say how far it may go from the origin on.

@@ -15,34 +15,37 @@ import (
 // of responses without dependencies that don't vary.
 const partSuffix = "\npart"
 
-// fromPart answers a request for ranges from the part that is stored.
-func (x *exchange) fromPart(now coherence.Nanos) bool {
+// fromPart is the answer to a request for ranges from the part that is stored.
+func (x *exchange) fromPart(now coherence.Nanos) (v verdict, ok bool) {
 	if x.route.guarded {
-		return false
+		return verdict{}, false
 	}
 	e := x.p.memory.get([]byte(x.key + partSuffix))
 	if e == nil || e.route != x.route || x.authorized && !e.shared {
-		return false
+		return verdict{}, false
 	}
 	left := e.fresh - now
 	if left <= 0 || !x.wish.Admits(e.ageSpan(now), time.Duration(left)) {
-		return false
+		return verdict{}, false
 	}
 	ranges, ok := wantedRanges(x.Request, e, e.part().Size)
 	if !ok || len(ranges) == 0 || x.Has(rfc9111.Conditions) {
-		return false
+		return verdict{}, false
 	}
 	for _, r := range ranges {
 		if r.From < e.part().From || r.To > e.part().To {
-			return false
+			return verdict{}, false
 		}
 	}
-	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.sent(), ranges, e.part().From, e.part().Size)
-	b = x.p.appendTiming(cs.Append(appendAge(b, e.ageAt(now))), &cs, e, now)
-	_ = x.Send(b, body)
-	x.done(hit, NoReason)
-	return true
+	return fromCache(hit, e, now, NoReason), true
+}
+
+// extent is where in the representation e's body begins, and how long that is.
+func (e *entry) extent() (from, size int64) {
+	if p := e.part(); p != nil {
+		return p.From, p.Size
+	}
+	return 0, int64(len(e.body))
 }
 
 // strong tells whether the part can be combined with others (RFC 9111 section

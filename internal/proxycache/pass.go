@@ -16,8 +16,8 @@ import (
 )
 
 // pass sends a request through to the origin and its response back, both as
-// they arrive. Nothing of it is kept.
-func (x *exchange) pass(o outcome, cs rfc9111.CacheStatus) {
+// they arrive. Nothing of it is kept, but for what k keeps.
+func (x *exchange) pass(v *verdict, k *Copy) verdict {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	drop := http1.Set(0)
@@ -27,11 +27,23 @@ func (x *exchange) pass(o outcome, cs rfc9111.CacheStatus) {
 	h := x.p.requestHeader(x.Exchange, drop)
 	x.countDown(h)
 	x.needsOfRequest(h)
-	x.exchangeWith(ctx, cancel, h, o, cs)
+	return x.exchangeWith(ctx, cancel, h, v, k)
+}
+
+// passAndCopy passes a request and keeps its response if that may be shared.
+func (x *exchange) passAndCopy(v *verdict) verdict {
+	k := x.p.fills.copyOf(Order{
+		req: x.Request, route: x.route, primary: x.key, question: x.question(), authorized: x.authorized,
+	}, func(reference string) bool {
+		key, ok := x.keyOf(reference)
+		return ok && key == x.key
+	})
+	defer k.close()
+	return x.pass(v, k)
 }
 
 // exchangeWith sends the request with header h and passes the response on.
-func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs rfc9111.CacheStatus) {
+func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, v *verdict, k *Copy) verdict {
 	x.traceTo(h)
 	req := x.p.upstream.request(ctx, string(x.Method), x.target, string(x.Host), h)
 	if x.content != nil {
@@ -41,30 +53,37 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 	}
 	x.Watch(func() { cancel(errClientGone) })
 	sent := time.Now()
-	resp, err := x.send(req, func(status int, h http.Header) error {
+	resp, err := x.send(req, v.turns, func(status int, h http.Header) error {
 		connectionFields(h)
 		return x.Interim(appendFields(appendStatus(nil, status), h))
 	})
 	if err != nil {
-		x.originFailed(ctx, err, cs)
-		return
+		return x.originFailed(ctx, err, v)
 	}
 	defer discard(resp.Body)
-	if failing(resp.StatusCode) && (x.standIn() || x.bridged(OriginFailed, false)) {
-		return
+	if failing(resp.StatusCode) {
+		if instead, ok := x.inPlaceOf(v, OriginFailed, false); ok {
+			return instead
+		}
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.tunnel(resp, cs)
-		x.done(o, cs.Detail)
-		return
+		return x.tunnel(resp, v)
 	}
-	x.passBack(resp, cs, sent)
-	x.done(o, cs.Detail)
+	return x.passBack(resp, v, sent, k)
 }
 
-// send sends the request, if it has to in its turn.
-func (x *exchange) send(req *http.Request, interim func(int, http.Header) error) (*http.Response, error) {
-	if x.turns {
+// inPlaceOf is what answers in the place of an error of the origin, if anything
+// does.
+func (x *exchange) inPlaceOf(v *verdict, reason Reason, unreachable bool) (instead verdict, ok bool) {
+	if instead, ok = x.standIn(v); ok {
+		return instead, true
+	}
+	return x.bridged(v, reason, unreachable)
+}
+
+// send sends the request, with turns in its turn.
+func (x *exchange) send(req *http.Request, turns bool, interim func(int, http.Header) error) (*http.Response, error) {
+	if turns {
 		if err := x.p.upstream.acquire(req.Context()); err != nil {
 			return nil, err
 		}
@@ -73,63 +92,47 @@ func (x *exchange) send(req *http.Request, interim func(int, http.Header) error)
 	return x.p.upstream.send(req, interim)
 }
 
-// passAndKeep passes a request and keeps its response if that may be shared.
-func (x *exchange) passAndKeep(o outcome, cs rfc9111.CacheStatus) {
-	post := string(x.Method) == "POST"
-	if x.route.guarded || post && x.route != x.p.plain || x.wish.NoStore {
-		x.pass(o, cs)
-		return
-	}
-	x.copy = x.p.fills.copyOf(Order{
-		req: x.Request, route: x.route, primary: x.key, question: x.question(), authorized: x.authorized,
-	}, func(reference string) bool {
-		key, ok := x.keyOf(reference)
-		return ok && key == x.key
-	})
-	defer x.copy.close()
-	x.pass(o, cs)
-}
-
 var errClientGone = errors.New("client gone")
 
-func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.CacheStatus) {
+func (x *exchange) originFailed(ctx context.Context, err error, v *verdict) verdict {
 	if context.Cause(ctx) == errClientGone {
-		x.Abort()
-		x.done(fault, ClientGone)
-		return
+		return x.cutOff()
 	}
 	status, reason := originFault(ctx, err)
-	if x.standIn() || x.bridged(reason, true) {
-		return
+	if instead, ok := x.inPlaceOf(v, reason, true); ok {
+		return instead
 	}
 	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
+	cs := v.cs
 	cs.Detail = reason
-	x.problem(status, fault, cs, sentences[reason])
+	return refused(status, fault, cs, sentences[reason])
 }
 
 // passBack sends the origin's response.
-func (x *exchange) passBack(resp *http.Response, cs rfc9111.CacheStatus, sent time.Time) {
+func (x *exchange) passBack(resp *http.Response, v *verdict, sent time.Time, k *Copy) verdict {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
-	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
-		if e := x.p.fills.freshened(x.stale, a, new(x.question()), x.key, x.Request); e != nil {
-			cs.FwdStatus, cs.Stored = a.Status, true
-			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)
-			return
+	cs := v.cs
+	cs.FwdStatus = resp.StatusCode
+	if x.head && v.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
+		if e := x.p.fills.freshened(v.stale, a, new(x.question()), x.key, x.Request); e != nil {
+			cs.Stored = true
+			return verdict{way: toReply, outcome: v.outcome, cs: cs, entry: e, at: x.p.opt.Now()}
 		}
 	}
-	x.copy.begin(a, resp.ContentLength)
+	defer x.done(v.outcome, cs.Detail)
+	k.begin(a, resp.ContentLength)
 	length := silentLength(resp, resp.ContentLength)
 	passFields(resp.Header)
 	x.p.positions.dropForeign(resp.Header)
 	finishHeader(resp.Header, time.Now())
-	cs.FwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)
 	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.Append(announceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
-		return
+		return verdict{}
 	}
-	x.copyBody(resp)
+	x.copyBody(resp, k)
+	return verdict{}
 }
 
 // silentLength is the length to announce: of a response without a body what

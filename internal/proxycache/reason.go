@@ -22,6 +22,7 @@ const (
 	PartialWanted Reason = "range"          // a part was asked for and nothing is stored
 	Tunnel        Reason = "connect"        // CONNECT is for another kind of proxy
 	MaxForwards   Reason = "max-forwards"   // a TRACE or OPTIONS request that may go no further
+	Upgrade       Reason = "upgrade"        // the request asks for another protocol
 	HiddenFields  Reason = "connection"     // the request's Connection names fields that are meant for the origin
 
 	// Why a response isn't stored.

@@ -114,19 +114,17 @@ func (x *exchange) bridge(e *entry) coherence.Nanos {
 	return coherence.Nanos(x.wish.StaleIfError())
 }
 
-// bridged answers a request that was passed on, and to which the origin has given
-// no answer, with what is stored past its lifetime, if that may be used so.
-func (x *exchange) bridged(reason Reason, unreachable bool) bool {
-	e, now := x.stale, x.p.opt.Now()
+// bridged is the answer to a request that was passed on, and to which the origin
+// has given none: what is stored past its lifetime, if that may be used so.
+func (x *exchange) bridged(v *verdict, reason Reason, unreachable bool) (instead verdict, ok bool) {
+	e, now := v.stale, x.p.opt.Now()
 	if e == nil || x.p.memory.peek(e.key()) != e {
-		return false
+		return verdict{}, false
 	}
 	if (!e.replacesError(x.bridge(e), now) || !x.p.memory.current(e, now)) && !(unreachable && !x.wish.NoCache && e.bridges(now)) {
-		return false
+		return verdict{}, false
 	}
-	x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: reason})
-	x.done(stale, reason)
-	return true
+	return fromCache(stale, e, now, reason), true
 }
 
 // cutGrace is how long past its lifetime a response without dependencies is

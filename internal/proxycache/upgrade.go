@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"walpurge/internal/http1"
-	"walpurge/internal/rfc9111"
 )
 
 // wantsUpgrade tells whether the client asks for another protocol on this
@@ -36,24 +35,25 @@ func (x *exchange) upgrades() []string {
 
 // upgrade passes a request for another protocol on. If the origin agrees, the
 // two connections are joined; if not, its response is passed back.
-func (x *exchange) upgrade() {
+func (x *exchange) upgrade(v *verdict) verdict {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	h := x.p.requestHeader(x.Exchange, 0)
 	h["Connection"] = []string{"Upgrade"}
 	h["Upgrade"] = []string{strings.Join(x.upgrades(), ", ")}
-	x.exchangeWith(ctx, cancel, h, pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: "upgrade"})
+	return x.exchangeWith(ctx, cancel, h, v, nil)
 }
 
 // tunnel joins the client's connection with the origin's until either ends.
-func (x *exchange) tunnel(resp *http.Response, cs rfc9111.CacheStatus) {
+func (x *exchange) tunnel(resp *http.Response, v *verdict) verdict {
 	origin, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
-		x.problem(http.StatusBadGateway, fault, cs, sentences[OriginFailed])
-		return
+		return refused(http.StatusBadGateway, fault, v.cs, sentences[OriginFailed])
 	}
 	upgrade := resp.Header["Upgrade"]
 	connectionFields(resp.Header)
+	defer x.done(v.outcome, v.cs.Detail)
+	cs := v.cs
 	cs.FwdStatus = resp.StatusCode
 	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
 	for _, u := range upgrade {
@@ -62,7 +62,7 @@ func (x *exchange) tunnel(resp *http.Response, cs rfc9111.CacheStatus) {
 	head = appendField(head, "Connection", "Upgrade")
 	client, ahead, err := x.Hijack(cs.Append(head))
 	if err != nil {
-		return
+		return verdict{}
 	}
 	defer func() { _ = client.Close() }()
 	done := make(chan struct{})
@@ -78,4 +78,5 @@ func (x *exchange) tunnel(resp *http.Response, cs rfc9111.CacheStatus) {
 	}
 	_ = client.Close()
 	<-done
+	return verdict{}
 }

@@ -93,11 +93,12 @@ func appendAge(dst []byte, age int64) []byte {
 func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs rfc9111.CacheStatus) {
 	plain := e.plain()
 	b, body := ex.Buffer(), []byte(nil)
-	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
+	from, size := e.extent()
+	ranges, ok := wantedRanges(ex.Request, e, size)
 	if tag, same := notModified(ex.Request, e); same {
 		b = append304(b, plain.head, tag)
-	} else if ok && string(ex.Method) == "GET" {
-		b, body = appendRanges(b, e, plain.head, ranges, 0, int64(len(e.body))) // of a coded form nobody knows the ranges
+	} else if ok && (string(ex.Method) == "GET" || e.part() != nil) {
+		b, body = appendRanges(b, e, plain.head, ranges, from, size) // of a coded form nobody knows the ranges
 	} else {
 		f := plain
 		if !forbidsTransform(ex.Get(http1.CacheControl)) {

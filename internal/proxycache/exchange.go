@@ -3,8 +3,6 @@ package proxycache
 import (
 	"context"
 	"log/slog"
-	"net/http"
-	"time"
 
 	"go.opentelemetry.io/otel/trace"
 
@@ -13,7 +11,9 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// exchange is a request that the fast path didn't answer.
+// exchange is a request that the fast path didn't answer: what is asked. It is
+// written while that is read, and not changed after; what becomes of it is a
+// verdict.
 type exchange struct {
 	*http1.Exchange
 	Asked
@@ -27,15 +27,10 @@ type exchange struct {
 
 	wish       rfc9111.Wish
 	demand     demand // the positions that it carries
-	turns      bool   // to take turns with the fills
-	lenient    bool   // a stored response may stand in for an origin that fails
 	authorized bool
 	head       bool
 
 	gone <-chan struct{} // closed when the client is gone; nil: nobody watches
-
-	stale *entry // of a passed read: what may stand in for an error, and what the answer to a HEAD request may update
-	copy  *Copy  // of a passed request: what keeps its response
 
 	span    trace.Span // nil: none
 	spanned context.Context
@@ -66,8 +61,7 @@ func (p *Proxy) access(ex *http1.Exchange, start coherence.Nanos) {
 	}
 }
 
-// answer answers one request. It is a decision table: the first line that
-// fits counts.
+// answer answers one request.
 func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	var asked demand
 	if found, tried := ex.Found.(*demand); tried {
@@ -85,36 +79,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	x := p.newExchange(ex, now, https, host)
 	x.demand = asked
 	x.trace()
-	switch {
-	case string(ex.Method) == "CONNECT":
-		x.problem(http.StatusNotImplemented, pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
-	case x.route.Events:
-		x.serveLive()
-	case x.endsHere():
-		x.answerHere()
-	case x.wantsUpgrade():
-		x.upgrade()
-	case x.hidesFields():
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: HiddenFields})
-	case string(ex.Method) == rfc9111.MethodQuery:
-		x.answerQuery()
-	case string(ex.Method) == "POST":
-		x.passAndKeep(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
-	case !isRead(ex.Method):
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
-	case ex.Body != nil:
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: RequestBody})
-	case !x.clean && x.routing.guarded:
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: UncleanPath})
-	case ex.Has(rfc9111.Preconditions):
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest})
-	case x.wish.NoStore:
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdRequest, Detail: ClientNoStore})
-	case x.route.TTL != nil && *x.route.TTL <= 0:
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: rfc9111.RouteTTL})
-	default:
-		x.lookup()
-	}
+	x.act(x.decide())
 }
 
 // newExchange reads a request. https and host are what the client has asked
@@ -146,13 +111,6 @@ func texts(req *http1.Request, id http1.ID) []string {
 		}
 	}
 	return all
-}
-
-// problem answers with a problem document.
-func (x *exchange) problem(status int, o outcome, cs rfc9111.CacheStatus, sentence string) {
-	body := problemBody(status, sentence)
-	_ = x.Send(problemHead(x.Buffer(), status, cs.String(), len(body), time.Now()), body)
-	x.done(o, cs.Detail)
 }
 
 // done counts the request.
