@@ -38,7 +38,7 @@ func explain(ctx context.Context, c *command) error {
 	}
 	began := time.Now()
 	proxy, err := proxycache.New(proxycache.Options{
-		Origin: c.config.Origin, Guard: guard, Routes: declared, Logger: slog.New(slog.DiscardHandler),
+		Origin: proxycache.OriginOptions{URL: c.config.Origin}, Guard: guard, Routes: declared, Logger: slog.New(slog.DiscardHandler),
 		Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) },
 	})
 	if err != nil {

@@ -113,20 +113,26 @@ func (s *sidecar) openProxy() error {
 		return err
 	}
 	o := proxycache.Options{
-		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
-		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
-		OriginSocket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, JoinTimeout: c.JoinTimeout, HeaderTimeout: c.HeaderTimeout,
-		BodyTimeout: c.BodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
-		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress, ServerTiming: c.ServerTiming,
-		OriginWait: c.OriginWait, TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
-		PositionCookie: c.Position.Cookie, PositionSecret: string(c.Position.Secret), PositionLife: c.Position.MaxAge,
+		Clients: proxycache.ClientOptions{
+			MaxHeader: int(c.MaxHeader), IdleTimeout: c.IdleTimeout, HeaderTimeout: c.HeaderTimeout, BodyTimeout: c.BodyTimeout,
+			WriteTimeout: c.WriteTimeout, TrustedProxies: c.TrustedProxies,
+		},
+		Origin: proxycache.OriginOptions{
+			URL: c.Origin, Socket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, Timeout: c.OriginTimeout,
+			Concurrency: c.OriginConcurrency, Wait: c.OriginWait,
+		},
+		Positions: proxycache.PositionOptions{Cookie: c.Position.Cookie, Secret: string(c.Position.Secret), Life: c.Position.MaxAge},
+		Guard:     s.guard, Routes: declared, Now: s.now, Logger: s.log,
+		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), NoCompress: !c.Compress,
+		FillTimeout: c.FillTimeout, JoinTimeout: c.JoinTimeout, StrictWait: c.StrictWait,
+		ServerTiming: c.ServerTiming, Audit: c.Audit, AdminToken: string(c.AdminToken),
 	}
 	if c.TLS != nil {
 		certificate, err := proxycache.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
 		if err != nil {
 			return config.NewErrors(c.Problem(c.Pos("tls.cert"), "%v; name a PEM certificate and its key", err))
 		}
-		o.TLS = certificate.Config()
+		o.Clients.TLS = certificate.Config()
 	}
 	if c.Redis != nil {
 		redis.SetLogger(redisLog{s.log}) // there is one for the whole process
@@ -134,7 +140,7 @@ func (s *sidecar) openProxy() error {
 		if err != nil {
 			return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
 		}
-		o.Redis, o.Namespace, s.redis = client, c.Redis.Namespace, client
+		o.Redis, s.redis = proxycache.RedisOptions{Client: client, Namespace: c.Redis.Namespace}, client
 	}
 	if s.guard != nil {
 		for _, r := range declared {
@@ -145,7 +151,7 @@ func (s *sidecar) openProxy() error {
 		for _, t := range named(c, tables) {
 			s.guard.Use(&t)
 		}
-		o.Purger, o.Prove, o.Position = purger{s}, s.prove, s.position
+		o.Purger, o.Prove, o.Positions.Ask = purger{s}, s.prove, s.position
 		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}
 	if a := c.AccessLog; a != nil {

@@ -57,7 +57,7 @@ const (
 
 // newAuditor makes an auditor, or none if no hit is to be audited.
 func newAuditor(p *Proxy) *auditor {
-	if p.opt.Audit <= 0 || p.opt.Guard == nil || p.opt.Position == nil {
+	if p.opt.Audit <= 0 || p.opt.Guard == nil || p.opt.Positions.Ask == nil {
 		return nil
 	}
 	a := &auditor{
@@ -128,7 +128,7 @@ func (a *auditor) judge(ctx context.Context, s *sample) finding {
 	if s.same(first) {
 		return auditOK
 	}
-	at, err := a.p.opt.Position(ctx)
+	at, err := a.p.opt.Positions.Ask(ctx)
 	if err != nil {
 		return auditUnproven
 	}

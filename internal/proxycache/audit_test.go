@@ -60,7 +60,7 @@ func TestAuditNamesTheChangesSince(t *testing.T) {
 	var log changeLog
 	r := newRig(t, func(r *rig, o *Options) {
 		o.Audit, o.Logger = 1, slog.New(slog.NewTextHandler(&log, nil))
-		o.Position = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
 	})
 	r.proxy.Changed("public.agents", "update", 9, 0, 1000, 0) // before
 	r.say("one")
@@ -94,7 +94,7 @@ func TestAuditNamesTheChangesSince(t *testing.T) {
 func TestAuditTellsStaleFromChangedAndUnstable(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
 		o.Audit = 1
-		o.Position = func(context.Context) (Position, error) { return Position{7, 1020}, nil } // the end of the first commit
+		o.Positions.Ask = func(context.Context) (Position, error) { return Position{7, 1020}, nil } // the end of the first commit
 	})
 	r.say("one")
 	r.get("/api/listings/1")

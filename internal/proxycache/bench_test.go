@@ -72,7 +72,7 @@ var (
 )
 
 func benchHit(b *testing.B, request string) {
-	r := newRig(b, func(_ *rig, o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
+	r := newRig(b, func(_ *rig, o *Options) { o.Positions.Cookie, o.Positions.Secret = "at", testSecret })
 	r.say(strings.Repeat("x", 2048), "Content-Type: application/json", `Etag: "1"`, "Last-Modified: Fri, 27 Nov 2026 17:34:20 GMT")
 	c := r.dial()
 	want := http.StatusOK

@@ -13,7 +13,7 @@ import (
 // staleRig is a rig whose detail route shows a response for two more seconds
 // after its row has changed, with one response stored.
 func staleRig(t *testing.T) *rig {
-	r := newRig(t, func(_ *rig, o *Options) { o.Routes[0].StaleOnChange, o.PositionCookie = 2*time.Second, "at" })
+	r := newRig(t, func(_ *rig, o *Options) { o.Routes[0].StaleOnChange, o.Positions.Cookie = 2*time.Second, "at" })
 	r.say("old")
 	r.get("/api/listings/1")
 	r.want(r.get("/api/listings/1"), "old", "walpurge; hit; ttl=35")

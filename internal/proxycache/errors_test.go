@@ -314,7 +314,7 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 		return newRig(t, func(r *rig, o *Options) {
 			ttlRoutes(time.Hour, 0, 0)(r, o)
 			withRedis(t, url)(r, o)
-			o.Namespace = namespace
+			o.Redis.Namespace = namespace
 		})
 	}
 	one, two := pair(), pair()
@@ -380,7 +380,7 @@ func (r *rig) keyOf(path string) string {
 func TestAuditTakesAnErrorForNoAnswer(t *testing.T) {
 	r := newRig(t, func(r *rig, o *Options) {
 		o.Audit = 1
-		o.Position = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
 	})
 	r.say("page")
 	r.get("/api/listings/1")

@@ -35,7 +35,7 @@ func (p *Proxy) Explain(method, target string, header http.Header) (*Explanation
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
 	if header.Get("Host") == "" {
-		host := p.opt.Origin.Host
+		host := p.opt.Origin.URL.Host
 		if _, rest, ok := strings.Cut(target, "://"); ok {
 			host, _, _ = strings.Cut(rest, "/")
 		}

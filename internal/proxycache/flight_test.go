@@ -341,7 +341,7 @@ func TestMemoryStaysInItsBounds(t *testing.T) {
 }
 
 func TestFillsAtOneTimeAreBounded(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.OriginConcurrency = 2 })
+	r := newRig(t, func(_ *rig, o *Options) { o.Origin.Concurrency = 2 })
 	var inside, most atomic.Int32
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
 		n := inside.Add(1)

@@ -35,7 +35,7 @@ func (p *Proxy) peer(ex *http1.Exchange) peer {
 }
 
 func (p *Proxy) trusts(addr netip.Addr) bool {
-	for _, prefix := range p.opt.TrustedProxies {
+	for _, prefix := range p.opt.Clients.TrustedProxies {
 		if prefix.Contains(addr) {
 			return true
 		}
@@ -49,7 +49,7 @@ var forwarded = http1.Of(http1.XForwardedHost, http1.XForwardedProto, http1.Forw
 // outside is the scheme and, if a trusted proxy changed it, the host that the
 // client asked for. They are part of the key (C5).
 func (p *Proxy) outside(ex *http1.Exchange) (https bool, host []byte) {
-	if !ex.Has(forwarded) || len(p.opt.TrustedProxies) == 0 || !p.peer(ex).trusted {
+	if !ex.Has(forwarded) || len(p.opt.Clients.TrustedProxies) == 0 || !p.peer(ex).trusted {
 		return ex.Secure, nil
 	}
 	if !ex.Has(http1.Of(http1.XForwardedProto)) {

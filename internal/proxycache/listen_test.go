@@ -68,7 +68,7 @@ func newProtocolRig(t *testing.T, protocol string, change func(*rig, *Options)) 
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.TLS = c.Config()
+			o.Clients.TLS = c.Config()
 		}
 		change(r, o)
 	})

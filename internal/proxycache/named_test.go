@@ -25,7 +25,7 @@ func TestRFC9111Section3_1FieldsNamedBesideClose(t *testing.T) {
 		"/large":       "HTTP/1.1 200 OK\r\nX-Pad: " + strings.Repeat("x", 40<<10) + "\r\nConnection: close, x-hop\r\n" + rest,
 		"/alone":       "HTTP/1.1 200 OK\r\nConnection: close\r\n" + rest,
 	}
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = scripted(t, answers) })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = scripted(t, answers) })
 	for path := range answers {
 		for range 2 {
 			got := r.get(path)
@@ -109,7 +109,7 @@ func TestRFC9110Section9_2_2NothingUnsafeIsSentTwice(t *testing.T) {
 	}()
 	r := newRig(t, func(r *rig, o *Options) {
 		plainHTTP(r, o)
-		o.Origin, _ = url.Parse("http://" + ln.Addr().String())
+		o.Origin.URL, _ = url.Parse("http://" + ln.Addr().String())
 	})
 	for i, method := range []string{"POST", "PATCH", "DELETE", "PUT"} {
 		r.get("/warm") // so that a connection is there to be used again

@@ -168,7 +168,7 @@ func TestFillTimeoutEndsNoResponse(t *testing.T) {
 				t.Run(fmt.Sprint(protocol, length, path), func(t *testing.T) {
 					r := newProtocolRig(t, protocol, func(r *rig, o *Options) {
 						soonOver(r, o)
-						o.OriginConcurrency = 4
+						o.Origin.Concurrency = 4
 					})
 					p := newPieces()
 					r.answer(p.serve(length, "Cache-Control: max-age=60"))
@@ -364,7 +364,7 @@ func TestFillTimeoutWaitsForSlowReaders(t *testing.T) {
 }
 
 func TestOriginTimeoutIs504(t *testing.T) {
-	r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.OriginTimeout = 100 * time.Millisecond })
+	r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.Origin.Timeout = 100 * time.Millisecond })
 	release := make(chan struct{})
 	defer close(release)
 	r.answer(func(http.ResponseWriter, *http.Request) { <-release })

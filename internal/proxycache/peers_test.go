@@ -311,7 +311,7 @@ func TestWhereWeDifferFromNginxVarnishAndHAProxy(t *testing.T) {
 	addr := strings.TrimPrefix(origin.URL, "http://")
 	r := newRig(t, func(r *rig, opt *Options) {
 		plainHTTP(r, opt)
-		opt.Origin, _ = url.Parse(origin.URL)
+		opt.Origin.URL, _ = url.Parse(origin.URL)
 	})
 	servers := peers(t, addr)
 	servers["ours"] = r.proxy.Addr().String()

@@ -118,12 +118,12 @@ func (s *positions) covered(d demand) bool {
 // it nothing would leave it with an older one.
 func (x *exchange) tellPosition(head []byte) []byte {
 	s := &x.p.positions
-	if rfc9111.Safe(x.Method) || x.p.opt.Position == nil {
+	if rfc9111.Safe(x.Method) || x.p.opt.Positions.Ask == nil {
 		return head
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), x.p.opt.StrictWait)
 	defer cancel()
-	at, err := x.p.opt.Position(ctx)
+	at, err := x.p.opt.Positions.Ask(ctx)
 	if err != nil {
 		at = Position{}
 	} else if at.Epoch == x.demand.epoch {

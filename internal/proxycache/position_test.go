@@ -63,7 +63,7 @@ func TestSealOpensOnlyWhatItSigned(t *testing.T) {
 // are proven at once and counted.
 func tokens(t *testing.T, end, proofs *atomic.Int64, change func(*Options)) *rig {
 	return newRig(t, func(r *rig, o *Options) {
-		o.Position = func(context.Context) (Position, error) {
+		o.Positions.Ask = func(context.Context) (Position, error) {
 			if end.Load() < 0 {
 				return Position{}, errors.New("no connection")
 			}
@@ -86,7 +86,7 @@ const testSecret = "0123456789abcdef0123456789abcdef"
 func TestForgedPositionIsReadStrictly(t *testing.T) {
 	var end, proofs atomic.Int64
 	end.Store(1000)
-	r := tokens(t, &end, &proofs, func(o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
+	r := tokens(t, &end, &proofs, func(o *Options) { o.Positions.Cookie, o.Positions.Secret = "at", testSecret })
 	r.say("one")
 	r.get("/api/listings/1")
 	signed := r.do("PUT", "/api/listings/2", strings.NewReader("x")).Header.Get("Walpurge-Position")
@@ -156,7 +156,7 @@ func TestPositionFarAheadIsNotWaitedFor(t *testing.T) {
 // what the client had; without an answer, what makes it read strictly.
 func TestPositionsMergeByMaximum(t *testing.T) {
 	var end, proofs atomic.Int64
-	r := tokens(t, &end, &proofs, func(o *Options) { o.PositionCookie = "at" })
+	r := tokens(t, &end, &proofs, func(o *Options) { o.Positions.Cookie = "at" })
 	for _, c := range []struct {
 		end  int64
 		sent []string
@@ -188,8 +188,8 @@ func TestPositionCookieIsSetBesideTheOrigins(t *testing.T) {
 	var end, proofs atomic.Int64
 	end.Store(0x500)
 	r := tokens(t, &end, &proofs, func(o *Options) {
-		o.PositionCookie, o.PositionLife = "at", 90*time.Second
-		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		o.Positions.Cookie, o.Positions.Life = "at", 90*time.Second
+		o.Clients.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	r.say("done", "Set-Cookie: session=1; Path=/", "Set-Cookie: theme=dark", "Walpurge-Position: the origin's")
 	const want = "at=0000000000000007.0/500; Path=/; Max-Age=90; HttpOnly; SameSite=Lax"
@@ -218,7 +218,7 @@ func TestPositionCookieIsSetBesideTheOrigins(t *testing.T) {
 func TestPositionEndsAtTheProxy(t *testing.T) {
 	var end, proofs atomic.Int64
 	r := tokens(t, &end, &proofs, func(o *Options) {
-		o.PositionCookie = "at"
+		o.Positions.Cookie = "at"
 		o.Routes = append(o.Routes, Route{Pattern: "/by/cookie", Vary: []Key{{Source: Cookie, Name: "a"}}}, Route{Pattern: "/by/field", Vary: []Key{{Source: Header, Name: "cookie"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {

@@ -64,10 +64,10 @@ type redisJob struct {
 
 func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 	t := &redisTier{
-		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
+		client: o.Redis.Client, namespace: o.Redis.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
 		queue: make(chan redisJob, redisQueue), compress: !o.NoCompress,
 	}
-	_, t.alone = o.Redis.(*redis.ClusterClient)
+	_, t.alone = o.Redis.Client.(*redis.ClusterClient)
 	ctx, stop := context.WithCancel(context.Background())
 	t.stop = stop
 	t.running.Go(func() { t.writer(ctx) })

@@ -103,7 +103,7 @@ func newRig(t testing.TB, change func(*rig, *Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Origin: origin, Guard: r.guard, Routes: testRoutes(), Memory: 64 << 20, MaxObject: 1 << 20, Now: clock}
+	o := Options{Origin: OriginOptions{URL: origin}, Guard: r.guard, Routes: testRoutes(), Memory: 64 << 20, MaxObject: 1 << 20, Now: clock}
 	if change != nil {
 		change(r, &o)
 	}

@@ -16,7 +16,7 @@ func TestUnixSocket(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("ok", "Cache-Control: max-age=60")
 	began := time.Now()
-	p, err := New(Options{Origin: r.proxy.opt.Origin, Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) + 1 }})
+	p, err := New(Options{Origin: OriginOptions{URL: r.proxy.opt.Origin.URL}, Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) + 1 }})
 	if err != nil {
 		t.Fatal(err)
 	}

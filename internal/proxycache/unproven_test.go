@@ -18,7 +18,7 @@ func lenientRig(t *testing.T, change func(*Options)) *rig {
 			o.Routes[i].MaxLag = time.Second
 		}
 		o.Routes[1].StaleIfError = &minute
-		o.Position = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
 		if change != nil {
 			change(o)
 		}

@@ -29,15 +29,15 @@ type upstream struct {
 	waiting   atomic.Int64  // for a slot
 }
 
-func newUpstream(o *Options, observe func(float64)) *upstream {
-	origin, concurrency, patience := o.Origin, o.OriginConcurrency, o.OriginWait
+func newUpstream(o *OriginOptions, observe func(float64)) *upstream {
+	origin, concurrency, patience := o.URL, o.Concurrency, o.Wait
 	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		return loopback.Dial(ctx, dialer, network, address)
 	}
-	if o.OriginSocket != "" {
+	if o.Socket != "" {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", o.OriginSocket)
+			return dialer.DialContext(ctx, "unix", o.Socket)
 		}
 	}
 	t := &http.Transport{
@@ -49,7 +49,7 @@ func newUpstream(o *Options, observe func(float64)) *upstream {
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        60 * time.Second,
 		TLSHandshakeTimeout:    o.ConnectTimeout,
-		ResponseHeaderTimeout:  o.OriginTimeout,
+		ResponseHeaderTimeout:  o.Timeout,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 		WriteBufferSize:        16 << 10,
@@ -229,8 +229,8 @@ func discard(body io.ReadCloser) { _ = body.Close() }
 
 // originName is where the origin is, for people.
 func (p *Proxy) originName() string {
-	if p.opt.OriginSocket != "" {
-		return "unix:" + p.opt.OriginSocket
+	if p.opt.Origin.Socket != "" {
+		return "unix:" + p.opt.Origin.Socket
 	}
-	return p.opt.Origin.Redacted()
+	return p.opt.Origin.URL.Redacted()
 }

@@ -22,7 +22,7 @@ func TestOriginOnLocalhostIsReachedOnEitherFamily(t *testing.T) {
 		server.Listener = l
 		server.Start()
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		u := newUpstream(&Options{Origin: &url.URL{Scheme: "http", Host: "localhost:" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
+		u := newUpstream(&OriginOptions{URL: &url.URL{Scheme: "http", Host: "localhost:" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
 		resp, err := u.send(u.request(t.Context(), "GET", "/", "localhost", http.Header{}), nil)
 		if err != nil {
 			t.Errorf("an origin on %s: %v", at, err)

@@ -1,0 +1,131 @@
+package proxycache
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
+
+	"walpurge/internal/coherence"
+)
+
+// Options is what a Proxy is made with. Zero values mean the defaults that
+// are given.
+type Options struct {
+	Clients   ClientOptions
+	Origin    OriginOptions
+	Redis     RedisOptions
+	Positions PositionOptions
+
+	Guard  *coherence.Guard // nil without PostgreSQL
+	Routes []Route
+
+	Memory    int64 // bytes of the memory tier; 256 MiB
+	MaxObject int64 // bytes of the largest body that is kept; 8 MiB, at most Memory
+
+	Now func() coherence.Nanos // the clock that proofs of freshness count in
+
+	FillTimeout time.Duration // how long a fill is shared; 60 s
+	JoinTimeout time.Duration // how long a request waits for another's fill; 5 s
+	StrictWait  time.Duration // how long a strict read, or one with a position, waits for its proof; 100 ms
+
+	ServerTiming bool // responses tell browsers how they were answered
+
+	NoCompress bool // responses are sent as the origin coded them
+
+	Audit float64 // share of the hits on routes with dependencies that are compared with the origin, 0 to 1; wants Positions.Ask
+
+	Logger *slog.Logger // nil: nothing is logged
+
+	// Prove waits until everything that had been committed at since is
+	// applied. nil: strict routes go to the origin.
+	Prove func(ctx context.Context, since coherence.Nanos) error
+
+	Tracer trace.Tracer // nil: no spans
+
+	Access *AccessLog // nil: none; Close closes it
+
+	Purger     Purger // nil: purges are refused
+	AdminToken string // bearer token for what changes state; empty: none is asked for
+
+	// Status adds the rest of the program to the admin's /status, by name.
+	Status func() map[string]any
+}
+
+// ClientOptions is what the port for clients is made with.
+type ClientOptions struct {
+	TLS       *tls.Config // nil: clear text
+	MaxHeader int         // bytes of a request's head; 64 KiB
+
+	IdleTimeout   time.Duration // of connections between requests; 75 s
+	HeaderTimeout time.Duration // for a client to send a head; 10 s
+	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
+	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
+
+	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-* are believed
+}
+
+// OriginOptions says where the origin is and how long it is waited for.
+type OriginOptions struct {
+	URL    *url.URL // scheme, host and port
+	Socket string   // path of the Unix socket where the origin is; empty: at URL's host
+
+	ConnectTimeout time.Duration // for a connection; 5 s
+	Timeout        time.Duration // until the head of a response; 30 s
+
+	Concurrency int           // fills at one time, from sending to the end of the response; 0: no limit
+	Wait        time.Duration // how long a fill waits for its turn; 10 s
+}
+
+// RedisOptions is what the Redis tier is made with.
+type RedisOptions struct {
+	Client    redis.UniversalClient // nil: the memory tier alone; see RedisClient. Close leaves it open
+	Namespace string                // of the names in Redis; "walpurge"
+}
+
+// PositionOptions says how clients read their own writes.
+type PositionOptions struct {
+	// Ask is the primary's flush position at the time of the call and the
+	// epoch it counts in: what a client that has just written must be able to
+	// read. nil: clients are told no position.
+	Ask func(ctx context.Context) (Position, error)
+
+	Cookie string        // the name of a cookie that carries a position beside the header field; empty: none
+	Secret string        // signs positions, the same in every proxy; empty: they are believed as they are
+	Life   time.Duration // of the cookie; longer than the longest MaxLag of the routes; 1 min
+}
+
+// setDefaults fills in the defaults.
+func (o *Options) setDefaults() {
+	size := func(n *int64, v int64) {
+		if *n <= 0 {
+			*n = v
+		}
+	}
+	span := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	size(&o.Memory, 256<<20)
+	size(&o.MaxObject, 8<<20)
+	o.MaxObject = min(o.MaxObject, o.Memory)
+	span(&o.Origin.ConnectTimeout, 5*time.Second)
+	span(&o.Origin.Timeout, 30*time.Second)
+	span(&o.FillTimeout, time.Minute)
+	span(&o.JoinTimeout, 5*time.Second)
+	span(&o.StrictWait, 100*time.Millisecond)
+	span(&o.Origin.Wait, 10*time.Second)
+	span(&o.Positions.Life, time.Minute)
+	if o.Redis.Namespace == "" {
+		o.Redis.Namespace = "walpurge"
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+}
