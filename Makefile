@@ -4,7 +4,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo levels check test soak versions wal-fixtures fuzz bench pgo clean go servers test-programs peers
+.PHONY: build demo levels check test soak quick unit whole proof measure versions wal-fixtures fuzz bench pgo clean go servers servers-and-browser test-programs peers
 
 # Prerequisites run in the order they stand in, with -j too.
 .NOTPARALLEL:
@@ -27,7 +27,7 @@ any = ^($(subst $() $(),|,$(strip $(1))))$$
 
 build: go
 	@echo 'build: bin/proxy, bin/origin and bin/demo'
-	@$(call took,compiling) CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./cmd/demo
+	@$(call took,compiling) CGO_ENABLED=0 go build -pgo=auto -trimpath -buildvcs=$(BUILDVCS) -o bin/ ./cmd/proxy ./cmd/origin ./dev/demo
 
 # One line and no shell between: Ctrl-C and the exit status are the demo's own.
 demo: go servers build
@@ -46,10 +46,21 @@ check: go
 	@go mod verify
 	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh .ci/run; fi
 
+# The parts that make test and make soak are made of, by folders. CONTRIBUTING.md says what belongs where.
+UNIT := ./internal/... ./config
+WHOLE := ./test/scenario ./test/site ./test/peers ./test/deploy ./test/rig ./dev/... ./cmd/...
+PROOF := ./test/oracle
+MEASURE := ./test/measure
+
+# Two that measure need what only the tests of internal/cdc have. The second has no race detector either: a million rows
+# are decoded ten times as slowly with it, so how long nothing can be proven is held without it.
+ALONE := TestFollowersPurgeSoonAfterTheLeader
+UNHURRIED := TestMillionRowsInOneTransaction
+
 # Left to make soak: what takes longest without being the only one to hold a promise, what has to have both cores for
 # itself to measure, and what tries the demo's pages and make bench.
 LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracleFiveProxies \
-	TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader TestMillionRowsInOneTransaction \
+	TestStrictHitsCostARoundTrip $(ALONE) $(UNHURRIED) \
 	TestPurgesContainEveryPageThatChangedInPieces TestTwoClustersWithOneStream TestLeaderDoesTheSameForOneFollowerAsForMany \
 	TestServerThatWentBackIsANewEpoch TestServerSetBackUnderAll TestGapIsNoticed TestReadAheadWhileTheStreamStands \
 	TestOracleQueryCache TestOracleAgentsInResults TestSiteWithoutScripts TestDashboardShowsAnEdit TestSentinelFailover \
@@ -59,22 +70,22 @@ LONG := TestOracleThroughRandomFaults TestOracleTwoLevelsThroughFaults TestOracl
 	TestStrictReadsAreLinearizable TestReadAheadOverMatches TestStreaming TestMembersKnowEachOther TestReloadUnderLoad \
 	TestClusterSharesTheSlots TestLoadFindsNothingWrongWithNoCache TestPurgesContainEveryPageThatChangedReadAhead
 
-# Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
-# needs all of it. In short tests the oracles take ten seconds each. Then two packages at a time: cmd/proxy, whose tests
-# take longest, beside all the others in turn.
-test: go test-programs
-	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
-	@$(call took,compiling and go vet) go vet ./...
-	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' ./...; $(show_measured)
-
 # What tests have measured is shown at the end.
 measured = measured=$$(mktemp); trap 'rm -f "$$measured"' EXIT; export WALPURGE_MEASURED=$$measured
 show_measured = printf '\n$@: what was measured\n'; cat "$$measured"
 
-# These have both cores for themselves, and the last of them has no race detector either: a million rows are decoded ten
-# times as slowly with it, so how long nothing can be proven is held without it.
-ALONE := TestOracle TestStrictHitsCostARoundTrip TestFollowersPurgeSoonAfterTheLeader
-UNHURRIED := TestMillionRowsInOneTransaction
+# Every promise of the README. Everything is compiled once, without the race detector, and go vet is what does it: it
+# needs all of it. In short tests the oracles take ten seconds each. Two packages at a time, those that take longest first.
+test: go test-programs
+	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
+	@$(call took,compiling and go vet) go vet ./...
+	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' \
+		$(PROOF) $(WHOLE) $(MEASURE) $(UNIT); $(show_measured)
+
+# What wants both cores, one after the other.
+measuring = $(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
+	$(call took,what followers cost) go test -race -vet=off -run '$(call any,$(ALONE))' ./internal/cdc; \
+	$(call took,what measures) go test -race -vet=off -p 1 $(MEASURE);
 
 # The rest: the race detector over all packages, the oracles in full length, faults in random order, what measures, a
 # million rows, fuzzing. The race detector shuffles what happens at one instant, and allocates: the protocol's scripts,
@@ -83,11 +94,33 @@ soak: go test-programs check build
 	@echo 'soak: all packages with the race detector, in full length'
 	@$(call took,compiling) go test -race -vet=off -run '^$$' ./... >/dev/null
 	@$(measured); \
-		$(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
-		$(call took,what measures) go test -race -vet=off -p 1 -run '$(call any,$(ALONE))' ./cmd/proxy ./internal/cdc; \
-		$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(call any,$(ALONE) $(UNHURRIED))' ./...; $(show_measured)
+		$(measuring) \
+		$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(call any,$(ALONE) $(UNHURRIED))' \
+			$(PROOF) $(UNIT) $(WHOLE); $(show_measured)
 	@echo 'soak: fuzzing, a minute each for requests, responses, directives and stored entries'
 	@$(call took,fuzzing) scripts/fuzz.sh 1m 5s
+
+# The parts alone, beside fuzz. quick is the everyday run: format, vet, staticcheck, and the packages' own tests in short
+# form.
+quick: go servers-and-browser check
+	@echo 'quick: the packages with their own tests, without the race detector and without what takes long'
+	@$(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' $(UNIT)
+
+unit: go servers-and-browser
+	@echo 'unit: the packages with their own tests, with the race detector and in full length'
+	@$(call took,tests) go test -race -vet=off -p 2 -timeout 17m -skip '$(call any,$(ALONE) $(UNHURRIED))' $(UNIT)
+
+whole: go test-programs
+	@echo 'whole: the whole product, what is beside it, and what it comes with'
+	@$(call took,tests) go test -race -vet=off -p 2 -timeout 17m $(WHOLE)
+
+proof: go servers
+	@echo 'proof: the oracles in full length, and linearizability'
+	@$(measured); $(call took,tests) go test -race -vet=off -timeout 17m $(PROOF); $(show_measured)
+
+measure: go servers
+	@echo 'measure: one after the other, with all cores for each'
+	@$(measured); $(measuring) $(show_measured)
 
 # What depends on PostgreSQL's version, against each that is supported. The servers come from npm, so CI doesn't run it:
 # it decodes what these servers have logged, which `make wal-fixtures` keeps. MAJOR='17 18' takes some of them.
@@ -104,14 +137,14 @@ fuzz: go
 	@echo 'fuzz: every target for $(FUZZ_FOR), two at a time'
 	@scripts/fuzz.sh $(FUZZ_FOR)
 
-# A part alone, or a trial of all in two minutes: go run ./cmd/bench -h tells how.
+# A part alone, or a trial of all in two minutes: go run ./dev/bench -h tells how.
 bench: go peers build
 	@echo 'bench: the proxy beside its peers, ratios of one run'
-	@go run ./cmd/bench
+	@go run ./dev/bench
 	@echo 'bench: what followers and strict reads cost'
 	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc
-	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./cmd/proxy
+	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./test/measure
 
 # Where the proxy spends its time under hits, fills, row changes and decoding: the compiler inlines and lays out the
 # program by it (https://go.dev/doc/pgo). Kept small: functions that hardly count are left out.
@@ -132,6 +165,10 @@ go:
 servers:
 	@echo 'servers: looking for PostgreSQL and Redis, installing what is missing'
 	@scripts/install.sh servers
+
+servers-and-browser:
+	@echo 'test: looking for PostgreSQL, Redis and a browser, installing what is missing'
+	@$(call took,installing) scripts/install.sh servers browser
 
 test-programs:
 	@echo 'test: looking for PostgreSQL, Redis, a browser, Prometheus, other caches and a C compiler, installing what is missing'

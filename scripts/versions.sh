@@ -25,11 +25,13 @@ readonly pinned='
 
 # What is run: a package and the arguments of its tests. -short is for the oracles: ten seconds each.
 readonly suites=(
-  './internal/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
+  './dev/testbed -run ^Test(Postgres|Settings|Committed|Set|Clusters|Initdb|Standby|Databases)'
   './internal/wal'
   './internal/cdc -skip ^TestMillionRowsInOneTransaction$'
   './internal/origin'
-  './cmd/proxy -short -run ^Test(Oracle|OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*|ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
+  './test/measure -short -run ^TestOracle$'
+  './test/oracle -short -run ^Test(OracleTwoProxies|OracleReadAhead|OracleThroughFaults|StrictReads.*)$'
+  './test/scenario -short -run ^Test(ReadYourWrites|HeldCommit.*|Slot.*|ServerCrash.*|Listener.*|Leader.*|Refusals.*)$'
 )
 
 fail() {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // asked reads a page and says how its one named query was answered.

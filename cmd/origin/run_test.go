@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // asProgram makes the test binary be the program, so that exit statuses and

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"walpurge/internal/sidecar"
 )
 
 func main() {
@@ -14,6 +16,6 @@ func main() {
 	ctx, cancel := context.WithCancel(context.Background())
 	// A second signal kills: whatever follows the first finds the default again.
 	context.AfterFunc(signalled, func() { stop(); cancel() })
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	os.Exit(report(err, os.Stderr))
+	err := sidecar.Run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	os.Exit(sidecar.Report(err, os.Stderr))
 }

@@ -1,38 +1,21 @@
 package main
 
 import (
-	"context"
-	"io"
 	"net/http/httptest"
 	"os"
-	"os/signal"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-	"github.com/rs/zerolog"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestMain lets scripts run the program as a command, with its exit status.
 func TestMain(m *testing.M) {
-	switch os.Getenv("WALPURGE_PROXY") {
-	case "":
-	case untilEOF:
-		ctx, cancel := context.WithCancel(context.Background())
-		go func() {
-			_, _ = io.Copy(io.Discard, os.Stdin)
-			cancel()
-		}()
-		os.Exit(report(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
-	default:
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-		defer stop()
-		os.Exit(report(run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
+	if os.Getenv("WALPURGE_PROXY") != "" {
+		main()
 	}
-	// toxiproxy's toxics write a line for each connection to the global logger, and bury what failed.
-	zerolog.SetGlobalLevel(zerolog.Disabled)
 	testbed.Main(m)
 }
 

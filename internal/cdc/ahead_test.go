@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // freeze stops the walsender of the rig's slot. What it returns lets it go on.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // BenchmarkDecode decodes an update with its old row, of a table with three

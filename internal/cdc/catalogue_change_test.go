@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // wholePage is a response that depends on every row of a table.

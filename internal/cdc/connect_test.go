@@ -13,7 +13,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // pooler answers a replication connection as PgBouncer does, and passes

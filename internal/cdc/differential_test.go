@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // The size of one round. A guard tells no more than 256 shapes of a table

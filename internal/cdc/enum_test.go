@@ -3,8 +3,8 @@ package cdc
 import (
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 func TestRenamedEnumLabelIsUnknown(t *testing.T) {

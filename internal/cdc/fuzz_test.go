@@ -10,8 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 var record = flag.Bool("record", false, "write testdata/stream.bin anew from a real server")

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 func TestKindsOfColumns(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestInspectTakesNoLock: whoever has locked a published table for itself keeps

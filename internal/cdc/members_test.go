@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // roles are those of the members that a listener knows, sorted.

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // Whatever takes a published table its replica identity makes UPDATE and DELETE

@@ -13,10 +13,10 @@ import (
 
 	"pgregory.net/rapid"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/relay/relaytest"
-	"walpurge/internal/testbed"
 )
 
 // TestNothingStaleUnderAnyFault runs a leader, followers, the relay between

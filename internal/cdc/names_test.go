@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestChangesGoByTheWholeName: two tables whose names are alike once they are

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // writes makes sure that the application can write.

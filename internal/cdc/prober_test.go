@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 func TestIdleServerStaysProvenAndIsAcknowledged(t *testing.T) {

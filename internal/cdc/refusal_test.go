@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // refused inspects and returns what is refused, a line each.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // meter counts what a Redis client sends.

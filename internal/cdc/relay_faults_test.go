@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // ledBy starts a leader and a follower on a Redis of their own.

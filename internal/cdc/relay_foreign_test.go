@@ -8,8 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // logbook is where a listener's log goes.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // afterCommit returns how long after its commit the listener has applied each

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // copied is a fleet on a server beside which an older copy of it runs.

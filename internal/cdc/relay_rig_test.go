@@ -11,9 +11,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
-	"walpurge/internal/testbed"
 )
 
 // The relay's rhythm, as package relay has it.

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
-	"walpurge/internal/testbed"
 )
 
 // TestFollowersApplyWhatTheLeaderReceives: rows, truncation, groups and

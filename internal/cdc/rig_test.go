@@ -14,8 +14,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 func TestMain(m *testing.M) {

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestRightsThatSetupLacks: each is said with the statement that gives it.

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 func watchRooms() Watch {

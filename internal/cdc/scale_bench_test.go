@@ -21,10 +21,10 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 	"walpurge/internal/retry"
-	"walpurge/internal/testbed"
 )
 
 // leaderVariable makes the test binary lead, as a process of its own whose CPU

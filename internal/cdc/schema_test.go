@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 func TestAlterTableWhileRunning(t *testing.T) {

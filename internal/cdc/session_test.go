@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 const rooms = `CREATE TABLE rooms (id int PRIMARY KEY, note text, city text, price numeric)`

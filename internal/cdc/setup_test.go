@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // inOneGo are printed statements without those about waiting for locks.

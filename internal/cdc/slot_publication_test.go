@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestPublicationThatWasAway: before PostgreSQL 18 a slot can't be read on where

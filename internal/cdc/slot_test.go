@@ -4,7 +4,7 @@ import (
 	"strconv"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 func TestDroppedSlotIsANewEpoch(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 const (

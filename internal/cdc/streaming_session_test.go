@@ -10,7 +10,7 @@ import (
 
 	"walpurge/internal/coherence"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // smallPieces is the smallest logical_decoding_work_mem: what some hundred rows

@@ -3,7 +3,7 @@ package cdc
 import (
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // Columns that differ in letter case only have one key in Depends-On.

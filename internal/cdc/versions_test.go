@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // What only some versions of the server have. `make versions` runs these tests

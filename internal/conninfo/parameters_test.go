@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 func TestMain(m *testing.M) {

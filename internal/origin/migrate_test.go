@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 func TestMigrateTwiceAppliesOnce(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // TestMendFitsTheAnswer: only what the URL says is mended there.

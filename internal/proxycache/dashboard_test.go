@@ -13,7 +13,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"walpurge/internal/testbed/browser"
+	"walpurge/dev/testbed/browser"
 )
 
 // adminServer serves the rig's admin port.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // byDefault are the status codes that may be kept without the origin saying so

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // Rows carry versions. A writer changes a row the way PostgreSQL does: its

@@ -20,7 +20,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // An event arrives before the next is produced.

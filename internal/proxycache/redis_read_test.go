@@ -10,7 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // Whatever comes when: each read gets its own value, no batch is too large or

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // redisStatus is what /status says of Redis.

@@ -13,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/redis/go-redis/v9"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // withRedis gives the rig a Redis tier at url with a namespace of the test's.

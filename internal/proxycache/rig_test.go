@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 func TestMain(m *testing.M) {

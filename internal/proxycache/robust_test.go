@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // heap is what is in use after a collection.

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }

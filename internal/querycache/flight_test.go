@@ -8,8 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // Those who ask while a load is on its way share it, unless it may have read

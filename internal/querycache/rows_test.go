@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // house is a result with rows of another table: its owners.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // TestAServerGivesUpARecordAfterACrash takes the end of a record away from a

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"testing"
 
-	"walpurge/internal/testbed"
+	"walpurge/dev/testbed"
 )
 
 // `make wal-fixtures` sets it, with servers of each version.

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
-	"walpurge/internal/testbed"
 )
 
 // span is where a record lies in the log.

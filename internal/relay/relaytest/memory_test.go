@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"walpurge/dev/testbed"
 	"walpurge/internal/relay"
-	"walpurge/internal/testbed"
 )
 
 func TestMain(m *testing.M) { testbed.Main(m) }

@@ -1,0 +1,195 @@
+package sidecar
+
+import (
+	"fmt"
+
+	"walpurge/config"
+	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache"
+)
+
+// routes translates the configuration's routes. tables are the guard's, nil
+// without PostgreSQL.
+func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, error) {
+	byName := make(map[string]coherence.TableID, len(tables))
+	for i, t := range tables {
+		byName[t.Name] = coherence.TableID(i)
+	}
+	var list []proxycache.Route
+	var problems []config.Problem
+	for _, r := range c.Routes {
+		route := proxycache.Route{
+			Pattern: r.Path, TTL: r.TTL, MaxLag: r.MaxLag, Strict: r.Consistency == config.Strict,
+			Query:         proxycache.QueryRule{Only: r.Query.Only, Sort: r.Query.Sorted},
+			StaleOnChange: r.OnChange, ClientKeeps: r.ClientKeeps, Events: r.Events,
+			StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Declared: r.Declared,
+		}
+		for _, p := range r.Query.Names {
+			route.Query.Names = append(route.Query.Names, p.Name)
+		}
+		for _, v := range r.Vary {
+			source, err := source(v.Source)
+			if err != nil {
+				problems = append(problems, c.Problem(v.Pos, "%v", err))
+				continue
+			}
+			route.Vary = append(route.Vary, proxycache.Key{Source: source, Name: v.Name})
+		}
+		for _, d := range r.DependsOn {
+			dep, err := dependency(d, byName, tables)
+			if err != nil {
+				problems = append(problems, c.Problem(d.Pos, "%v", err))
+				continue
+			}
+			route.Depends = append(route.Depends, dep)
+		}
+		list = append(list, route)
+	}
+	return list, config.NewErrors(problems...)
+}
+
+// dependency translates one dependency. A column list counts the columns of
+// the conditions too: a row that moves in or out changes the page.
+func dependency(d config.Dependency, byName map[string]coherence.TableID, tables []coherence.Table) (proxycache.Dependency, error) {
+	dep := proxycache.Dependency{Words: d.String()}
+	id, ok := byName[d.Table.Qualified()]
+	if !ok {
+		return dep, fmt.Errorf("table %s is not watched", d.Table)
+	}
+	table := &tables[id]
+	dep.Template.Table = id
+	for _, col := range d.Columns {
+		dep.Template.Counts = dep.Template.Counts.With(table.Column(col.Name))
+	}
+	for _, cond := range d.Where {
+		column := table.Column(cond.Column)
+		if column < 0 {
+			return dep, fmt.Errorf("column %s of table %s is not watched", cond.Column, d.Table)
+		}
+		if len(d.Columns) > 0 {
+			dep.Template.Counts = dep.Template.Counts.With(column)
+		}
+		if !cond.Range() {
+			values, err := expressions(cond.Any)
+			if err != nil {
+				return dep, err
+			}
+			dep.Template.Equal = append(dep.Template.Equal, coherence.Equal{Column: column, Fold: fold(cond.Fold)})
+			dep.Equal = append(dep.Equal, values)
+			continue
+		}
+		if cond.Fold != config.FoldNone {
+			continue // there is no exact rule for such a range: no condition
+		}
+		var r proxycache.Range
+		for _, end := range []struct {
+			from *config.Expr
+			to   **proxycache.Expr
+		}{{cond.From, &r.From}, {cond.To, &r.To}} {
+			if end.from == nil {
+				continue
+			}
+			e, err := expression(*end.from)
+			if err != nil {
+				return dep, err
+			}
+			*end.to = &e
+		}
+		dep.Template.Ranges = append(dep.Template.Ranges, column)
+		dep.Ranges = append(dep.Ranges, r)
+	}
+	return dep, nil
+}
+
+// named are the dependencies that responses are expected to name: the columns
+// of each of postgres.watch, alone and together.
+func named(c *config.Config, tables []coherence.Table) []coherence.Template {
+	var list []coherence.Template
+	for _, w := range c.Postgres.Watch {
+		for id := range tables {
+			if tables[id].Name != w.Table.Qualified() {
+				continue
+			}
+			t := coherence.Template{Table: coherence.TableID(id)}
+			for _, col := range w.Columns {
+				if i := tables[id].Column(col.Name); i >= 0 {
+					t.Equal = append(t.Equal, coherence.Equal{Column: i})
+				}
+			}
+			list = append(list, t)
+		}
+	}
+	return list
+}
+
+func fold(f config.Fold) coherence.Fold {
+	switch f {
+	case config.FoldLower:
+		return coherence.Lower
+	case config.FoldUpper:
+		return coherence.Upper
+	}
+	return coherence.NoFold
+}
+
+func expressions(list []config.Expr) ([]proxycache.Expr, error) {
+	out := make([]proxycache.Expr, len(list))
+	for i, e := range list {
+		var err error
+		if out[i], err = expression(e); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func expression(e config.Expr) (proxycache.Expr, error) {
+	out := proxycache.Expr{Name: e.Name}
+	if e.Source == config.Literal {
+		out.Name = e.Literal
+	}
+	var err error
+	if out.Source, err = source(e.Source); err != nil {
+		return out, err
+	}
+	for _, s := range e.Steps {
+		step := proxycache.Step{Kind: proxycache.Member, Name: s.Name, Index: s.Index}
+		switch s.Kind {
+		case config.Member:
+		case config.Element:
+			step.Kind = proxycache.Element
+		case config.Elements:
+			step.Kind = proxycache.Elements
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	for _, f := range e.Funcs {
+		switch f {
+		case config.Lower:
+			out.Funcs = append(out.Funcs, proxycache.Lower)
+		case config.Upper:
+			out.Funcs = append(out.Funcs, proxycache.Upper)
+		case config.Trim:
+			out.Funcs = append(out.Funcs, proxycache.Trim)
+		}
+	}
+	return out, nil
+}
+
+func source(s config.Source) (proxycache.Source, error) {
+	switch s {
+	case config.Path:
+		return proxycache.Path, nil
+	case config.Query:
+		return proxycache.Query, nil
+	case config.Header:
+		return proxycache.Header, nil
+	case config.Cookie:
+		return proxycache.Cookie, nil
+	case config.Literal:
+		return proxycache.Literal, nil
+	case config.Body:
+		return proxycache.Body, nil
+	}
+	return 0, fmt.Errorf("there are no values from the %s; use path, query, header, cookie or body", s)
+}

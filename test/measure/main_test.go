@@ -1,0 +1,9 @@
+package measure
+
+import (
+	"testing"
+
+	"walpurge/test/rig"
+)
+
+func TestMain(m *testing.M) { rig.Main(m) }
