@@ -181,7 +181,7 @@ func (a *AccessLog) appendCombined(b []byte, ex *http1.Exchange, now time.Time) 
 	b = strconv.AppendInt(b, int64(ex.Status()), 10)
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, ex.Sent(), 10)
-	for _, v := range [...][]byte{a.shown(fieldOf(ex, "referer")), fieldOf(ex, "user-agent")} {
+	for _, v := range [...][]byte{a.shown(http1.FieldOf(ex, "referer")), http1.FieldOf(ex, "user-agent")} {
 		b = append(b, ` "`...)
 		if len(v) == 0 {
 			b = append(b, '-')
@@ -189,16 +189,6 @@ func (a *AccessLog) appendCombined(b []byte, ex *http1.Exchange, now time.Time) 
 		b = append(appendQuoted(b, v), '"')
 	}
 	return append(b, '\n')
-}
-
-// fieldOf finds a field that few look at.
-func fieldOf(ex *http1.Exchange, name string) []byte {
-	for i := range ex.Fields {
-		if http1.EqualFold(ex.Fields[i].Name, name) {
-			return ex.Fields[i].Value
-		}
-	}
-	return nil
 }
 
 func (a *AccessLog) appendJSON(b []byte, ex *http1.Exchange, now time.Time, took time.Duration) []byte {
@@ -221,9 +211,9 @@ func (a *AccessLog) appendJSON(b []byte, ex *http1.Exchange, now time.Time, took
 	b = append(b, ex.Note.Outcome...)
 	b = append(b, `","reason":"`...)
 	b = append(b, ex.Note.Reason...)
-	b = appendMember(b, `","referer":"`, a.shown(fieldOf(ex, "referer")))
-	b = appendMember(b, `","user_agent":"`, fieldOf(ex, "user-agent"))
-	b = appendMember(b, `","traceparent":"`, fieldOf(ex, "traceparent"))
+	b = appendMember(b, `","referer":"`, a.shown(http1.FieldOf(ex, "referer")))
+	b = appendMember(b, `","user_agent":"`, http1.FieldOf(ex, "user-agent"))
+	b = appendMember(b, `","traceparent":"`, http1.FieldOf(ex, "traceparent"))
 	return append(b, "\"}\n"...)
 }
 

@@ -24,7 +24,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 		return false
 	}
 	var asks Asked
-	path, query, hasQuery := splitTarget(ex.Request)
+	path, query, hasQuery := http1.SplitTarget(ex.Request)
 	p.routing.Load().read(&asks, path, query, hasQuery)
 	rt := asks.route
 	if !asks.clean || rt.Strict {

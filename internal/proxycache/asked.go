@@ -17,7 +17,7 @@ type Asked struct {
 	clean bool
 }
 
-// read reads a target, which splitTarget has cut.
+// read reads a target, which SplitTarget has cut.
 func (t *routing) read(a *Asked, path, query []byte, hasQuery bool) {
 	a.routing, a.route = t, t.plain
 	a.path, a.query, a.hasQuery = path, query, hasQuery
@@ -25,7 +25,7 @@ func (t *routing) read(a *Asked, path, query []byte, hasQuery bool) {
 		a.clean = true
 		return
 	}
-	if a.clean = cleanPath(path); !a.clean {
+	if a.clean = http1.CleanPath(path); !a.clean {
 		return
 	}
 	if m := t.router.match(path, &a.places); m != nil {

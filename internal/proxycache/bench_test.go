@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 )
 
 // feed is a connection that asks the same n times and forgets the answers. It
@@ -130,7 +131,7 @@ func BenchmarkHitAmongMany(b *testing.B) {
 			body: fmt.Appendf(nil, `{"id":%d,"price":"100.00"}`, i),
 		}
 		e.setKey("http://shop.example/pages/" + strconv.Itoa(i))
-		e.setHead(finishHead([]byte(head), 200, len(e.body)))
+		e.setHead(http1.FinishHead([]byte(head), 200, len(e.body)))
 		p.memory.finish(e)
 		if !p.memory.put(e) {
 			b.Fatal("not stored")

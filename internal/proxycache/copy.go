@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"sync/atomic"
 
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -90,7 +91,7 @@ func (k *Copy) begin(a *rfc9111.Answer, length int64) {
 	default:
 		e.setKey(o.primary)
 	}
-	k.entry, k.head = e, appendFields(appendStatus(nil, a.Status), stored.Header)
+	k.entry, k.head = e, http1.AppendFields(http1.AppendStatus(nil, a.Status), stored.Header)
 	k.body = make([]byte, 0, max(0, min(length, t.maxObject)))
 }
 
@@ -117,7 +118,7 @@ func (k *Copy) end() {
 		t.keepPart(k.order.primary, e, k.head)
 		return
 	}
-	e.setHead(finishHead(k.head, int(e.status), len(e.body)))
+	e.setHead(http1.FinishHead(k.head, int(e.status), len(e.body)))
 	t.memory.finish(e)
 	t.store(k.order.primary, e)
 }
@@ -133,7 +134,7 @@ func (t *fills) keepPart(primary string, e *entry, head []byte) {
 	}
 	e.setPart(part)
 	delete(h, "Content-Range")
-	e.setHead(appendFields(appendStatus(nil, int(e.status)), h))
+	e.setHead(http1.AppendFields(http1.AppendStatus(nil, int(e.status)), h))
 	old := t.memory.peek(primary + partSuffix)
 	if n := old.combined(e); n != nil && int64(len(n.body)) <= t.maxObject {
 		e = n

@@ -50,7 +50,7 @@ func (x *exchange) keepsNothing() bool { return x.route.TTL != nil && *x.route.T
 // dependencies it may not: conditions are read from the URL, and content could
 // say otherwise.
 func (x *exchange) keepsAnswer() bool {
-	return !x.route.guarded && x.Body != nil && cleanPath(x.path) && !x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) &&
+	return !x.route.guarded && x.Body != nil && http1.CleanPath(x.path) && !x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) &&
 		!x.wish.NoStore && !x.wish.OnlyIfCached && !x.keepsNothing()
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/http1"
 )
 
 // byDefault are the status codes that may be kept without the origin saying so
@@ -350,7 +351,7 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 		old := shell(e)
 		old.status, old.body = uint16(status), []byte("left")
 		old.setKey(one.keyOf(fmt.Sprint("/x/left", status)))
-		old.setHead(finishHead(appendFields(appendStatus(nil, status), e.header()), status, len(old.body)))
+		old.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, status), e.header()), status, len(old.body)))
 		one.proxy.memory.finish(old)
 		one.proxy.redis.write(old.key(), old, one.proxy.opt.Now())
 	}
@@ -411,7 +412,7 @@ func TestErrorGivesWayInTheMemoryTier(t *testing.T) {
 	page := m.peek(r.keyOf("/x/3"))
 	failed := shell(page)
 	failed.status = 503
-	failed.setHead(finishHead(appendFields(appendStatus(nil, 503), http.Header{}), 503, 0))
+	failed.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, 503), http.Header{}), 503, 0))
 	if m.put(failed) || m.peek(page.key()) != page {
 		t.Fatal("the error has taken the page's place")
 	}

@@ -86,7 +86,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 // for (see outside).
 func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool, host []byte) *exchange {
 	x := &exchange{Exchange: ex, p: p, start: now, head: string(ex.Method) == "HEAD"}
-	path, query, hasQuery := splitTarget(ex.Request)
+	path, query, hasQuery := http1.SplitTarget(ex.Request)
 	p.routing.Load().read(&x.Asked, path, query, hasQuery)
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
 	key, target := x.appendKey((*scratch)[:0], https, ex.Request, host)
@@ -94,23 +94,9 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool,
 	x.target = x.key[target.from:target.to]
 	*scratch = key[:0]
 	p.scratch.Put(scratch)
-	x.wish = rfc9111.ParseWish(texts(ex.Request, http1.CacheControl), texts(ex.Request, http1.Pragma))
+	x.wish = rfc9111.ParseWish(http1.Texts(ex.Request, http1.CacheControl), http1.Texts(ex.Request, http1.Pragma))
 	x.authorized = ex.Has(http1.Of(http1.Authorization))
 	return x
-}
-
-// texts lists the values of a known field.
-func texts(req *http1.Request, id http1.ID) []string {
-	if !req.Has(http1.Of(id)) {
-		return nil
-	}
-	var all []string
-	for i := range req.Fields {
-		if req.Fields[i].ID == id {
-			all = append(all, string(req.Fields[i].Value))
-		}
-	}
-	return all
 }
 
 // done counts the request.

@@ -234,7 +234,7 @@ func (s *subject) says(e *Expr) bool {
 	case Header:
 		return len(s.req.Values(strings.ToLower(e.Name))) > 0
 	case Cookie:
-		_, n := cookie(s.req, e.Name)
+		_, n := http1.FindCookie(s.req, e.Name)
 		return n > 0
 	}
 	return e.Source == Path

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -123,7 +124,7 @@ var errInterims = errors.New("the origin sends one interim response after the ot
 // It is no part of what is stored.
 func (f *fetch) interim(status int, h http.Header) error {
 	connectionFields(h)
-	head := appendFields(appendStatus(nil, status), h)
+	head := http1.AppendFields(http1.AppendStatus(nil, status), h)
 	full := false
 	f.update(func(s *flightState) {
 		if full = len(s.interim) == maxInterims; !full {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 )
 
 // footprint stores n small responses as fills do, and tells what each costs on
@@ -40,7 +41,7 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 			fresh: coherence.Nanos(time.Hour), body: []byte(`{"id":` + id + `,"price":"100.00"}`),
 		}
 		e.setKey("http://shop.example/api/listings/" + id)
-		e.setHead(finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
+		e.setHead(http1.FinishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
 		p.memory.finish(e)
 		if guarded {
 			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)

@@ -40,8 +40,8 @@ func FuzzResponse(f *testing.F) {
 		}
 		connectionFields(h)
 		rt := &route{guarded: true}
-		block := appendFields(appendStatus(nil, resp.StatusCode), h)
-		shown, _, _ := m.look(rt, block, -1).dress(finishHead(block, resp.StatusCode, 5))
+		block := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), h)
+		shown, _, _ := m.look(rt, block, -1).dress(http1.FinishHead(block, resp.StatusCode, 5))
 		back, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(shown), strings.NewReader("\r\nabcde"))), nil)
 		if err != nil || back.StatusCode != resp.StatusCode || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
 			t.Fatalf("%q became %q: %v", fields, shown, err)
@@ -54,7 +54,7 @@ func FuzzResponse(f *testing.F) {
 		e.setHead(block)
 		connectionFields(e.header())
 		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
-			checkDressed(t, l, finishHead(block, resp.StatusCode, 5))
+			checkDressed(t, l, http1.FinishHead(block, resp.StatusCode, 5))
 		}
 	})
 }
@@ -153,8 +153,8 @@ func FuzzRequest(f *testing.F) {
 		if had, ok := notModified(req, e); ok && rfc9111.StripCodings(rfc9111.CodedTag(had.tag, had.coding)) != e.etag() {
 			t.Fatalf("%q: %q", fields, had.tag)
 		}
-		path, query, has := splitTarget(req)
-		cleanPath(path)
+		path, query, has := http1.SplitTarget(req)
+		http1.CleanPath(path)
 		for _, rule := range []QueryRule{{Only: true, Names: []string{"b"}}, {Names: []string{"b"}}, {Sort: true}} {
 			rt := &route{Route: Route{Query: rule}}
 			key, at := appendKey(nil, false, req, nil, rt, path, query, has)

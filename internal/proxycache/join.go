@@ -72,7 +72,7 @@ func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
 	if rt.late {
 		header["Accept-Encoding"] = []string{"identity"} // what is compressed can't be read
 		o.subject = x.subject(o.req, x.target)
-		o.subject.path, _, _ = splitTarget(o.req) // what it reads belongs to the order
+		o.subject.path, _, _ = http1.SplitTarget(o.req) // what it reads belongs to the order
 		o.subject.places = slices.Clone(o.subject.places)
 	}
 	return o, header

@@ -91,7 +91,7 @@ func (x *exchange) serveLive() verdict {
 	if string(x.Method) != "GET" {
 		body := problemBody(http.StatusMethodNotAllowed, "The feed knows GET.")
 		head := problemHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
-		_ = x.Send(appendField(head, "Allow", "GET"), body)
+		_ = x.Send(http1.AppendField(head, "Allow", "GET"), body)
 		x.done(pass, liveDetail)
 		return verdict{}
 	}
@@ -107,12 +107,12 @@ func (x *exchange) serveLive() verdict {
 	// First the watch, then the answer: whoever has the answer misses nothing.
 	settled := w.begin()
 	defer w.end()
-	head := appendStatus(nil, http.StatusOK)
-	head = appendField(head, "Content-Type", "text/event-stream")
-	head = appendField(head, "Cache-Control", "no-store")
-	head = appendField(head, "X-Content-Type-Options", "nosniff")
-	head = appendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
-	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
+	head := http1.AppendStatus(nil, http.StatusOK)
+	head = http1.AppendField(head, "Content-Type", "text/event-stream")
+	head = http1.AppendField(head, "Cache-Control", "no-store")
+	head = http1.AppendField(head, "X-Content-Type-Options", "nosniff")
+	head = http1.AppendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
+	head = http1.AppendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
 		return verdict{}
 	}
@@ -134,7 +134,7 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 	target := form.Get("url")
 	path, raw, hasQuery := strings.Cut(target, "?")
 	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' || r == '\\' }
-	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !cleanPath([]byte(path)) {
+	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !http1.CleanPath([]byte(path)) {
 		return nil, "url is not the path and query of a page."
 	}
 	var asks Asked

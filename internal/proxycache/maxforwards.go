@@ -41,17 +41,17 @@ func (x *exchange) answerHere() verdict {
 			switch f := &x.Fields[i]; f.ID {
 			case http1.Authorization, http1.ProxyAuthorization, http1.Cookie, http1.WalpurgePosition:
 			default:
-				body = append(append(append(append(body, f.Name...), ": "...), f.Value...), crlf...)
+				body = append(append(append(append(body, f.Name...), ": "...), f.Value...), http1.CRLF...)
 			}
 		}
-		body = append(body, crlf...)
+		body = append(body, http1.CRLF...)
 	}
-	head := appendStatus(x.Buffer(), status)
+	head := http1.AppendStatus(x.Buffer(), status)
 	if kind != "" {
-		head = appendField(head, "Content-Type", kind)
+		head = http1.AppendField(head, "Content-Type", kind)
 	}
-	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
-	head = appendField(head, "Content-Length", strconv.Itoa(len(body)))
+	head = http1.AppendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
+	head = http1.AppendField(head, "Content-Length", strconv.Itoa(len(body)))
 	cs := rfc9111.CacheStatus{Detail: MaxForwards}
 	_ = x.Send(cs.Append(head), body)
 	x.done(pass, MaxForwards)

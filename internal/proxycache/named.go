@@ -43,7 +43,7 @@ type namingConn struct {
 
 // Write implements net.Conn.
 func (c *namingConn) Write(p []byte) (int, error) {
-	if line, _, found := bytes.Cut(p, crlf); found && bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
+	if line, _, found := bytes.Cut(p, http1.CRLF); found && bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
 		c.asked.Store(true)
 	}
 	return c.Conn.Write(p)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -94,7 +95,7 @@ func (f *fetch) keepBeginning(length int64, body []byte) {
 	n.status, n.body = http.StatusPartialContent, bytes.Clone(body)
 	n.setKey(f.order.primary + partSuffix)
 	n.setPart(&rfc9111.Part{Range: r, Size: length, Strict: true})
-	n.setHead(appendFields(appendStatus(nil, int(n.status)), h))
+	n.setHead(http1.AppendFields(http1.AppendStatus(nil, int(n.status)), h))
 	f.fills.memory.finish(n)
 	f.fills.memory.put(n)
 }
@@ -149,11 +150,11 @@ func (e *entry) combined(newer *entry) *entry {
 	if from == 0 && to == size {
 		n.setPart(nil)
 		n.status = http.StatusOK
-		n.setHead(finishHead(appendFields(appendStatus(nil, http.StatusOK), h), http.StatusOK, len(body)))
+		n.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, http.StatusOK), h), http.StatusOK, len(body)))
 		return n
 	}
 	n.setPart(&rfc9111.Part{Range: rfc9111.Range{From: from, To: to}, Size: size, Strict: true})
-	n.setHead(appendFields(appendStatus(nil, http.StatusPartialContent), h))
+	n.setHead(http1.AppendFields(http1.AppendStatus(nil, http.StatusPartialContent), h))
 	return n
 }
 

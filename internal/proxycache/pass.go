@@ -55,7 +55,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 	sent := time.Now()
 	resp, err := x.send(req, v.turns, func(status int, h http.Header) error {
 		connectionFields(h)
-		return x.Interim(appendFields(appendStatus(nil, status), h))
+		return x.Interim(http1.AppendFields(http1.AppendStatus(nil, status), h))
 	})
 	if err != nil {
 		return x.originFailed(ctx, err, v)
@@ -126,7 +126,7 @@ func (x *exchange) passBack(resp *http.Response, v *verdict, sent time.Time, k *
 	passFields(resp.Header)
 	x.p.positions.dropForeign(resp.Header)
 	finishHeader(resp.Header, time.Now())
-	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
+	head := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)
 	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.Append(announceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
 		return verdict{}
@@ -163,7 +163,7 @@ func announceTrailer(head []byte, resp *http.Response) []byte {
 		return head
 	}
 	slices.Sort(names)
-	return appendField(head, "Trailer", strings.Join(names, ", "))
+	return http1.AppendField(head, "Trailer", strings.Join(names, ", "))
 }
 
 // trailerLines are the trailer fields of a response that was read to its end.
@@ -173,7 +173,7 @@ func trailerLines(resp *http.Response) []byte {
 			delete(resp.Trailer, name)
 		}
 	}
-	return appendFields(nil, resp.Trailer)
+	return http1.AppendFields(nil, resp.Trailer)
 }
 
 // giveBody makes the client's body the request's, with its trailer.

@@ -130,12 +130,12 @@ func (x *exchange) tellPosition(head []byte) []byte {
 		at.LSN = max(at.LSN, x.demand.lsn)
 	}
 	text := s.seal.sign(at.String())
-	head = appendField(head, positionField, text)
+	head = http1.AppendField(head, positionField, text)
 	if s.cookie == "" {
 		return head
 	}
 	https, _ := x.p.outside(x.Exchange)
-	return appendField(head, "Set-Cookie", s.setCookie(text, https))
+	return http1.AppendField(head, "Set-Cookie", s.setCookie(text, https))
 }
 
 // dropForeign takes out of an origin's response what only this proxy says.

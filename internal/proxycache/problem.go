@@ -12,16 +12,16 @@ import (
 // appendProblem appends a whole answer with a problem document (RFC 9457) but
 // for the empty line's predecessor, Connection; end is the empty line or not.
 func problemHead(dst []byte, status int, cacheStatus string, length int, now time.Time) []byte {
-	dst = appendStatus(dst, status)
-	dst = appendField(dst, "Content-Type", "application/problem+json")
-	dst = appendField(dst, "Cache-Control", "no-store")
+	dst = http1.AppendStatus(dst, status)
+	dst = http1.AppendField(dst, "Content-Type", "application/problem+json")
+	dst = http1.AppendField(dst, "Cache-Control", "no-store")
 	if status == http.StatusServiceUnavailable {
-		dst = appendField(dst, "Retry-After", "1")
+		dst = http1.AppendField(dst, "Retry-After", "1")
 	}
 	dst = append(dst, "Date: "...)
 	dst = now.UTC().AppendFormat(dst, http.TimeFormat)
 	dst = append(dst, "\r\n"...)
-	dst = appendField(dst, "Cache-Status", cacheStatus)
+	dst = http1.AppendField(dst, "Cache-Status", cacheStatus)
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(length), 10)
 	return append(dst, "\r\n"...)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -35,7 +36,7 @@ func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	}
 	finishHeader(a.Header, a.Received)
 	names := rfc9111.VaryNames(a.Header)
-	head := appendFields(appendStatus(nil, a.Status), a.Header)
+	head := http1.AppendFields(http1.AppendStatus(nil, a.Status), a.Header)
 	f.withhold(&v, a, head)
 	r := &rest{resp: resp, cancel: f.cancel}
 	reason := v.Reason
@@ -89,7 +90,7 @@ func (f *fetch) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
 	for _, name := range v.Withheld {
 		delete(a.Header, name)
 	}
-	f.own, f.block = head, appendFields(appendStatus(nil, a.Status), a.Header)
+	f.own, f.block = head, http1.AppendFields(http1.AppendStatus(nil, a.Status), a.Header)
 }
 
 // describe fills in what the entry needs to know of its response.
@@ -170,7 +171,7 @@ func (f *fetch) end(body []byte) {
 	if f.own != nil {
 		block = f.block
 	}
-	e.setHead(finishHead(block, int(e.status), len(body)))
+	e.setHead(http1.FinishHead(block, int(e.status), len(body)))
 	if f.order.route.late {
 		f.learn(f.lateDeps(e.header(), body))
 	}

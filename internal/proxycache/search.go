@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -30,10 +31,10 @@ func (s searchRule) key(key string) string {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		if decoded, ok := unescape([]byte(name), true); ok {
+		if decoded, ok := http1.Unescape([]byte(name), true); ok {
 			name = decoded
 		}
-		if decoded, ok := unescape([]byte(value), true); ok {
+		if decoded, ok := http1.Unescape([]byte(value), true); ok {
 			value = decoded
 		}
 		if s.Counts(name) {

@@ -19,7 +19,7 @@ var w3c propagation.TraceContext
 // traceFields are the client's, in the form that w3c reads.
 type traceFields struct{ *http1.Exchange }
 
-func (t traceFields) Get(name string) string { return string(fieldOf(t.Exchange, name)) }
+func (t traceFields) Get(name string) string { return string(http1.FieldOf(t.Exchange, name)) }
 func (t traceFields) Set(string, string)     {}
 func (t traceFields) Keys() []string         { return nil }
 

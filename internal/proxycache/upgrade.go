@@ -30,7 +30,7 @@ func (x *exchange) wantsUpgrade() bool {
 // would get past this proxy: with h2c (obsolete by RFC 9113 section 3.1) it
 // would send the origin requests that end nothing of what is stored.
 func (x *exchange) upgrades() []string {
-	return slices.DeleteFunc(upgradeNames(texts(x.Request, http1.Upgrade)), aroundHTTP)
+	return slices.DeleteFunc(upgradeNames(http1.Texts(x.Request, http1.Upgrade)), aroundHTTP)
 }
 
 // upgrade passes a request for another protocol on. If the origin agrees, the
@@ -55,11 +55,11 @@ func (x *exchange) tunnel(resp *http.Response, v *verdict) verdict {
 	defer x.done(v.outcome, v.cs.Detail)
 	cs := v.cs
 	cs.FwdStatus = resp.StatusCode
-	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
+	head := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), resp.Header)
 	for _, u := range upgrade {
-		head = appendField(head, "Upgrade", u)
+		head = http1.AppendField(head, "Upgrade", u)
 	}
-	head = appendField(head, "Connection", "Upgrade")
+	head = http1.AppendField(head, "Connection", "Upgrade")
 	client, ahead, err := x.Hijack(cs.Append(head))
 	if err != nil {
 		return verdict{}

@@ -29,7 +29,7 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	if len(via) > 0 {
 		merged["Via"] = via // it was added when the response was stored
 	}
-	block := appendFields(appendStatus(nil, stored.Status), merged)
+	block := http1.AppendFields(http1.AppendStatus(nil, stored.Status), merged)
 	f.withhold(&v, stored, block)
 	if f.own != nil {
 		block = f.block
@@ -39,7 +39,7 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	e := f.entry
 	f.extend(merged)
 	e.body = f.stale.body
-	e.setHead(finishHead(block, int(e.status), len(e.body)))
+	e.setHead(http1.FinishHead(block, int(e.status), len(e.body)))
 	if f.order.route.late {
 		f.learn(f.lateDeps(merged, e.body))
 	}
@@ -101,7 +101,7 @@ func (t *fills) freshened(e *entry, a *rfc9111.Answer, q *rfc9111.Question, key 
 	n.setKey(e.key())
 	n.setApart(nil, targeted, 0)
 	n.judged(&v)
-	n.setHead(finishHead(appendFields(appendStatus(nil, int(n.status)), merged), int(n.status), len(n.body)))
+	n.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, int(n.status)), merged), int(n.status), len(n.body)))
 	t.memory.finish(n)
 	if !t.memory.replace(e, n) {
 		return nil
