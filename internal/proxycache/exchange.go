@@ -57,7 +57,7 @@ func (p *Proxy) serveHit(ex *http1.Exchange) bool {
 
 func (p *Proxy) access(ex *http1.Exchange, start coherence.Nanos) {
 	if p.opt.Access != nil {
-		p.opt.Access.note(ex, p.opt.Now()-start)
+		p.opt.Access.Note(ex, p.opt.Now()-start)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/problem"
 	"walpurge/internal/rfc9111"
 )
 
@@ -89,8 +90,8 @@ const liveDetail Reason = "events"
 func (x *exchange) serveLive() verdict {
 	cs := rfc9111.CacheStatus{Detail: liveDetail}
 	if string(x.Method) != "GET" {
-		body := problemBody(http.StatusMethodNotAllowed, "The feed knows GET.")
-		head := problemHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
+		body := problem.Document(http.StatusMethodNotAllowed, "The feed knows GET.")
+		head := problem.AppendHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
 		_ = x.Send(http1.AppendField(head, "Allow", "GET"), body)
 		x.done(pass, liveDetail)
 		return verdict{}

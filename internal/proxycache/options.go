@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
+	"walpurge/internal/accesslog"
 	"walpurge/internal/coherence"
 )
 
@@ -48,7 +49,7 @@ type Options struct {
 
 	Tracer trace.Tracer // nil: no spans
 
-	Access *AccessLog // nil: none; Close closes it
+	Access *accesslog.Log // nil: none; Close closes it
 
 	Purger     Purger // nil: purges are refused
 	AdminToken string // bearer token for what changes state; empty: none is asked for

@@ -88,7 +88,7 @@ func New(o Options) (*Proxy, error) {
 	p.http2 = newHTTP2(p.server, &p.opt)
 	p.metrics.watch(p)
 	if o.Access != nil {
-		p.metrics.registry.MustRegister(o.Access.dropped)
+		p.metrics.registry.MustRegister(o.Access.Dropped)
 	}
 	p.audit = newAuditor(p)
 	p.dashboard = newDashboard(p)

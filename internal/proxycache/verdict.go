@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/problem"
 	"walpurge/internal/rfc9111"
 )
 
@@ -104,8 +105,8 @@ func (x *exchange) reply(v *verdict) verdict {
 
 // refuse answers with a problem document.
 func (x *exchange) refuse(v *verdict) verdict {
-	body := problemBody(v.status, v.words)
-	_ = x.Send(problemHead(x.Buffer(), v.status, v.cs.String(), len(body), time.Now()), body)
+	body := problem.Document(v.status, v.words)
+	_ = x.Send(problem.AppendHead(x.Buffer(), v.status, v.cs.String(), len(body), time.Now()), body)
 	x.done(v.outcome, v.cs.Detail)
 	return verdict{}
 }

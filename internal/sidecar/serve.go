@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/config"
+	"walpurge/internal/accesslog"
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
@@ -80,9 +81,9 @@ type sidecar struct {
 	redis     io.Closer
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
-	tracing   *tracing              // nil: none
-	access    *proxycache.AccessLog // nil: none; the proxy closes it
-	port      net.Listener          // for clients; the proxy closes it
+	tracing   *tracing       // nil: none
+	access    *accesslog.Log // nil: none; the proxy closes it
+	port      net.Listener   // for clients; the proxy closes it
 	adminPort net.Listener
 	admin     *http.Server
 }
@@ -155,7 +156,7 @@ func (s *sidecar) openProxy() error {
 		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}
 	if a := c.AccessLog; a != nil {
-		if o.Access, err = proxycache.OpenAccessLog(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
+		if o.Access, err = accesslog.Open(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
 			return config.NewErrors(c.Problem(c.Pos("access_log.file"), "%v; name a file that the proxy may write", err))
 		}
 		s.access = o.Access
