@@ -100,7 +100,7 @@ func (p *Proxy) status() map[string]any {
 		"uptime":      time.Since(p.started).Round(time.Second).String(),
 		"ready":       ready,
 		"readiness":   why,
-		"origin":      p.originName(),
+		"origin":      p.upstream.Name(),
 		"connections": p.server.Connections(),
 		"memory": map[string]any{
 			"bytes": p.memory.bytes(), "limit": p.opt.Memory, "entries": p.memory.entries(),

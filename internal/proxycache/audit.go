@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // finding is what an audit of a hit found.
@@ -195,12 +196,12 @@ var (
 )
 
 func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
-	req := a.p.upstream.request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
-	resp, err := a.p.upstream.fill(req, nil, func() {})
+	req := a.p.upstream.Request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
+	resp, err := a.p.upstream.Fill(req, nil, func() {})
 	if err != nil {
 		return told{}, err
 	}
-	defer discard(resp.Body)
+	defer upstream.Discard(resp.Body)
 	if rfc9111.Passing(resp.StatusCode) {
 		return told{}, errAuditFailing
 	}

@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // Copy keeps a copy of a passed response while it goes to the client, if it is
@@ -66,20 +67,20 @@ func (k *Copy) begin(a *rfc9111.Answer, length int64) {
 		return
 	}
 	stored := &rfc9111.Answer{Status: a.Status, Header: a.Header.Clone(), Sent: a.Sent, Received: a.Received}
-	connectionFields(stored.Header)
+	upstream.ConnectionFields(stored.Header)
 	v := rfc9111.Judge(&q, stored)
 	k.names = rfc9111.VaryNames(stored.Header)
 	if !v.Store || v.Lifetime <= 0 || q.Part && len(k.names) > 0 || len(rfc9111.GroupNames(stored.Header["Cache-Groups"])) > 0 {
 		return
 	}
 	targeted := stored.Header[rfc9111.OwnTarget]
-	passFields(stored.Header)
+	upstream.PassFields(stored.Header)
 	t.positions.dropForeign(stored.Header)
 	delete(stored.Header, "Age")
 	for _, name := range v.Withheld {
 		delete(stored.Header, name)
 	}
-	finishHeader(stored.Header, a.Received)
+	upstream.FinishHeader(stored.Header, a.Received)
 	e := &entry{memory: t.memory, route: o.route, status: uint16(a.Status), received: t.now()}
 	e.setApart(nil, targeted, 0)
 	e.judged(&v)

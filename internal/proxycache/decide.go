@@ -2,9 +2,11 @@ package proxycache
 
 import (
 	"net/http"
+	"strings"
 
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // decide tells what becomes of a request, from the request and its route
@@ -61,4 +63,20 @@ func (x *exchange) copied(v verdict) verdict {
 		v.way = toCopy
 	}
 	return v
+}
+
+// hidesFields tells whether Connection names a field of the request that is
+// meant for the origin. It is dropped on the way (RFC 9110 section 7.6.1) though
+// the key has it, so the response is nobody else's (C5).
+func (x *exchange) hidesFields() bool {
+	for _, name := range upstream.ConnectionOptions(x.Exchange) {
+		switch name {
+		case "Close", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authorization":
+			continue
+		}
+		if x.HasField(strings.ToLower(name)) {
+			return true
+		}
+	}
+	return false
 }

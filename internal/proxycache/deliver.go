@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // await waits for a flight's response, as its leader or a joiner, and sends what
@@ -188,8 +189,8 @@ func (x *exchange) sendRest(f *Flight, s *flightState, sent int, started bool) {
 			_ = x.Send(x.p.appendTiming(cs.Append(append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
 			return
 		}
-		head := announceTrailer(append([]byte(nil), s.head...), r.resp)
-		if err := x.Start(r.resp.StatusCode, x.p.appendTiming(cs.Append(head), &cs, nil, 0), silentLength(r.resp, s.length)); err != nil {
+		head := upstream.AnnounceTrailer(append([]byte(nil), s.head...), r.resp)
+		if err := x.Start(r.resp.StatusCode, x.p.appendTiming(cs.Append(head), &cs, nil, 0), upstream.SilentLength(r.resp, s.length)); err != nil {
 			return
 		}
 	}
@@ -226,7 +227,7 @@ func (x *exchange) copyBody(resp *http.Response, k *Copy) {
 		}
 		switch {
 		case err == io.EOF:
-			_ = x.Finish(trailerLines(resp))
+			_ = x.Finish(upstream.TrailerLines(resp))
 			return
 		case err != nil:
 			x.Abort() // H2

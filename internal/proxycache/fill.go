@@ -13,6 +13,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // fetch is what a fill does, in a goroutine of its own: nobody else touches
@@ -53,13 +54,13 @@ func (f *fetch) run() {
 		f.choose(a)
 	}
 	if resp != nil && f.unfit(a) {
-		discard(resp.Body)
+		upstream.Discard(resp.Body)
 		resp, a = f.ask()
 	}
 	switch {
 	case resp == nil:
 	case a.Status == http.StatusNotModified && f.stale != nil && f.stale.validatable():
-		discard(resp.Body)
+		upstream.Discard(resp.Body)
 		f.validated(a)
 	default:
 		if f.part != nil && a.Status == http.StatusPartialContent {
@@ -73,14 +74,14 @@ func (f *fetch) run() {
 func (f *fetch) ask() (*http.Response, *rfc9111.Answer) {
 	t := f.fills
 	f.needsOfFill()
-	req := t.upstream.request(f.ctx, f.method(), f.order.target, string(f.order.req.Host), f.header)
+	req := t.upstream.Request(f.ctx, f.method(), f.order.target, string(f.order.req.Host), f.header)
 	if f.order.content != nil {
 		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.order.content)), int64(len(f.order.content))
 	}
 	sent := time.Now()
 	f.asked = t.now()
 	f.queued.Store(true)
-	resp, err := t.upstream.fill(req, f.interim, func() {
+	resp, err := t.upstream.Fill(req, f.interim, func() {
 		f.queued.Store(false)
 		sent = time.Now()
 	})
@@ -123,7 +124,7 @@ var errInterims = errors.New("the origin sends one interim response after the ot
 // interim passes an interim response on to the leader (RFC 9110 section 15.2).
 // It is no part of what is stored.
 func (f *fetch) interim(status int, h http.Header) error {
-	connectionFields(h)
+	upstream.ConnectionFields(h)
 	head := http1.AppendFields(http1.AppendStatus(nil, status), h)
 	full := false
 	f.update(func(s *flightState) {
@@ -139,7 +140,7 @@ func (f *fetch) interim(status int, h http.Header) error {
 
 // fail ends a fill whose request got no response.
 func (f *fetch) fail(err error) {
-	status, reason := originFault(f.ctx, err)
+	status, reason := upstream.Fault(f.ctx, err)
 	if context.Cause(f.ctx) != errClientGone {
 		f.fills.log.Warn("origin request failed", "method", "GET", "route", f.order.route.label, "reason", string(reason), "error", err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // FuzzResponse gives whole heads of responses to all that rewrites them.
@@ -30,7 +31,7 @@ func FuzzResponse(f *testing.F) {
 			return
 		}
 		h := resp.Header
-		if wellFormed(h) != nil {
+		if upstream.WellFormed(h) != nil {
 			return
 		}
 		for name, values := range h {
@@ -38,7 +39,7 @@ func FuzzResponse(f *testing.F) {
 				t.Fatalf("%q: %q: %q", fields, name, values)
 			}
 		}
-		connectionFields(h)
+		upstream.ConnectionFields(h)
 		rt := &route{guarded: true}
 		block := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), h)
 		shown, _, _ := m.look(rt, block, -1).dress(http1.FinishHead(block, resp.StatusCode, 5))
@@ -52,7 +53,7 @@ func FuzzResponse(f *testing.F) {
 		}
 		e := &entry{}
 		e.setHead(block)
-		connectionFields(e.header())
+		upstream.ConnectionFields(e.header())
 		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
 			checkDressed(t, l, http1.FinishHead(block, resp.StatusCode, 5))
 		}

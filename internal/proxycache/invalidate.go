@@ -54,15 +54,3 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 	k, _ := asks.appendKey(nil, https, x.Request, forwardedHost)
 	return string(k), true
 }
-
-// ownHop are fields that end here beside those of every hop: they
-// authenticate to a proxy (RFC 9111 section 3.1), or are for this cache alone.
-var ownHop = []string{"Proxy-Authentication-Info", "Proxy-Authorization", rfc9111.OwnTarget}
-
-// passFields takes out of a response what isn't the client's.
-func passFields(h http.Header) {
-	connectionFields(h)
-	for _, name := range ownHop {
-		delete(h, name)
-	}
-}

@@ -104,7 +104,7 @@ func (m *metrics) watch(p *Proxy) {
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_origin_waiting", Help: "Requests that wait for their turn at the origin.",
-		}, func() float64 { return float64(p.upstream.waiting.Load()) }),
+		}, func() float64 { return float64(p.upstream.Waits()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_client_connections", Help: "Open client connections.",
 		}, func() float64 { return float64(p.server.Connections()) }),

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -13,13 +12,14 @@ import (
 
 	"walpurge/internal/accesslog"
 	"walpurge/internal/coherence"
+	"walpurge/internal/upstream"
 )
 
 // Options is what a Proxy is made with. Zero values mean the defaults that
 // are given.
 type Options struct {
 	Clients   ClientOptions
-	Origin    OriginOptions
+	Origin    upstream.Options
 	Redis     RedisOptions
 	Positions PositionOptions
 
@@ -69,18 +69,6 @@ type ClientOptions struct {
 	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
 
 	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-* are believed
-}
-
-// OriginOptions says where the origin is and how long it is waited for.
-type OriginOptions struct {
-	URL    *url.URL // scheme, host and port
-	Socket string   // path of the Unix socket where the origin is; empty: at URL's host
-
-	ConnectTimeout time.Duration // for a connection; 5 s
-	Timeout        time.Duration // until the head of a response; 30 s
-
-	Concurrency int           // fills at one time, from sending to the end of the response; 0: no limit
-	Wait        time.Duration // how long a fill waits for its turn; 10 s
 }
 
 // RedisOptions is what the Redis tier is made with.

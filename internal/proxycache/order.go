@@ -13,6 +13,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // Order is what a fill is for. It is made from a request and holds nothing of
@@ -49,7 +50,7 @@ type fills struct {
 	now       func() coherence.Nanos
 	memory    *memory
 	redis     *redisTier // nil: there is none
-	upstream  *upstream
+	upstream  *upstream.Origin
 	positions *positions
 	tracer    trace.Tracer // used with orders that are traced
 	log       *slog.Logger

@@ -3,6 +3,8 @@ package proxycache
 import (
 	"net/http"
 	"sync"
+
+	"walpurge/internal/upstream"
 )
 
 // A fill's time ends its sharing, never the response of those who receive it:
@@ -27,10 +29,10 @@ func (f *Flight) timeUp() {
 	resp, unwanted := f.mu.body, f.unwanted()
 	f.mu.Unlock()
 	if resp != nil {
-		giveBack(resp) // it may last for ever
+		upstream.GiveBack(resp) // it may last for ever
 	}
 	if unwanted {
-		f.cancel(errFillTimeout)
+		f.cancel(upstream.ErrOverdue)
 	}
 }
 

@@ -2,7 +2,6 @@ package proxycache
 
 import (
 	"bytes"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // partSuffix makes the key of a key's part. There is one, the newest, and only
@@ -117,17 +117,7 @@ func (e *entry) complete(resp *http.Response, a *rfc9111.Answer) {
 	delete(whole, "Via")
 	a.Status, a.Header = http.StatusOK, whole
 	resp.StatusCode, resp.Header = a.Status, a.Header
-	if resp.ContentLength >= 0 {
-		resp.ContentLength += int64(len(e.body))
-	}
-	body := &resp.Body
-	if s, ok := resp.Body.(*slotted); ok { // which may be given back before the end
-		body = &s.ReadCloser
-	}
-	*body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(e.body), *body), *body}
+	upstream.Prefix(resp, e.body)
 }
 
 // combined is what e and a newer part make together: one part, or the whole.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/upstream"
 )
 
 // Proxy is the caching reverse proxy: New, Listen, Serve, Close.
@@ -28,7 +29,7 @@ type Proxy struct {
 	plain     *route                  // of requests without a declared route
 	memory    *memory
 	redis     *redisTier
-	upstream  *upstream
+	upstream  *upstream.Origin
 	fills     *fills
 	positions positions
 	metrics   *metrics
@@ -72,7 +73,7 @@ func New(o Options) (*Proxy, error) {
 		p.redis = newRedisTier(&p.opt, p.metrics.redis)
 		p.metrics.registry.MustRegister(newRedisSizes(p.redis))
 	}
-	p.upstream = newUpstream(&p.opt.Origin, p.metrics.upstream.Observe)
+	p.upstream = upstream.New(&p.opt.Origin, p.metrics.upstream.Observe)
 	p.fills = &fills{
 		guard: o.Guard, now: o.Now, memory: p.memory, redis: p.redis, upstream: p.upstream, positions: &p.positions, tracer: o.Tracer, log: p.log,
 		counts: p.metrics.discarded, named: p.hasNamed, maxObject: o.MaxObject, timeout: o.FillTimeout, memo: newMemo(),
@@ -185,7 +186,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 	if p.redis != nil {
 		p.redis.close()
 	}
-	p.upstream.close()
+	p.upstream.Close()
 	p.memory.close()
 	if p.opt.Access != nil {
 		p.opt.Access.Close()

@@ -8,12 +8,13 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // receive judges a response's head, and keeps the body or lets it go.
 func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	t := f.fills
-	connectionFields(a.Header)
+	upstream.ConnectionFields(a.Header)
 	v := rfc9111.Judge(&f.order.question, a)
 	switch {
 	case v.Store && f.givesWay(a.Status):
@@ -22,19 +23,19 @@ func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 		v.Store, v.Reason = false, Stream
 	}
 	if f.failed(a) {
-		discard(resp.Body)
+		upstream.Discard(resp.Body)
 		f.closeHandle()
 		f.conclude(failed, func(s *flightState) { s.status, s.reason, s.stale = http.StatusBadGateway, OriginFailed, f.stale })
 		f.cancel(nil)
 		return
 	}
 	targeted := a.Header[rfc9111.OwnTarget]
-	passFields(a.Header)
+	upstream.PassFields(a.Header)
 	t.positions.dropForeign(a.Header)
 	if v.Store {
 		delete(a.Header, "Age") // computed anew on every use
 	}
-	finishHeader(a.Header, a.Received)
+	upstream.FinishHeader(a.Header, a.Received)
 	names := rfc9111.VaryNames(a.Header)
 	head := http1.AppendFields(http1.AppendStatus(nil, a.Status), a.Header)
 	f.withhold(&v, a, head)
@@ -137,14 +138,14 @@ func (f *fetch) readBody(resp *http.Response, r *rest) {
 			return
 		}
 		if err != nil {
-			discard(resp.Body)
+			upstream.Discard(resp.Body)
 			t.discarded(Incomplete)
 			f.keepBeginning(resp.ContentLength, buf)
 			f.fail(err)
 			return
 		}
 	}
-	discard(resp.Body)
+	upstream.Discard(resp.Body)
 	f.end(buf)
 	f.cancel(nil)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+
+	"walpurge/internal/upstream"
 )
 
 // rest is the part of a response that nobody keeps.
@@ -42,7 +44,7 @@ func (r *rest) discard() {
 func (r *rest) end() {
 	r.once.Do(func() {
 		r.cancel(errors.New("response dropped"))
-		discard(r.resp.Body)
+		upstream.Discard(r.resp.Body)
 	})
 }
 
@@ -50,7 +52,7 @@ func (r *rest) end() {
 // leader is gone.
 func (f *fetch) release(r *rest, reason Reason) {
 	f.timer.Stop()
-	giveBack(r.resp) // nobody waits for it but its leader, who may be slow
+	upstream.GiveBack(r.resp) // nobody waits for it but its leader, who may be slow
 	f.conclude(released, func(s *flightState) {
 		s.rest, s.reason, s.kept, s.shared = r, reason, false, false
 		s.body = nil // the rest has it

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/upstream"
 )
 
 // wantsUpgrade tells whether the client asks for another protocol on this
@@ -18,7 +19,7 @@ func (x *exchange) wantsUpgrade() bool {
 	if !x.Has(http1.Of(http1.Upgrade)) || x.Minor == 0 || len(x.upgrades()) == 0 {
 		return false
 	}
-	for _, name := range connectionOptions(x.Exchange) {
+	for _, name := range upstream.ConnectionOptions(x.Exchange) {
 		if name == "Upgrade" {
 			return true
 		}
@@ -30,7 +31,7 @@ func (x *exchange) wantsUpgrade() bool {
 // would get past this proxy: with h2c (obsolete by RFC 9113 section 3.1) it
 // would send the origin requests that end nothing of what is stored.
 func (x *exchange) upgrades() []string {
-	return slices.DeleteFunc(upgradeNames(http1.Texts(x.Request, http1.Upgrade)), aroundHTTP)
+	return slices.DeleteFunc(upstream.UpgradeNames(http1.Texts(x.Request, http1.Upgrade)), upstream.AroundHTTP)
 }
 
 // upgrade passes a request for another protocol on. If the origin agrees, the
@@ -51,7 +52,7 @@ func (x *exchange) tunnel(resp *http.Response, v *verdict) verdict {
 		return refused(http.StatusBadGateway, fault, v.cs, sentences[OriginFailed])
 	}
 	upgrade := resp.Header["Upgrade"]
-	connectionFields(resp.Header)
+	upstream.ConnectionFields(resp.Header)
 	defer x.done(v.outcome, v.cs.Detail)
 	cs := v.cs
 	cs.FwdStatus = resp.StatusCode

@@ -114,7 +114,7 @@ func TestTurnsComeInOrder(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { r.get(fmt.Sprintf("/api/listings/%d", i)) })
-		r.eventually("it waits", func() bool { return r.proxy.upstream.waiting.Load() == int64(i+1) })
+		r.eventually("it waits", func() bool { return r.proxy.upstream.Waits() == int64(i+1) })
 	}
 	let()
 	wg.Wait()

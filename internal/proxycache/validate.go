@@ -6,13 +6,14 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // validated refreshes a stale entry that the origin has confirmed (RFC 9111
 // section 4.3.4): the fields of the 304 replace the stored ones, and the
 // response is as new as this flight.
 func (f *fetch) validated(a *rfc9111.Answer) {
-	connectionFields(a.Header)
+	upstream.ConnectionFields(a.Header)
 	merged := f.stale.header()
 	rfc9111.Update(merged, a.Header)
 	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.targeted()) > 0 {
@@ -21,11 +22,11 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	stored := &rfc9111.Answer{Status: int(f.stale.status), Header: merged, Sent: a.Sent, Received: a.Received}
 	v := rfc9111.Judge(&f.order.question, stored)
 	f.entry.setApart(f.entry.groups(), merged[rfc9111.OwnTarget], f.asked)
-	passFields(merged)
+	upstream.PassFields(merged)
 	f.fills.positions.dropForeign(merged)
 	via := merged["Via"]
 	delete(merged, "Age")
-	finishHeader(merged, a.Received)
+	upstream.FinishHeader(merged, a.Received)
 	if len(via) > 0 {
 		merged["Via"] = via // it was added when the response was stored
 	}
@@ -74,7 +75,7 @@ func (t *fills) freshened(e *entry, a *rfc9111.Answer, q *rfc9111.Question, key 
 		return nil // it is as new as its rows; nothing tells how new this answer is
 	}
 	merged, newer := e.header(), a.Header.Clone()
-	connectionFields(newer)
+	upstream.ConnectionFields(newer)
 	rfc9111.Update(merged, newer)
 	if _, said := merged[rfc9111.OwnTarget]; !said && len(e.targeted()) > 0 {
 		merged[rfc9111.OwnTarget] = e.targeted()
@@ -82,7 +83,7 @@ func (t *fills) freshened(e *entry, a *rfc9111.Answer, q *rfc9111.Question, key 
 	answer := &rfc9111.Answer{Status: int(e.status), Header: merged, Sent: a.Sent, Received: a.Received}
 	v := rfc9111.Judge(q, answer)
 	targeted := merged[rfc9111.OwnTarget]
-	passFields(merged)
+	upstream.PassFields(merged)
 	delete(merged, "Age")
 	for _, name := range v.Withheld {
 		delete(merged, name)

@@ -23,6 +23,7 @@ import (
 	"walpurge/internal/proxycache"
 	"walpurge/internal/redisclient"
 	"walpurge/internal/relay"
+	"walpurge/internal/upstream"
 )
 
 // serve runs the proxy until ctx ends. This is the order in which things
@@ -118,7 +119,7 @@ func (s *sidecar) openProxy() error {
 			MaxHeader: int(c.MaxHeader), IdleTimeout: c.IdleTimeout, HeaderTimeout: c.HeaderTimeout, BodyTimeout: c.BodyTimeout,
 			WriteTimeout: c.WriteTimeout, TrustedProxies: c.TrustedProxies,
 		},
-		Origin: proxycache.OriginOptions{
+		Origin: upstream.Options{
 			URL: c.Origin, Socket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, Timeout: c.OriginTimeout,
 			Concurrency: c.OriginConcurrency, Wait: c.OriginWait,
 		},

@@ -1,4 +1,4 @@
-package proxycache
+package upstream
 
 import (
 	"io"
@@ -22,14 +22,14 @@ func TestOriginOnLocalhostIsReachedOnEitherFamily(t *testing.T) {
 		server.Listener = l
 		server.Start()
 		_, port, _ := net.SplitHostPort(l.Addr().String())
-		u := newUpstream(&OriginOptions{URL: &url.URL{Scheme: "http", Host: "localhost:" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
-		resp, err := u.send(u.request(t.Context(), "GET", "/", "localhost", http.Header{}), nil)
+		u := New(&Options{URL: &url.URL{Scheme: "http", Host: "localhost:" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
+		resp, err := u.Send(u.Request(t.Context(), "GET", "/", "localhost", http.Header{}), nil)
 		if err != nil {
 			t.Errorf("an origin on %s: %v", at, err)
 		} else {
 			_ = resp.Body.Close()
 		}
-		u.close()
+		u.Close()
 		server.Close()
 	}
 }
