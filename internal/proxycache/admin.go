@@ -101,7 +101,7 @@ func (p *Proxy) status() map[string]any {
 		"ready":       ready,
 		"readiness":   why,
 		"origin":      p.upstream.Name(),
-		"connections": p.server.Connections(),
+		"connections": p.clients.Connections(),
 		"memory": map[string]any{
 			"bytes": p.memory.bytes(), "limit": p.opt.Memory, "entries": p.memory.entries(),
 		},

@@ -31,7 +31,7 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) b
 		return false
 	}
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
-	https, host := p.outside(ex)
+	https, host := p.opt.Clients.Trusted.Outside(ex)
 	key, _ := asks.appendKey((*scratch)[:0], https, ex.Request, host)
 	e := p.memory.get(key)
 	if e != nil && e.variants() != nil {

@@ -81,7 +81,7 @@ func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nan
 	if rand.Uint32() > a.share {
 		return
 	}
-	https, host := a.p.outside(ex)
+	https, host := a.p.opt.Clients.Trusted.Outside(ex)
 	x := a.p.newExchange(ex, now, https, host)
 	s := &sample{entry: e, route: rt, target: x.target, host: string(ex.Host), header: a.p.requestHeader(ex, fillDrops)}
 	if ex.Has(http1.Of(http1.AcceptEncoding)) {

@@ -145,7 +145,7 @@ func BenchmarkHitAmongMany(b *testing.B) {
 func benchFeed(b *testing.B, r *rig, c net.Conn, done <-chan struct{}) {
 	asked := r.asked()
 	ln := &single{c: make(chan net.Conn)}
-	go func() { _ = r.proxy.server.Serve(ln) }()
+	go func() { _ = r.proxy.clients.ServeOn(ln) }()
 	defer func() { _ = ln.Close() }()
 	b.ReportAllocs()
 	b.ResetTimer()

@@ -75,7 +75,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 	if ex.Flush() != nil { // what follows may wait
 		return
 	}
-	https, host := p.outside(ex)
+	https, host := p.opt.Clients.Trusted.Outside(ex)
 	x := p.newExchange(ex, now, https, host)
 	x.demand = asked
 	x.trace()

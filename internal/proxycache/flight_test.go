@@ -53,7 +53,7 @@ func TestRequestsForTheSameShareOneFill(t *testing.T) {
 		_, _ = io.WriteString(w, "shared")
 	})
 	go func() {
-		r.eventually("all connections are there", func() bool { return r.proxy.server.Connections() >= 20 && g.arrived.Load() == 1 })
+		r.eventually("all connections are there", func() bool { return r.proxy.clients.Connections() >= 20 && g.arrived.Load() == 1 })
 		close(g.open)
 	}()
 	outcomes := map[string]int{}

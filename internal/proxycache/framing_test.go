@@ -362,7 +362,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
 		t.Fatal(line, err)
 	}
-	r.eventually("all are accepted", func() bool { return r.proxy.server.Connections() >= crowdSize })
+	r.eventually("all are accepted", func() bool { return r.proxy.clients.Connections() >= crowdSize })
 	r.want(r.get("/api/listings/1"), "ok", "walpurge; hit")
 	r.want(r.get("/api/listings/2"), "ok", "walpurge; fwd=uri-miss")
 }

@@ -20,8 +20,8 @@ func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 	if p.positions.guard != nil {
 		drop |= ownFields
 	}
-	who := p.peer(ex)
-	h := upstream.RequestHeader(ex, drop, !p.opt.NoCompress, who.addr, who.trusted)
+	addr, trusted := p.opt.Clients.Trusted.Peer(ex)
+	h := upstream.RequestHeader(ex, drop, !p.opt.NoCompress, addr, trusted)
 	if p.positions.guard != nil {
 		tellNeeds(h, coherence.Position{}) // unless somebody knows better
 	}

@@ -28,7 +28,7 @@ func (x *exchange) invalidateAfter(status int, h http.Header) {
 // keyOf is the key of a reference relative to the request's target. ok is
 // false for one of another origin, about which this response has no say.
 func (x *exchange) keyOf(reference string) (key string, ok bool) {
-	https, forwardedHost := x.p.outside(x.Exchange)
+	https, forwardedHost := x.p.opt.Clients.Trusted.Outside(x.Exchange)
 	scheme, port := "http", ":80"
 	if https {
 		scheme, port = "https", ":443"

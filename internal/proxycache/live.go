@@ -149,7 +149,7 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
-	https, host := x.p.outside(x.Exchange)
+	https, host := x.p.opt.Clients.Trusted.Outside(x.Exchange)
 	key, at := asks.appendKey(nil, https, x.Request, host)
 	return &onlooker{
 		x: x, shown: asks.subject(x.Request, string(key[at.from:at.to])), key: string(key), routing: asks.routing,

@@ -107,7 +107,7 @@ func (m *metrics) watch(p *Proxy) {
 		}, func() float64 { return float64(p.upstream.Waits()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_client_connections", Help: "Open client connections.",
-		}, func() float64 { return float64(p.server.Connections()) }),
+		}, func() float64 { return float64(p.clients.Connections()) }),
 	)
 }
 

@@ -2,9 +2,7 @@ package proxycache
 
 import (
 	"context"
-	"crypto/tls"
 	"log/slog"
-	"net/netip"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,13 +10,14 @@ import (
 
 	"walpurge/internal/accesslog"
 	"walpurge/internal/coherence"
+	"walpurge/internal/downstream"
 	"walpurge/internal/upstream"
 )
 
 // Options is what a Proxy is made with. Zero values mean the defaults that
 // are given.
 type Options struct {
-	Clients   ClientOptions
+	Clients   downstream.Options
 	Origin    upstream.Options
 	Redis     RedisOptions
 	Positions PositionOptions
@@ -56,19 +55,6 @@ type Options struct {
 
 	// Status adds the rest of the program to the admin's /status, by name.
 	Status func() map[string]any
-}
-
-// ClientOptions is what the port for clients is made with.
-type ClientOptions struct {
-	TLS       *tls.Config // nil: clear text
-	MaxHeader int         // bytes of a request's head; 64 KiB
-
-	IdleTimeout   time.Duration // of connections between requests; 75 s
-	HeaderTimeout time.Duration // for a client to send a head; 10 s
-	BodyTimeout   time.Duration // between two pieces of a request's body; 60 s
-	WriteTimeout  time.Duration // for a client to take a piece of up to 256 KiB; 10 min
-
-	TrustedProxies []netip.Prefix // whose Forwarded and X-Forwarded-* are believed
 }
 
 // RedisOptions is what the Redis tier is made with.

@@ -255,7 +255,7 @@ func TestFillTimeoutLeavesTheRequestToThoseWhoReceive(t *testing.T) {
 				}
 				r.endTime()
 				leaves.cancel()
-				r.eventually("the connection has ended", func() bool { return r.proxy.server.Connections() == 1 })
+				r.eventually("the connection has ended", func() bool { return r.proxy.clients.Connections() == 1 })
 				if rest == "leaves" {
 					stays.cancel()
 					p.ended(t)

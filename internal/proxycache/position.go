@@ -134,7 +134,7 @@ func (x *exchange) tellPosition(head []byte) []byte {
 	if s.cookie == "" {
 		return head
 	}
-	https, _ := x.p.outside(x.Exchange)
+	https, _ := x.p.opt.Clients.Trusted.Outside(x.Exchange)
 	return http1.AppendField(head, "Set-Cookie", s.setCookie(text, https))
 }
 

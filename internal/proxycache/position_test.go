@@ -189,7 +189,7 @@ func TestPositionCookieIsSetBesideTheOrigins(t *testing.T) {
 	end.Store(0x500)
 	r := tokens(t, &end, &proofs, func(o *Options) {
 		o.Positions.Cookie, o.Positions.Life = "at", 90*time.Second
-		o.Clients.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		o.Clients.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	r.say("done", "Set-Cookie: session=1; Path=/", "Set-Cookie: theme=dark", "Walpurge-Position: the origin's")
 	const want = "at=0000000000000007.0/500; Path=/; Max-Age=90; HttpOnly; SameSite=Lax"

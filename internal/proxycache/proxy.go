@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"walpurge/internal/http1"
+	"walpurge/internal/downstream"
 	"walpurge/internal/upstream"
 )
 
@@ -22,9 +20,7 @@ import (
 type Proxy struct {
 	opt       Options
 	log       *slog.Logger
-	server    *http1.Server
-	http2     *http.Server
-	streams   *queue                  // connections that speak HTTP/2
+	clients   *downstream.Server
 	routing   atomic.Pointer[routing] // replaced by Reroute
 	plain     *route                  // of requests without a declared route
 	memory    *memory
@@ -40,9 +36,6 @@ type Proxy struct {
 	started   time.Time
 	scratch   sync.Pool // *[]byte, for keys
 	pieces    sync.Pool // *[]byte, for bodies
-
-	mu       sync.Mutex
-	listener net.Listener
 }
 
 // New makes a proxy. It does no I/O.
@@ -79,14 +72,7 @@ func New(o Options) (*Proxy, error) {
 		counts: p.metrics.discarded, named: p.hasNamed, maxObject: o.MaxObject, timeout: o.FillTimeout, memo: newMemo(),
 	}
 	p.fills.flights.byKey = make(map[string]*Flight)
-	p.server = &http1.Server{
-		Handler: p.serve, Quick: p.serveHit, Refuse: p.refuse, MaxHeader: o.Clients.MaxHeader, HeaderTimeout: o.Clients.HeaderTimeout,
-		IdleTimeout: o.Clients.IdleTimeout, BodyTimeout: o.Clients.BodyTimeout, WriteTimeout: o.Clients.WriteTimeout, Log: p.log,
-	}
-	p.server.SetDefaults()
-	p.streams = newQueue()
-	p.server.HandOver = p.streams.give
-	p.http2 = newHTTP2(p.server, &p.opt)
+	p.clients = downstream.New(&p.opt.Clients, p.log, p.serve, p.serveHit, p.refuse)
 	p.metrics.watch(p)
 	if o.Access != nil {
 		p.metrics.registry.MustRegister(o.Access.Dropped)
@@ -98,68 +84,22 @@ func New(o Options) (*Proxy, error) {
 }
 
 // Listen opens the port for clients, HOST:PORT or unix:PATH; its address is Addr.
-func (p *Proxy) Listen(addr string) error {
-	network := "tcp"
-	if path, ok := strings.CutPrefix(addr, "unix:"); ok {
-		network, addr = "unix", path
-	}
-	ln, err := net.Listen(network, addr)
-	if err != nil {
-		return fmt.Errorf("listen for clients: %w", err)
-	}
-	p.ListenOn(ln)
-	return nil
-}
+func (p *Proxy) Listen(addr string) error { return p.clients.Listen(addr) }
 
 // ListenOn takes a port for clients that is open already. Close closes it.
-func (p *Proxy) ListenOn(ln net.Listener) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.listener = ln
-}
+func (p *Proxy) ListenOn(ln net.Listener) { p.clients.ListenOn(ln) }
 
 // Addr is where clients connect; nil before Listen.
-func (p *Proxy) Addr() net.Addr {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.listener == nil {
-		return nil
-	}
-	return p.listener.Addr()
-}
+func (p *Proxy) Addr() net.Addr { return p.clients.Addr() }
 
 // Serve answers requests until Close, after which it returns nil.
 func (p *Proxy) Serve() error {
-	p.mu.Lock()
-	ln := p.listener
-	p.mu.Unlock()
-	if ln == nil {
-		return errors.New("serve: Listen first")
-	}
 	if p.audit != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		go p.audit.run(ctx)
 	}
-	if p.opt.Clients.TLS != nil {
-		ln = newSecured(ln, p.opt.Clients.TLS, p.streams)
-	}
-	var second error
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		second = p.http2.Serve(p.streams)
-	}()
-	err := p.server.Serve(ln)
-	_ = p.streams.Close()
-	<-ended
-	if !errors.Is(err, http1.ErrStopped) {
-		return fmt.Errorf("serve clients: %w", err)
-	}
-	if !errors.Is(second, http.ErrServerClosed) && !errors.Is(second, net.ErrClosed) {
-		return fmt.Errorf("serve HTTP/2 clients: %w", second)
-	}
-	return nil
+	return p.clients.Serve()
 }
 
 // Close stops accepting, lets requests finish until ctx is done, and drops
@@ -167,21 +107,7 @@ func (p *Proxy) Serve() error {
 func (p *Proxy) Close(ctx context.Context) error {
 	p.dashboard.close()
 	p.live.close()
-	ended := make(chan error, 1)
-	go func() {
-		err := p.http2.Shutdown(ctx)
-		if err != nil {
-			_ = p.http2.Close()
-			err = fmt.Errorf("drain HTTP/2 connections: %w", err)
-		}
-		ended <- err
-	}()
-	err := errors.Join(p.server.Shutdown(ctx), <-ended)
-	p.mu.Lock()
-	if p.listener != nil {
-		_ = p.listener.Close()
-	}
-	p.mu.Unlock()
+	err := p.clients.Close(ctx)
 	p.fills.end(ctx)
 	if p.redis != nil {
 		p.redis.close()

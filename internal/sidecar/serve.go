@@ -20,6 +20,7 @@ import (
 	"walpurge/internal/accesslog"
 	"walpurge/internal/cdc"
 	"walpurge/internal/coherence"
+	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/redisclient"
 	"walpurge/internal/relay"
@@ -115,9 +116,9 @@ func (s *sidecar) openProxy() error {
 		return err
 	}
 	o := proxycache.Options{
-		Clients: proxycache.ClientOptions{
+		Clients: downstream.Options{
 			MaxHeader: int(c.MaxHeader), IdleTimeout: c.IdleTimeout, HeaderTimeout: c.HeaderTimeout, BodyTimeout: c.BodyTimeout,
-			WriteTimeout: c.WriteTimeout, TrustedProxies: c.TrustedProxies,
+			WriteTimeout: c.WriteTimeout, Trusted: c.TrustedProxies,
 		},
 		Origin: upstream.Options{
 			URL: c.Origin, Socket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, Timeout: c.OriginTimeout,
@@ -130,7 +131,7 @@ func (s *sidecar) openProxy() error {
 		ServerTiming: c.ServerTiming, Audit: c.Audit, AdminToken: string(c.AdminToken),
 	}
 	if c.TLS != nil {
-		certificate, err := proxycache.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
+		certificate, err := downstream.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
 		if err != nil {
 			return config.NewErrors(c.Problem(c.Pos("tls.cert"), "%v; name a PEM certificate and its key", err))
 		}
