@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
 
@@ -16,8 +17,8 @@ var special = rfc9111.Preconditions | http1.Of(http1.Authorization, http1.CacheC
 // fastHit answers a plain GET or HEAD from the memory tier, or one that says
 // what the client has. It allocates nothing and takes no lock; whatever isn't
 // plain is left to decide.
-func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) bool {
-	if !p.positions.covered(asked) { // before the handle, as C1
+func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.Demand) bool {
+	if !p.positions.Covered(asked) { // before the handle, as C1
 		return false
 	}
 	if ex.Has(special) || ex.Body != nil || !isRead(ex.Method) || ex.Target[0] != '/' {

@@ -167,7 +167,7 @@ func (a *auditor) report(s *sample) {
 		tables[a.p.opt.Guard.Tables()[d.Template.Table].Name] = true
 	}
 	h := &s.entry.handle
-	for _, sum := range a.recent.since(Position{h.Epoch(), h.Asof()}) {
+	for _, sum := range a.recent.since(coherence.Position{Epoch: h.Epoch(), LSN: h.Asof()}) {
 		if tables[sum.table] {
 			declared = append(declared, sum.String())
 		} else {

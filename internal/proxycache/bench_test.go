@@ -14,6 +14,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 )
 
 // feed is a connection that asks the same n times and forgets the answers. It
@@ -64,7 +65,7 @@ const asBrowser = "GET /api/listings?city=Lagos&min_price=100 HTTP/1.1\r\nHost: 
 const plainRequest = "GET /api/listings/1 HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 
 // afterWrite is the same with a signed position beside the browser's cookies.
-var afterWrite = strings.Replace(asBrowser, "abcdef\r\n", "abcdef; at="+newSeal(testSecret).sign("0000000000000007.0/1")+"\r\n", 1)
+var afterWrite = strings.Replace(asBrowser, "abcdef\r\n", "abcdef; at="+position.NewSeal(testSecret).Sign("0000000000000007.0/1")+"\r\n", 1)
 
 // Those who have the response already, by its tag and by its date.
 var (

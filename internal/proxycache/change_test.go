@@ -75,15 +75,17 @@ func TestChangedResponseIsNotShownBeyondItsLimit(t *testing.T) {
 func TestChangedResponseIsNotForThoseWhoWantAnother(t *testing.T) {
 	for name, ask := range map[string]func(*rig) []string{
 		"a position of a write": func(r *rig) []string {
-			return []string{"Walpurge-Position: " + Position{r.guard.Epoch(), r.guard.Applied()}.String()}
+			return []string{"Walpurge-Position: " + coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}.String()}
 		},
 		"a position in a cookie": func(r *rig) []string {
-			return []string{"Cookie: at=" + Position{r.guard.Epoch(), r.guard.Applied()}.String()}
+			return []string{"Cookie: at=" + coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}.String()}
 		},
-		"a position of long ago": func(r *rig) []string { return []string{"Walpurge-Position: " + Position{r.guard.Epoch(), 1}.String()} },
-		"no-cache":               func(*rig) []string { return []string{"Cache-Control: no-cache"} },
-		"max-age":                func(*rig) []string { return []string{"Cache-Control: max-age=60"} },
-		"credentials":            func(*rig) []string { return []string{"Authorization: x"} },
+		"a position of long ago": func(r *rig) []string {
+			return []string{"Walpurge-Position: " + coherence.Position{Epoch: r.guard.Epoch(), LSN: 1}.String()}
+		},
+		"no-cache":    func(*rig) []string { return []string{"Cache-Control: no-cache"} },
+		"max-age":     func(*rig) []string { return []string{"Cache-Control: max-age=60"} },
+		"credentials": func(*rig) []string { return []string{"Authorization: x"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := staleRig(t)

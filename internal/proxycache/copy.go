@@ -75,7 +75,7 @@ func (k *Copy) begin(a *rfc9111.Answer, length int64) {
 	}
 	targeted := stored.Header[rfc9111.OwnTarget]
 	upstream.PassFields(stored.Header)
-	t.positions.dropForeign(stored.Header)
+	t.positions.DropForeign(stored.Header)
 	delete(stored.Header, "Age")
 	for _, name := range v.Withheld {
 		delete(stored.Header, name)

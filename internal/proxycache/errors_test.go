@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 )
 
@@ -381,7 +382,9 @@ func (r *rig) keyOf(path string) string {
 func TestAuditTakesAnErrorForNoAnswer(t *testing.T) {
 	r := newRig(t, func(r *rig, o *Options) {
 		o.Audit = 1
-		o.Positions.Ask = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) {
+			return coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}, nil
+		}
 	})
 	r.say("page")
 	r.get("/api/listings/1")

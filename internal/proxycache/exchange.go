@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
 
@@ -26,7 +27,7 @@ type exchange struct {
 	target  string // as the origin gets it
 
 	wish       rfc9111.Wish
-	demand     demand // the positions that it carries
+	demand     position.Demand // the positions that it carries
 	authorized bool
 	head       bool
 
@@ -46,9 +47,9 @@ func (p *Proxy) serve(ex *http1.Exchange) {
 // serveHit does so if the memory tier has the plain answer.
 func (p *Proxy) serveHit(ex *http1.Exchange) bool {
 	now := p.opt.Now()
-	asked := p.positions.take(ex.Request)
+	asked := p.positions.Take(ex.Request)
 	if !p.fastHit(ex, now, asked) {
-		ex.Found = p.positions.shared(asked)
+		ex.Found = p.positions.Shared(asked)
 		return false
 	}
 	p.access(ex, now)
@@ -63,11 +64,11 @@ func (p *Proxy) access(ex *http1.Exchange, start coherence.Nanos) {
 
 // answer answers one request.
 func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
-	var asked demand
-	if found, tried := ex.Found.(*demand); tried {
+	var asked position.Demand
+	if found, tried := ex.Found.(*position.Demand); tried {
 		asked = *found
 	} else {
-		asked = p.positions.take(ex.Request)
+		asked = p.positions.Take(ex.Request)
 		if p.fastHit(ex, now, asked) {
 			return
 		}

@@ -9,6 +9,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
 
@@ -113,11 +114,11 @@ func (f *Flight) joinable() bool {
 // serves tells whether the response is new enough for what a request demands
 // (R7). A flight that left while a commit was decoded and not yet visible may
 // have read what was before it, although the commit had been applied.
-func (f *Flight) serves(d demand) bool {
-	if d.strict || d.lsn == 0 {
-		return !d.strict
+func (f *Flight) serves(d position.Demand) bool {
+	if d.Plain() || d.Strict {
+		return !d.Strict
 	}
-	return !f.guarded() || f.entry.handle.Epoch() == d.epoch && f.entry.handle.Asof() >= d.lsn
+	return !f.guarded() || d.Met(f.entry.handle.Epoch(), f.entry.handle.Asof())
 }
 
 // fits tells whether a joiner would get the same variant as the leader.
@@ -158,13 +159,13 @@ type flights struct {
 
 // join finds a flight that a reader of the route that arrives now and demands
 // this much may share (R7), other than the one it has waited for in vain.
-func (t *flights) join(key string, rt *route, not *Flight, d demand) *Flight {
+func (t *flights) join(key string, rt *route, not *Flight, d position.Demand) *Flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.find(key, rt, not, d)
 }
 
-func (t *flights) find(key string, rt *route, not *Flight, d demand) *Flight {
+func (t *flights) find(key string, rt *route, not *Flight, d position.Demand) *Flight {
 	f := t.byKey[key]
 	if f == nil || f == not || f.order.route != rt || !f.joinable() || !f.serves(d) {
 		return nil
@@ -185,7 +186,7 @@ func (t *flights) flying(key string) bool {
 // stored tells that a response has been stored since the caller looked, it
 // returns nil. A flight stores before it leaves the table, so that under the
 // table's lock one of the two shows.
-func (t *flights) start(f *Flight, not *Flight, d demand, stored func() bool) *Flight {
+func (t *flights) start(f *Flight, not *Flight, d position.Demand, stored func() bool) *Flight {
 	if f.order.alone {
 		f.open()
 		return f

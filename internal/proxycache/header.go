@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/upstream"
 )
 
@@ -17,13 +18,13 @@ var ownFields = http1.Of(http1.WalpurgePosition, http1.WalpurgeNeeds)
 
 // RequestHeader makes the fields that go to the origin, without those in drop.
 func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
-	if p.positions.guard != nil {
+	if p.positions.Follows() {
 		drop |= ownFields
 	}
 	addr, trusted := p.opt.Clients.Trusted.Peer(ex)
 	h := upstream.RequestHeader(ex, drop, !p.opt.NoCompress, addr, trusted)
-	if p.positions.guard != nil {
-		tellNeeds(h, coherence.Position{}) // unless somebody knows better
+	if p.positions.Follows() {
+		position.TellNeeds(h, coherence.Position{}) // unless somebody knows better
 	}
 	return h
 }

@@ -6,6 +6,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
 
@@ -13,7 +14,7 @@ import (
 // been stored since the caller found e.
 func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.Nanos) (f *Flight, leader bool) {
 	fills := x.p.fills
-	alone := x.authorized || x.route.Strict || x.demand.strict || x.wish.NoCache || // R7
+	alone := x.authorized || x.route.Strict || x.demand.Strict || x.wish.NoCache || // R7
 		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
 	if !alone {
 		if f = fills.flights.join(key, x.route, waited, x.demand); f != nil {
@@ -31,12 +32,12 @@ func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.N
 // refresh starts a fill in the background, unless one is on its way.
 func (x *exchange) refresh(e *entry, key string) {
 	fills := x.p.fills
-	if f := fills.flights.join(key, x.route, nil, demand{}); f != nil {
+	if f := fills.flights.join(key, x.route, nil, position.Demand{}); f != nil {
 		return
 	}
 	o, header := x.order(key, e)
 	o.background, o.bridge = true, 0 // nobody waits for an answer to an error
-	_, _ = fills.start(&o, header, nil, demand{}, func() bool { return false })
+	_, _ = fills.start(&o, header, nil, position.Demand{}, func() bool { return false })
 }
 
 // order is what a fill for this request is for, and the header that it sends

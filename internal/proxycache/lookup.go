@@ -84,7 +84,7 @@ func (x *exchange) asksRedis() bool { return x.p.redis != nil && x.wish.Plain() 
 // needs (G2, G4), or why there is none.
 func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 	g := x.p.opt.Guard
-	if x.route.Strict || !x.p.positions.covered(x.demand) {
+	if x.route.Strict || !x.p.positions.Covered(x.demand) {
 		if x.p.opt.Prove == nil {
 			return 0, StrictRead
 		}
@@ -164,7 +164,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) (v ver
 		x.p.memory.removeEntry(e)
 		return verdict{}, false
 	}
-	if now >= e.fresh || !x.wish.Plain() || x.authorized || x.demand.strict || x.demand.lsn != 0 {
+	if now >= e.fresh || !x.wish.Plain() || x.authorized || !x.demand.Plain() {
 		return verdict{}, false
 	}
 	v = fromCache(stale, e, now, Changed)

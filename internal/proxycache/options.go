@@ -11,6 +11,7 @@ import (
 	"walpurge/internal/accesslog"
 	"walpurge/internal/coherence"
 	"walpurge/internal/downstream"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/upstream"
 )
 
@@ -20,7 +21,7 @@ type Options struct {
 	Clients   downstream.Options
 	Origin    upstream.Options
 	Redis     RedisOptions
-	Positions PositionOptions
+	Positions position.Options
 
 	Guard  *coherence.Guard // nil without PostgreSQL
 	Routes []Route
@@ -61,18 +62,6 @@ type Options struct {
 type RedisOptions struct {
 	Client    redis.UniversalClient // nil: the memory tier alone; see RedisClient. Close leaves it open
 	Namespace string                // of the names in Redis; "walpurge"
-}
-
-// PositionOptions says how clients read their own writes.
-type PositionOptions struct {
-	// Ask is the primary's flush position at the time of the call and the
-	// epoch it counts in: what a client that has just written must be able to
-	// read. nil: clients are told no position.
-	Ask func(ctx context.Context) (Position, error)
-
-	Cookie string        // the name of a cookie that carries a position beside the header field; empty: none
-	Secret string        // signs positions, the same in every proxy; empty: they are believed as they are
-	Life   time.Duration // of the cookie; longer than the longest MaxLag of the routes; 1 min
 }
 
 // setDefaults fills in the defaults.

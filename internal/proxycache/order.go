@@ -12,6 +12,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -51,7 +52,7 @@ type fills struct {
 	memory    *memory
 	redis     *redisTier // nil: there is none
 	upstream  *upstream.Origin
-	positions *positions
+	positions *position.Positions
 	tracer    trace.Tracer // used with orders that are traced
 	log       *slog.Logger
 	counts    *prometheus.CounterVec // what was fetched to be stored and wasn't, by reason
@@ -72,7 +73,7 @@ func (t *fills) discarded(reason Reason) { t.counts.WithLabelValues(string(reaso
 // own from now on. Where another fill may be joined by now that is returned
 // instead, with own false; where stored tells that a response has been stored
 // since the caller looked, nil is.
-func (t *fills) start(o *Order, header http.Header, not *Flight, d demand, stored func() bool) (f *Flight, own bool) {
+func (t *fills) start(o *Order, header http.Header, not *Flight, d position.Demand, stored func() bool) (f *Flight, own bool) {
 	mine := t.newFetch(o, header)
 	if f = t.flights.start(&mine.Flight, not, d, stored); f != &mine.Flight {
 		mine.cancel(nil)

@@ -120,7 +120,7 @@ func (x *exchange) passBack(resp *http.Response, v *verdict, sent time.Time, k *
 	k.begin(a, resp.ContentLength)
 	length := upstream.SilentLength(resp, resp.ContentLength)
 	upstream.PassFields(resp.Header)
-	x.p.positions.dropForeign(resp.Header)
+	x.p.positions.DropForeign(resp.Header)
 	upstream.FinishHeader(resp.Header, time.Now())
 	head := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/downstream"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/upstream"
 )
 
@@ -27,7 +28,7 @@ type Proxy struct {
 	redis     *redisTier
 	upstream  *upstream.Origin
 	fills     *fills
-	positions positions
+	positions *position.Positions
 	metrics   *metrics
 	dashboard *dashboard
 	live      *live
@@ -50,7 +51,7 @@ func New(o Options) (*Proxy, error) {
 	p := &Proxy{opt: o, log: o.Logger, metrics: newMetrics(), started: time.Now()}
 	p.scratch.New = func() any { b := make([]byte, 0, 512); return &b }
 	p.pieces.New = func() any { b := make([]byte, 32<<10); return &b }
-	p.positions = positions{guard: o.Guard, cookie: o.Positions.Cookie, life: o.Positions.Life, seal: newSeal(o.Positions.Secret)}
+	p.positions = position.New(&o.Positions, o.Guard)
 	p.plain = &route{label: "other"}
 	p.plain.counters = p.metrics.outcomes(p.plain.label)
 	declared, err := p.newRouting(o.Routes)
@@ -68,7 +69,7 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.upstream = upstream.New(&p.opt.Origin, p.metrics.upstream.Observe)
 	p.fills = &fills{
-		guard: o.Guard, now: o.Now, memory: p.memory, redis: p.redis, upstream: p.upstream, positions: &p.positions, tracer: o.Tracer, log: p.log,
+		guard: o.Guard, now: o.Now, memory: p.memory, redis: p.redis, upstream: p.upstream, positions: p.positions, tracer: o.Tracer, log: p.log,
 		counts: p.metrics.discarded, named: p.hasNamed, maxObject: o.MaxObject, timeout: o.FillTimeout, memo: newMemo(),
 	}
 	p.fills.flights.byKey = make(map[string]*Flight)

@@ -31,7 +31,7 @@ func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	}
 	targeted := a.Header[rfc9111.OwnTarget]
 	upstream.PassFields(a.Header)
-	t.positions.dropForeign(a.Header)
+	t.positions.DropForeign(a.Header)
 	if v.Store {
 		delete(a.Header, "Age") // computed anew on every use
 	}

@@ -23,7 +23,7 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	v := rfc9111.Judge(&f.order.question, stored)
 	f.entry.setApart(f.entry.groups(), merged[rfc9111.OwnTarget], f.asked)
 	upstream.PassFields(merged)
-	f.fills.positions.dropForeign(merged)
+	f.fills.positions.DropForeign(merged)
 	via := merged["Via"]
 	delete(merged, "Age")
 	upstream.FinishHeader(merged, a.Received)

@@ -22,6 +22,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/redisclient"
 	"walpurge/internal/relay"
 	"walpurge/internal/upstream"
@@ -124,7 +125,7 @@ func (s *sidecar) openProxy() error {
 			URL: c.Origin, Socket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, Timeout: c.OriginTimeout,
 			Concurrency: c.OriginConcurrency, Wait: c.OriginWait,
 		},
-		Positions: proxycache.PositionOptions{Cookie: c.Position.Cookie, Secret: string(c.Position.Secret), Life: c.Position.MaxAge},
+		Positions: position.Options{Cookie: c.Position.Cookie, Secret: string(c.Position.Secret), Life: c.Position.MaxAge},
 		Guard:     s.guard, Routes: declared, Now: s.now, Logger: s.log,
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), NoCompress: !c.Compress,
 		FillTimeout: c.FillTimeout, JoinTimeout: c.JoinTimeout, StrictWait: c.StrictWait,
@@ -377,10 +378,10 @@ func (s *sidecar) prove(ctx context.Context, since coherence.Nanos) error {
 
 // position is where the log ends now, for a client that has just written. A
 // new epoch meanwhile makes it one of another epoch, which asks for more, not less.
-func (s *sidecar) position(ctx context.Context) (proxycache.Position, error) {
+func (s *sidecar) position(ctx context.Context) (coherence.Position, error) {
 	epoch := s.guard.Epoch()
 	lsn, err := s.listener.FlushPosition(ctx)
-	return proxycache.Position{Epoch: epoch, LSN: lsn}, err
+	return coherence.Position{Epoch: epoch, LSN: lsn}, err
 }
 
 // redisLog takes what the Redis client says about its connections. Failed
