@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/problem"
 )
 
 // Purger purges groups. It writes a logical message, so that a purge takes
@@ -64,7 +65,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 func writeProblem(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(status)
-	_, _ = w.Write(problemBody(status, detail))
+	_, _ = w.Write(problem.Document(status, detail))
 }
 
 // ready tells whether the proxy can do what it is for, and if not, why.
@@ -93,14 +94,14 @@ func (p *Proxy) readyz(w http.ResponseWriter, _ *http.Request) {
 // status is what /status shows.
 func (p *Proxy) status() map[string]any {
 	ready, why := p.ready()
-	flying, joined := p.flights.count()
+	flying, joined := p.fills.flights.count()
 	s := map[string]any{
 		"version":     version(),
 		"uptime":      time.Since(p.started).Round(time.Second).String(),
 		"ready":       ready,
 		"readiness":   why,
-		"origin":      p.originName(),
-		"connections": p.server.Connections(),
+		"origin":      p.upstream.Name(),
+		"connections": p.clients.Connections(),
 		"memory": map[string]any{
 			"bytes": p.memory.bytes(), "limit": p.opt.Memory, "entries": p.memory.entries(),
 		},

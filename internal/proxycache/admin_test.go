@@ -194,7 +194,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		return o
 	}
 	for name, change := range map[string]func(*Options){
-		"no origin":                     func(o *Options) { o.Origin = nil },
+		"no origin":                     func(o *Options) { o.Origin.URL = nil },
 		"no clock":                      func(o *Options) { o.Now = nil },
 		"dependencies without database": func(o *Options) { o.Guard = nil },
 		"routes that tie":               func(o *Options) { o.Routes = append(o.Routes, Route{Pattern: "/api/listings/{other}"}) },

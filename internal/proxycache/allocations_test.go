@@ -26,7 +26,7 @@ func newHitSteps(t testing.TB, n int) *hitSteps {
 		}
 		e.setKey("http://shop.example/api/listings/" + strconv.Itoa(i))
 		e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"))
-		s.proxy.finish(e)
+		s.proxy.memory.finish(e)
 		if !s.proxy.memory.put(e) {
 			t.Fatal("not stored")
 		}
@@ -43,13 +43,13 @@ func newHitSteps(t testing.TB, n int) *hitSteps {
 }
 
 func (s *hitSteps) makeKey() {
-	path, query, has := splitTarget(s.request)
+	path, query, has := http1.SplitTarget(s.request)
 	s.key, _ = appendKey(s.key[:0], false, s.request, nil, s.proxy.plain, path, query, has)
 }
 
 func (s *hitSteps) match() {
 	var found places
-	path, _, _ := splitTarget(s.request)
+	path, _, _ := http1.SplitTarget(s.request)
 	s.proxy.routing.Load().router.match(path, &found)
 }
 

@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // finding is what an audit of a hit found.
@@ -57,7 +58,7 @@ const (
 
 // newAuditor makes an auditor, or none if no hit is to be audited.
 func newAuditor(p *Proxy) *auditor {
-	if p.opt.Audit <= 0 || p.opt.Guard == nil || p.opt.Position == nil {
+	if p.opt.Audit <= 0 || p.opt.Guard == nil || p.opt.Positions.Ask == nil {
 		return nil
 	}
 	a := &auditor{
@@ -80,7 +81,8 @@ func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nan
 	if rand.Uint32() > a.share {
 		return
 	}
-	x := a.p.newExchange(ex, now)
+	https, host := a.p.opt.Clients.Trusted.Outside(ex)
+	x := a.p.newExchange(ex, now, https, host)
 	s := &sample{entry: e, route: rt, target: x.target, host: string(ex.Host), header: a.p.requestHeader(ex, fillDrops)}
 	if ex.Has(http1.Of(http1.AcceptEncoding)) {
 		s.header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(ex.Request).String()}
@@ -127,7 +129,7 @@ func (a *auditor) judge(ctx context.Context, s *sample) finding {
 	if s.same(first) {
 		return auditOK
 	}
-	at, err := a.p.opt.Position(ctx)
+	at, err := a.p.opt.Positions.Ask(ctx)
 	if err != nil {
 		return auditUnproven
 	}
@@ -165,7 +167,7 @@ func (a *auditor) report(s *sample) {
 		tables[a.p.opt.Guard.Tables()[d.Template.Table].Name] = true
 	}
 	h := &s.entry.handle
-	for _, sum := range a.recent.since(Position{h.Epoch(), h.Asof()}) {
+	for _, sum := range a.recent.since(coherence.Position{Epoch: h.Epoch(), LSN: h.Asof()}) {
 		if tables[sum.table] {
 			declared = append(declared, sum.String())
 		} else {
@@ -194,12 +196,12 @@ var (
 )
 
 func (a *auditor) fetch(ctx context.Context, s *sample) (told, error) {
-	req := a.p.upstream.request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
-	resp, err := a.p.upstream.fill(req, nil, func() {})
+	req := a.p.upstream.Request(ctx, http.MethodGet, s.target, s.host, s.header.Clone())
+	resp, err := a.p.upstream.Fill(req, nil, func() {})
 	if err != nil {
 		return told{}, err
 	}
-	defer discard(resp.Body)
+	defer upstream.Discard(resp.Body)
 	if rfc9111.Passing(resp.StatusCode) {
 		return told{}, errAuditFailing
 	}

@@ -60,7 +60,9 @@ func TestAuditNamesTheChangesSince(t *testing.T) {
 	var log changeLog
 	r := newRig(t, func(r *rig, o *Options) {
 		o.Audit, o.Logger = 1, slog.New(slog.NewTextHandler(&log, nil))
-		o.Position = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) {
+			return coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}, nil
+		}
 	})
 	r.proxy.Changed("public.agents", "update", 9, 0, 1000, 0) // before
 	r.say("one")
@@ -94,7 +96,7 @@ func TestAuditNamesTheChangesSince(t *testing.T) {
 func TestAuditTellsStaleFromChangedAndUnstable(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
 		o.Audit = 1
-		o.Position = func(context.Context) (Position, error) { return Position{7, 1020}, nil } // the end of the first commit
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) { return coherence.Position{Epoch: 7, LSN: 1020}, nil } // the end of the first commit
 	})
 	r.say("one")
 	r.get("/api/listings/1")
@@ -129,23 +131,23 @@ func TestAuditTellsStaleFromChangedAndUnstable(t *testing.T) {
 func TestRecentChangesAreBounded(t *testing.T) {
 	var r recent
 	for i := range 3 * keptRecent {
-		r.add("a", recentChange{Position{1, coherence.LSN(i + 1)}, "insert", 2})
+		r.add("a", recentChange{coherence.Position{Epoch: 1, LSN: coherence.LSN(i + 1)}, "insert", 2})
 	}
-	r.add("b", recentChange{Position{1, 5}, "update", 1})
-	r.add("b", recentChange{Position{2, 5}, "update", 1})
-	tell := func(asof Position) (list []string) {
+	r.add("b", recentChange{coherence.Position{Epoch: 1, LSN: 5}, "update", 1})
+	r.add("b", recentChange{coherence.Position{Epoch: 2, LSN: 5}, "update", 1})
+	tell := func(asof coherence.Position) (list []string) {
 		for _, s := range r.since(asof) {
 			list = append(list, s.String())
 		}
 		return list
 	}
 	last := coherence.LSN(3 * keptRecent)
-	for asof, want := range map[Position][]string{
-		{1, 0}:        {fmt.Sprintf("a: insert at least %d in %d transactions from %s to %s", 2*keptRecent, keptRecent, last-keptRecent+1, last), "b: update 1 at 0/5"},
-		{1, last - 2}: {fmt.Sprintf("a: insert 4 in 2 transactions from %s to %s", last-1, last)},
-		{1, last}:     nil,
-		{2, 4}:        {"b: update 1 at 0/5"},
-		{3, 0}:        nil,
+	for asof, want := range map[coherence.Position][]string{
+		{Epoch: 1, LSN: 0}:        {fmt.Sprintf("a: insert at least %d in %d transactions from %s to %s", 2*keptRecent, keptRecent, last-keptRecent+1, last), "b: update 1 at 0/5"},
+		{Epoch: 1, LSN: last - 2}: {fmt.Sprintf("a: insert 4 in 2 transactions from %s to %s", last-1, last)},
+		{Epoch: 1, LSN: last}:     nil,
+		{Epoch: 2, LSN: 4}:        {"b: update 1 at 0/5"},
+		{Epoch: 3, LSN: 0}:        nil,
 	} {
 		if got := tell(asof); !slices.Equal(got, want) {
 			t.Errorf("since %v: %q, want %q", asof, got, want)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 )
 
 // feed is a connection that asks the same n times and forgets the answers. It
@@ -63,7 +65,7 @@ const asBrowser = "GET /api/listings?city=Lagos&min_price=100 HTTP/1.1\r\nHost: 
 const plainRequest = "GET /api/listings/1 HTTP/1.1\r\nHost: shop.example\r\n\r\n"
 
 // afterWrite is the same with a signed position beside the browser's cookies.
-var afterWrite = strings.Replace(asBrowser, "abcdef\r\n", "abcdef; at="+newSeal(testSecret).sign("0000000000000007.0/1")+"\r\n", 1)
+var afterWrite = strings.Replace(asBrowser, "abcdef\r\n", "abcdef; at="+position.NewSeal(testSecret).Sign("0000000000000007.0/1")+"\r\n", 1)
 
 // Those who have the response already, by its tag and by its date.
 var (
@@ -72,7 +74,7 @@ var (
 )
 
 func benchHit(b *testing.B, request string) {
-	r := newRig(b, func(_ *rig, o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
+	r := newRig(b, func(_ *rig, o *Options) { o.Positions.Cookie, o.Positions.Secret = "at", testSecret })
 	r.say(strings.Repeat("x", 2048), "Content-Type: application/json", `Etag: "1"`, "Last-Modified: Fri, 27 Nov 2026 17:34:20 GMT")
 	c := r.dial()
 	want := http.StatusOK
@@ -130,8 +132,8 @@ func BenchmarkHitAmongMany(b *testing.B) {
 			body: fmt.Appendf(nil, `{"id":%d,"price":"100.00"}`, i),
 		}
 		e.setKey("http://shop.example/pages/" + strconv.Itoa(i))
-		e.setHead(finishHead([]byte(head), 200, len(e.body)))
-		p.finish(e)
+		e.setHead(http1.FinishHead([]byte(head), 200, len(e.body)))
+		p.memory.finish(e)
 		if !p.memory.put(e) {
 			b.Fatal("not stored")
 		}
@@ -144,7 +146,7 @@ func BenchmarkHitAmongMany(b *testing.B) {
 func benchFeed(b *testing.B, r *rig, c net.Conn, done <-chan struct{}) {
 	asked := r.asked()
 	ln := &single{c: make(chan net.Conn)}
-	go func() { _ = r.proxy.server.Serve(ln) }()
+	go func() { _ = r.proxy.clients.ServeOn(ln) }()
 	defer func() { _ = ln.Close() }()
 	b.ReportAllocs()
 	b.ResetTimer()

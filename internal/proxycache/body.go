@@ -198,11 +198,11 @@ func bindMany(g *coherence.Guard, t *coherence.Template, equal []coherence.Opera
 }
 
 // lateDeps are the dependencies that are known only with the whole response.
-func (f *flight) lateDeps(h http.Header, body []byte) []coherence.Dependency {
-	if !f.route.late {
+func (f *fetch) lateDeps(h http.Header, body []byte) []coherence.Dependency {
+	if !f.order.route.late {
 		return nil
 	}
-	s := *f.subject
+	s := *f.order.subject
 	s.body = readDocument(h, body)
-	return f.route.bindLate(f.proxy.opt.Guard, &s)
+	return f.order.route.bindLate(f.fills.guard, &s)
 }

@@ -13,7 +13,7 @@ import (
 // staleRig is a rig whose detail route shows a response for two more seconds
 // after its row has changed, with one response stored.
 func staleRig(t *testing.T) *rig {
-	r := newRig(t, func(_ *rig, o *Options) { o.Routes[0].StaleOnChange, o.PositionCookie = 2*time.Second, "at" })
+	r := newRig(t, func(_ *rig, o *Options) { o.Routes[0].StaleOnChange, o.Positions.Cookie = 2*time.Second, "at" })
 	r.say("old")
 	r.get("/api/listings/1")
 	r.want(r.get("/api/listings/1"), "old", "walpurge; hit; ttl=35")
@@ -75,15 +75,17 @@ func TestChangedResponseIsNotShownBeyondItsLimit(t *testing.T) {
 func TestChangedResponseIsNotForThoseWhoWantAnother(t *testing.T) {
 	for name, ask := range map[string]func(*rig) []string{
 		"a position of a write": func(r *rig) []string {
-			return []string{"Walpurge-Position: " + Position{r.guard.Epoch(), r.guard.Applied()}.String()}
+			return []string{"Walpurge-Position: " + coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}.String()}
 		},
 		"a position in a cookie": func(r *rig) []string {
-			return []string{"Cookie: at=" + Position{r.guard.Epoch(), r.guard.Applied()}.String()}
+			return []string{"Cookie: at=" + coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}.String()}
 		},
-		"a position of long ago": func(r *rig) []string { return []string{"Walpurge-Position: " + Position{r.guard.Epoch(), 1}.String()} },
-		"no-cache":               func(*rig) []string { return []string{"Cache-Control: no-cache"} },
-		"max-age":                func(*rig) []string { return []string{"Cache-Control: max-age=60"} },
-		"credentials":            func(*rig) []string { return []string{"Authorization: x"} },
+		"a position of long ago": func(r *rig) []string {
+			return []string{"Walpurge-Position: " + coherence.Position{Epoch: r.guard.Epoch(), LSN: 1}.String()}
+		},
+		"no-cache":    func(*rig) []string { return []string{"Cache-Control: no-cache"} },
+		"max-age":     func(*rig) []string { return []string{"Cache-Control: max-age=60"} },
+		"credentials": func(*rig) []string { return []string{"Authorization: x"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := staleRig(t)

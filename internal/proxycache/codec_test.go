@@ -91,7 +91,7 @@ func storedSample(t testing.TB) (p *Proxy, rt *route, value []byte) {
 	e := &entry{memory: p.memory, route: rt, status: 200, fresh: coherence.Nanos(time.Hour), body: bytes.Repeat([]byte("body "), 400)}
 	e.setKey("http://shop.example/api/listings/1")
 	e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n"))
-	p.finish(e)
+	p.memory.finish(e)
 	tier := &redisTier{compress: true}
 	return p, rt, tier.value(&redisJob{key: e.key(), entry: e})
 }
@@ -103,7 +103,7 @@ func TestReadingAStoredValueCopiesNothing(t *testing.T) {
 	var s stored
 	if n := testing.AllocsPerRun(100, func() {
 		s = stored{}
-		if !s.decode(value) || s.entry(p, rt, 1).coded == nil {
+		if !s.decode(value) || s.entry(p.memory, rt, 1).coded == nil {
 			t.Fatal("not as it was stored")
 		}
 	}); n != 2 && !raceEnabled {
@@ -117,7 +117,7 @@ func BenchmarkStored(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		var s stored
-		if !s.decode(value) || s.entry(p, rt, 1) == nil {
+		if !s.decode(value) || s.entry(p.memory, rt, 1) == nil {
 			b.Fatal("not as it was stored")
 		}
 	}

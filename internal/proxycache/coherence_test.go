@@ -96,9 +96,9 @@ func TestChangeWhileBodyArrivesIsNotKept(t *testing.T) {
 }
 
 func (r *rig) arriving() bool {
-	r.proxy.flights.mu.Lock()
-	defer r.proxy.flights.mu.Unlock()
-	for _, f := range r.proxy.flights.byKey {
+	r.proxy.fills.flights.mu.Lock()
+	defer r.proxy.fills.flights.mu.Unlock()
+	for _, f := range r.proxy.fills.flights.byKey {
 		if s, _ := f.look(); s.stage == arriving {
 			return true
 		}

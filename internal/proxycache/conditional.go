@@ -49,17 +49,17 @@ func (e *entry) validatable() bool { return e.etag() != "" || e.modified() != ""
 // append304 appends the head of a 304 for e: of its fields those that tell
 // the client about what it has (RFC 9110 section 15.4.5).
 func append304(dst, head []byte, h had) []byte {
-	dst = appendStatus(dst, 304)
-	_, lines, _ := bytes.Cut(head, crlf)
+	dst = http1.AppendStatus(dst, 304)
+	_, lines, _ := bytes.Cut(head, http1.CRLF)
 	for len(lines) > 0 {
 		var name, value []byte
-		name, value, lines = nextField(lines)
+		name, value, lines = http1.NextField(lines)
 		switch string(name) {
 		case "Etag":
-			dst = append(rfc9111.AppendCodedTag(append(dst, "Etag: "...), h.tag, h.coding), crlf...)
+			dst = append(rfc9111.AppendCodedTag(append(dst, "Etag: "...), h.tag, h.coding), http1.CRLF...)
 		case "Cache-Control", "Content-Location", "Date", "Expires", "Vary", "Last-Modified", "Via", "Cache-Status":
 			dst = append(append(dst, name...), ": "...)
-			dst = append(append(dst, value...), crlf...)
+			dst = append(append(dst, value...), http1.CRLF...)
 		}
 	}
 	return dst

@@ -55,7 +55,7 @@ func (c *changes) newest() []change {
 // table. It may be called from any goroutine and never waits for a reader.
 func (p *Proxy) Changed(table, op string, rows, purged int, end coherence.LSN, took time.Duration) {
 	if p.audit != nil {
-		p.audit.recent.add(table, recentChange{Position{p.opt.Guard.Epoch(), end}, op, rows})
+		p.audit.recent.add(table, recentChange{coherence.Position{Epoch: p.opt.Guard.Epoch(), LSN: end}, op, rows})
 	}
 	p.dashboard.changes.add(change{
 		At: time.Now().UnixMilli(), Table: table, Op: op, Rows: rows, Purged: purged, Took: float64(took) / float64(time.Millisecond),

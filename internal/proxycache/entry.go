@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -146,7 +147,7 @@ func (e *entry) changedFor() coherence.Nanos {
 // withHead is e with another head, for one who gets fields that aren't stored.
 func (e *entry) withHead(block []byte) *entry {
 	n := &entry{route: e.route, status: e.status, received: e.received, age: e.age, fresh: e.fresh, body: e.body}
-	n.setHead(finishHead(block, int(e.status), len(e.body)))
+	n.setHead(http1.FinishHead(block, int(e.status), len(e.body)))
 	return n
 }
 

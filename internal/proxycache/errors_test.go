@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 )
 
 // byDefault are the status codes that may be kept without the origin saying so
@@ -230,7 +232,7 @@ func TestRFC5861Section4JoinersGetThePageToo(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		go func() {
-			r.eventually("the others have joined", func() bool { _, joined := r.proxy.flights.count(); return joined == 4 })
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 4 })
 			close(g.open)
 		}()
 		for _, got := range r.together(5, "/x/1") {
@@ -314,7 +316,7 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 		return newRig(t, func(r *rig, o *Options) {
 			ttlRoutes(time.Hour, 0, 0)(r, o)
 			withRedis(t, url)(r, o)
-			o.Namespace = namespace
+			o.Redis.Namespace = namespace
 		})
 	}
 	one, two := pair(), pair()
@@ -350,8 +352,8 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 		old := shell(e)
 		old.status, old.body = uint16(status), []byte("left")
 		old.setKey(one.keyOf(fmt.Sprint("/x/left", status)))
-		old.setHead(finishHead(appendFields(appendStatus(nil, status), e.header()), status, len(old.body)))
-		one.proxy.finish(old)
+		old.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, status), e.header()), status, len(old.body)))
+		one.proxy.memory.finish(old)
 		one.proxy.redis.write(old.key(), old, one.proxy.opt.Now())
 	}
 	one.written(2 + 5)
@@ -380,7 +382,9 @@ func (r *rig) keyOf(path string) string {
 func TestAuditTakesAnErrorForNoAnswer(t *testing.T) {
 	r := newRig(t, func(r *rig, o *Options) {
 		o.Audit = 1
-		o.Position = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) {
+			return coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}, nil
+		}
 	})
 	r.say("page")
 	r.get("/api/listings/1")
@@ -411,7 +415,7 @@ func TestErrorGivesWayInTheMemoryTier(t *testing.T) {
 	page := m.peek(r.keyOf("/x/3"))
 	failed := shell(page)
 	failed.status = 503
-	failed.setHead(finishHead(appendFields(appendStatus(nil, 503), http.Header{}), 503, 0))
+	failed.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, 503), http.Header{}), 503, 0))
 	if m.put(failed) || m.peek(page.key()) != page {
 		t.Fatal("the error has taken the page's place")
 	}

@@ -35,7 +35,7 @@ func (p *Proxy) Explain(method, target string, header http.Header) (*Explanation
 	var head strings.Builder
 	fmt.Fprintf(&head, "%s %s HTTP/1.1\r\n", method, target)
 	if header.Get("Host") == "" {
-		host := p.opt.Origin.Host
+		host := p.opt.Origin.URL.Host
 		if _, rest, ok := strings.Cut(target, "://"); ok {
 			host, _, _ = strings.Cut(rest, "/")
 		}
@@ -55,20 +55,17 @@ func (p *Proxy) Explain(method, target string, header http.Header) (*Explanation
 }
 
 func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
-	x := &exchange{Exchange: &http1.Exchange{Request: req}, p: p, route: p.plain}
-	x.path, x.query, x.hasQuery = splitTarget(req)
-	if x.clean = cleanPath(x.path); x.clean {
-		if m := p.routing.Load().router.match(x.path, &x.places); m != nil {
-			x.route = m
-		}
+	ex := &http1.Exchange{Request: req}
+	if string(req.Method) == rfc9111.MethodQuery {
+		ex.Body = new(http1.Body) // a QUERY has content, which can't be given here
 	}
-	key, at := appendKey(nil, false, req, nil, x.route, x.path, x.query, x.hasQuery)
-	x.key, x.target = string(key), string(key[at.from:at.to])
+	x := p.newExchange(ex, p.opt.Now(), false, nil)
 	e := &Explanation{Method: string(req.Method), OriginTarget: x.target}
 	if x.route != p.plain {
 		e.Route = x.route.Pattern
 	}
-	e.Cached, e.Why = x.why()
+	v := x.decide()
+	e.Cached, e.Why = x.why(&v)
 	if !e.Cached {
 		return e
 	}
@@ -85,28 +82,49 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 	return e
 }
 
-// why tells in a sentence whether the request can be answered from the cache.
-func (x *exchange) why() (bool, string) {
-	rt := x.route
-	switch {
-	case rt.Events:
+// why puts a verdict in a sentence, and tells whether the request can be
+// answered from the cache.
+func (x *exchange) why(v *verdict) (cached bool, words string) {
+	switch v.way {
+	case toFeed:
 		return false, "The proxy answers this itself: the feed for pages that keep themselves up to date."
-	case string(x.Method) == rfc9111.MethodQuery && !rt.guarded:
+	case toAnswerHere:
+		return false, "The proxy answers this itself: Max-Forwards lets the request go no further."
+	case toRead:
 		return false, "The answer to a QUERY is kept with the request's body, which can't be given here."
-	case !isRead(x.Method):
-		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."
-	case x.Has(http1.Of(http1.Upgrade)):
-		return false, "The request asks for another protocol; it goes to the origin."
-	case !x.clean && x.p.routing.Load().guarded:
-		return false, "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin."
-	case rt.TTL != nil && *rt.TTL <= 0:
-		return false, "The route keeps nothing (ttl is 0)."
-	case rt == x.p.plain:
-		return true, "No route is declared for this path; what the origin's headers allow is kept."
-	case rt.guarded:
-		return true, "Kept until a row it depends on changes."
+	case toRefuse:
+		return false, v.words
+	case toLookUp:
+		return true, x.whatEnds()
 	}
-	return true, "Kept for its lifetime; the route depends on no table."
+	if words := whyPassed[v.cs.Detail]; words != "" {
+		return false, words
+	}
+	if v.cs.Fwd == rfc9111.FwdMethod {
+		return false, "Only GET and HEAD are answered from the cache; this goes to the origin."
+	}
+	return false, "The request names a state that the resource must have; it goes to the origin."
+}
+
+// whyPassed are the reasons to send a request to the origin, in words.
+var whyPassed = map[Reason]string{
+	Upgrade:          "The request asks for another protocol; it goes to the origin.",
+	HiddenFields:     "Connection names fields that are meant for the origin; the request goes there.",
+	RequestBody:      "The request has a body; it goes to the origin.",
+	UncleanPath:      "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin.",
+	ClientNoStore:    "The request says no-store; it goes to the origin.",
+	rfc9111.RouteTTL: "The route keeps nothing (ttl is 0).",
+}
+
+// whatEnds tells what ends a stored response of the request's route.
+func (x *exchange) whatEnds() string {
+	switch {
+	case x.route == x.routing.plain:
+		return "No route is declared for this path; what the origin's headers allow is kept."
+	case x.route.guarded:
+		return "Kept until a row it depends on changes."
+	}
+	return "Kept for its lifetime; the route depends on no table."
 }
 
 func (rt *route) lifetimeWords() string {
@@ -125,7 +143,7 @@ func (x *exchange) explainDependencies(e *Explanation) {
 		return
 	}
 	tables := x.p.opt.Guard.Tables()
-	s := x.subject()
+	s := x.subject(x.Request, x.target)
 	for i := range x.route.Depends {
 		d := &x.route.Depends[i]
 		words := d.Words
@@ -216,7 +234,7 @@ func (s *subject) says(e *Expr) bool {
 	case Header:
 		return len(s.req.Values(strings.ToLower(e.Name))) > 0
 	case Cookie:
-		_, n := cookie(s.req, e.Name)
+		_, n := http1.FindCookie(s.req, e.Name)
 		return n > 0
 	}
 	return e.Source == Path

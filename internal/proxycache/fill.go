@@ -8,30 +8,59 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
-// run is the flight's own goroutine.
-func (f *flight) run() {
-	p := f.proxy
-	defer p.fills.Done()
+// fetch is what a fill does, in a goroutine of its own: nobody else touches
+// what is not its Flight.
+type fetch struct {
+	Flight
+	ctx    context.Context
+	header http.Header     // what goes to the origin
+	asked  coherence.Nanos // when that was sent
+
+	stale  *entry   // to be validated
+	named  []*entry // other variants, whose tags the request names
+	chosen *entry   // the one of them that was validated
+	part   *entry   // to be completed
+
+	own   []byte // the head for the leader, if it has fields that aren't stored
+	block []byte // then, the head to be stored
+	alias string // the key that takes primary's place in the memory tier, if not empty
+
+	undeclared bool // the response doesn't say what it depends on
+	overtaken  bool // what it says it depends on has changed since the request was sent
+	reusable   bool // the response is fresh on arrival: who joins may have it (RFC 9111 section 5.2.2.4)
+
+	span trace.Span // nil: none
+}
+
+// run is the fill's goroutine.
+func (f *fetch) run() {
+	t := f.fills
+	defer t.running.Done()
 	defer f.endTrace()
 	defer func() {
 		f.timer.Stop()
-		p.flights.remove(f)
+		t.flights.remove(&f.Flight)
 	}()
 	resp, a := f.ask()
 	if resp != nil {
 		f.choose(a)
 	}
 	if resp != nil && f.unfit(a) {
-		discard(resp.Body)
+		upstream.Discard(resp.Body)
 		resp, a = f.ask()
 	}
 	switch {
 	case resp == nil:
 	case a.Status == http.StatusNotModified && f.stale != nil && f.stale.validatable():
-		discard(resp.Body)
+		upstream.Discard(resp.Body)
 		f.validated(a)
 	default:
 		if f.part != nil && a.Status == http.StatusPartialContent {
@@ -41,19 +70,18 @@ func (f *flight) run() {
 	}
 }
 
-// ask sends the flight's request. A request that gets no response ends the
-// flight.
-func (f *flight) ask() (*http.Response, *rfc9111.Answer) {
-	p := f.proxy
+// ask sends the fill's request. One that gets no response ends the fill.
+func (f *fetch) ask() (*http.Response, *rfc9111.Answer) {
+	t := f.fills
 	f.needsOfFill()
-	req := p.upstream.request(f.ctx, f.method(), f.target, string(f.req.Host), f.header)
-	if f.content != nil {
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.content)), int64(len(f.content))
+	req := t.upstream.Request(f.ctx, f.method(), f.order.target, string(f.order.req.Host), f.header)
+	if f.order.content != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.order.content)), int64(len(f.order.content))
 	}
 	sent := time.Now()
-	f.asked = p.opt.Now()
+	f.asked = t.now()
 	f.queued.Store(true)
-	resp, err := p.upstream.fill(req, f.interim, func() {
+	resp, err := t.upstream.Fill(req, f.interim, func() {
 		f.queued.Store(false)
 		sent = time.Now()
 	})
@@ -62,21 +90,21 @@ func (f *flight) ask() (*http.Response, *rfc9111.Answer) {
 		return nil, nil
 	}
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
-	f.entry.received = p.opt.Now()
+	f.entry.received = t.now()
 	return resp, a
 }
 
 // unfit tells whether a is an answer about something else than what is stored.
 // What is stored is given up then, and the request is made one for the whole.
-func (f *flight) unfit(a *rfc9111.Answer) bool {
+func (f *fetch) unfit(a *rfc9111.Answer) bool {
 	switch {
 	case a.Status == http.StatusNotModified && f.stale != nil && !rfc9111.Confirms(a.Header, f.stale.etag(), f.stale.modified()):
-		f.proxy.forget(f.stale)
+		f.fills.forget(f.stale)
 		f.stale = nil
 	case a.Status == http.StatusNotModified && f.stale == nil && len(f.named) > 0:
 		f.named = nil // it can't be told which one this is about
 	case f.part != nil && (a.Status == http.StatusPartialContent && !f.part.continued(a.Header) || a.Status == http.StatusRequestedRangeNotSatisfiable):
-		f.proxy.forget(f.part)
+		f.fills.forget(f.part)
 		f.part = nil
 	default:
 		return false
@@ -95,9 +123,9 @@ var errInterims = errors.New("the origin sends one interim response after the ot
 
 // interim passes an interim response on to the leader (RFC 9110 section 15.2).
 // It is no part of what is stored.
-func (f *flight) interim(status int, h http.Header) error {
-	connectionFields(h)
-	head := appendFields(appendStatus(nil, status), h)
+func (f *fetch) interim(status int, h http.Header) error {
+	upstream.ConnectionFields(h)
+	head := http1.AppendFields(http1.AppendStatus(nil, status), h)
 	full := false
 	f.update(func(s *flightState) {
 		if full = len(s.interim) == maxInterims; !full {
@@ -110,20 +138,28 @@ func (f *flight) interim(status int, h http.Header) error {
 	return nil
 }
 
-// fail ends a flight whose request got no response.
-func (f *flight) fail(err error) {
-	status, reason := originFault(f.ctx, err)
+// fail ends a fill whose request got no response.
+func (f *fetch) fail(err error) {
+	status, reason := upstream.Fault(f.ctx, err)
 	if context.Cause(f.ctx) != errClientGone {
-		f.proxy.log.Warn("origin request failed", "method", "GET", "route", f.proxy.label(f.route), "reason", string(reason), "error", err)
+		f.fills.log.Warn("origin request failed", "method", "GET", "route", f.order.route.label, "reason", string(reason), "error", err)
 	}
 	f.closeHandle()
-	f.proxy.flights.remove(f)
-	f.update(func(s *flightState) { s.stage, s.status, s.reason = failed, status, reason })
+	f.conclude(failed, func(s *flightState) { s.status, s.reason, s.stale = status, reason, f.stale })
 	f.cancel(nil)
 }
 
-func (f *flight) closeHandle() {
+// conclude ends the flight.
+func (f *fetch) conclude(with stage, change func(*flightState)) {
+	f.fills.flights.remove(&f.Flight)
+	f.update(func(s *flightState) {
+		s.stage = with
+		change(s)
+	})
+}
+
+func (f *fetch) closeHandle() {
 	if f.guarded() {
-		f.proxy.opt.Guard.Close(&f.entry.handle)
+		f.fills.guard.Close(&f.entry.handle)
 	}
 }

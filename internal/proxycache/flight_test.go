@@ -53,7 +53,7 @@ func TestRequestsForTheSameShareOneFill(t *testing.T) {
 		_, _ = io.WriteString(w, "shared")
 	})
 	go func() {
-		r.eventually("all connections are there", func() bool { return r.proxy.server.Connections() >= 20 && g.arrived.Load() == 1 })
+		r.eventually("all connections are there", func() bool { return r.proxy.clients.Connections() >= 20 && g.arrived.Load() == 1 })
 		close(g.open)
 	}()
 	outcomes := map[string]int{}
@@ -341,7 +341,7 @@ func TestMemoryStaysInItsBounds(t *testing.T) {
 }
 
 func TestFillsAtOneTimeAreBounded(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.OriginConcurrency = 2 })
+	r := newRig(t, func(_ *rig, o *Options) { o.Origin.Concurrency = 2 })
 	var inside, most atomic.Int32
 	r.answer(func(w http.ResponseWriter, _ *http.Request) {
 		n := inside.Add(1)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 )
 
 // footprint stores n small responses as fills do, and tells what each costs on
@@ -40,8 +41,8 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 			fresh: coherence.Nanos(time.Hour), body: []byte(`{"id":` + id + `,"price":"100.00"}`),
 		}
 		e.setKey("http://shop.example/api/listings/" + id)
-		e.setHead(finishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
-		p.finish(e)
+		e.setHead(http1.FinishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
+		p.memory.finish(e)
 		if guarded {
 			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
 			if !p.opt.Guard.Open(&e.handle, e, deps) || !p.opt.Guard.Admit(&e.handle, e) {

@@ -45,8 +45,8 @@ func (e *entry) shown(compress bool) shown {
 
 // adopt makes e ready to be sent if its text, which came from elsewhere, is as
 // finish would make it. REQUIRES: e isn't published.
-func (p *Proxy) adopt(e *entry, by shown) bool {
-	if by.revalidate != e.route.revalidate() || by.compress == p.opt.NoCompress {
+func (m *memory) adopt(e *entry, by shown) bool {
+	if by.revalidate != e.route.revalidate() || by.compress != m.compress {
 		return false
 	}
 	e.negotiated(by.vary)
@@ -54,9 +54,9 @@ func (p *Proxy) adopt(e *entry, by shown) bool {
 }
 
 // finish makes e ready to be sent. REQUIRES: e isn't published.
-func (p *Proxy) finish(e *entry) {
+func (m *memory) finish(e *entry) {
 	head := e.head()
-	l := p.look(e.route, head, int64(len(e.body)))
+	l := m.look(e.route, head, int64(len(e.body)))
 	if l.revalidate && e.status == http.StatusOK && e.etag() == "" {
 		sum := sha256.Sum256(e.body)
 		l.tag = `"` + hex.EncodeToString(sum[:16]) + `"`
@@ -131,19 +131,19 @@ func (e *entry) encoded(c int) form {
 
 // codedHead is the head of a coded form.
 func codedHead(head []byte, c int, tag string, length int) []byte {
-	status, _, _ := bytes.Cut(head, crlf)
-	b := append(append(make([]byte, 0, len(head)+64), status...), crlf...)
-	for name, value := range fields(head) {
+	status, _, _ := bytes.Cut(head, http1.CRLF)
+	b := append(append(make([]byte, 0, len(head)+64), status...), http1.CRLF...)
+	for name, value := range http1.HeadFields(head) {
 		switch string(name) {
 		case "Content-Length", "Accept-Ranges":
 			continue
 		case "Etag":
 			value = []byte(tag)
 		}
-		b = append(append(append(append(b, name...), ": "...), value...), crlf...)
+		b = append(append(append(append(b, name...), ": "...), value...), http1.CRLF...)
 	}
-	b = appendField(b, "Content-Encoding", rfc9111.CodingNames[c])
-	return appendField(b, "Content-Length", strconv.Itoa(length))
+	b = http1.AppendField(b, "Content-Encoding", rfc9111.CodingNames[c])
+	return http1.AppendField(b, "Content-Length", strconv.Itoa(length))
 }
 
 // look is how a response shows itself to clients.
@@ -155,9 +155,9 @@ type look struct {
 
 // look decides how a response with that stored head and a body of that length,
 // -1 if that isn't known, shows itself.
-func (p *Proxy) look(rt *route, head []byte, length int64) look {
+func (m *memory) look(rt *route, head []byte, length int64) look {
 	l := look{revalidate: rt.revalidate()}
-	if !p.opt.NoCompress && (length < 0 || length >= minCoded) {
+	if m.compress && (length < 0 || length >= minCoded) {
 		l.vary = codable(head)
 	}
 	return l
@@ -173,10 +173,10 @@ func (l look) dress(head []byte) (sent []byte, ours int, dropped []byte) {
 	if l == (look{}) {
 		return head, 0, nil
 	}
-	status, _, _ := bytes.Cut(head, crlf)
-	b := append(append(make([]byte, 0, len(head)+96), status...), crlf...)
+	status, _, _ := bytes.Cut(head, http1.CRLF)
+	b := append(append(make([]byte, 0, len(head)+96), status...), http1.CRLF...)
 	noTransform, varies := false, false
-	for name, value := range fields(head) {
+	for name, value := range http1.HeadFields(head) {
 		drop := false
 		switch string(name) {
 		case "Cache-Control":
@@ -195,7 +195,7 @@ func (l look) dress(head []byte) (sent []byte, ours int, dropped []byte) {
 		if drop {
 			to = &dropped
 		}
-		*to = append(append(append(append(*to, name...), ": "...), value...), crlf...)
+		*to = append(append(append(append(*to, name...), ": "...), value...), http1.CRLF...)
 	}
 	common := len(b)
 	if l.revalidate {
@@ -203,13 +203,13 @@ func (l look) dress(head []byte) (sent []byte, ours int, dropped []byte) {
 		if noTransform {
 			value = "no-cache, no-transform"
 		}
-		b = appendField(b, "Cache-Control", value)
+		b = http1.AppendField(b, "Cache-Control", value)
 	}
 	if l.vary && !varies {
-		b = appendField(b, "Vary", "Accept-Encoding")
+		b = http1.AppendField(b, "Vary", "Accept-Encoding")
 	}
 	if l.tag != "" {
-		b = appendField(b, "Etag", l.tag)
+		b = http1.AppendField(b, "Etag", l.tag)
 	}
 	return b, len(b) - common, dropped
 }
@@ -223,7 +223,7 @@ func forbidsTransform(cacheControl []byte) bool {
 // speaks of its very bytes.
 func codable(head []byte) bool {
 	fits := false
-	for name, value := range fields(head) {
+	for name, value := range http1.HeadFields(head) {
 		switch string(name) {
 		case "Content-Type":
 			fits = compressible(string(value))

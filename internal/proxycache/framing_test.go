@@ -204,7 +204,7 @@ func TestRFC9112Section3HeadAboveLimitIs431(t *testing.T) {
 }
 
 func TestSlowHeadIs408(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.HeaderTimeout = 40 * time.Millisecond })
+	r := newRig(t, func(_ *rig, o *Options) { o.Clients.HeaderTimeout = 40 * time.Millisecond })
 	c := r.dial()
 	c.send("GET /x HTTP/1.1\r\nHo")
 	if got := c.read("GET"); got.StatusCode != 408 {
@@ -214,7 +214,7 @@ func TestSlowHeadIs408(t *testing.T) {
 }
 
 func TestIdleConnectionIsClosedWithoutAWord(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.IdleTimeout = 40 * time.Millisecond })
+	r := newRig(t, func(_ *rig, o *Options) { o.Clients.IdleTimeout = 40 * time.Millisecond })
 	c := r.dial()
 	c.send("GET /x HTTP/1.1\r\nHost: a\r\n\r\n")
 	c.read("GET")
@@ -362,7 +362,7 @@ func TestTenThousandIdleConnections(t *testing.T) {
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
 		t.Fatal(line, err)
 	}
-	r.eventually("all are accepted", func() bool { return r.proxy.server.Connections() >= crowdSize })
+	r.eventually("all are accepted", func() bool { return r.proxy.clients.Connections() >= crowdSize })
 	r.want(r.get("/api/listings/1"), "ok", "walpurge; hit")
 	r.want(r.get("/api/listings/2"), "ok", "walpurge; fwd=uri-miss")
 }

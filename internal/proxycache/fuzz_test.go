@@ -14,6 +14,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // FuzzResponse gives whole heads of responses to all that rewrites them.
@@ -23,14 +24,14 @@ func FuzzResponse(f *testing.F) {
 	f.Add("Expires: Thu, 18 Aug 2050 02:01:18 GMT\r\nDate: x\r\nCDN-Cache-Control: max-age=5\r\n", 404)
 	f.Add("Content-Range: bytes 0-3/9\r\nCache-Control: private=\"set-cookie\"\r\nSet-Cookie: a=b\r\n", 206)
 	f.Add("No-Vary-Search: params, except=(\"a\")\r\nCache-Groups: \"a\", \"b\"\r\n", 599)
-	p := &Proxy{}
+	m := &memory{compress: true}
 	f.Fuzz(func(t *testing.T, fields string, status int) {
 		resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader("HTTP/1.1 "+strconv.Itoa(100+abs(status)%500)+" x\r\n"+fields+"\r\n")), nil)
 		if err != nil {
 			return
 		}
 		h := resp.Header
-		if wellFormed(h) != nil {
+		if upstream.WellFormed(h) != nil {
 			return
 		}
 		for name, values := range h {
@@ -38,10 +39,10 @@ func FuzzResponse(f *testing.F) {
 				t.Fatalf("%q: %q: %q", fields, name, values)
 			}
 		}
-		connectionFields(h)
+		upstream.ConnectionFields(h)
 		rt := &route{guarded: true}
-		block := appendFields(appendStatus(nil, resp.StatusCode), h)
-		shown, _, _ := p.look(rt, block, -1).dress(finishHead(block, resp.StatusCode, 5))
+		block := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), h)
+		shown, _, _ := m.look(rt, block, -1).dress(http1.FinishHead(block, resp.StatusCode, 5))
 		back, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(shown), strings.NewReader("\r\nabcde"))), nil)
 		if err != nil || back.StatusCode != resp.StatusCode || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
 			t.Fatalf("%q became %q: %v", fields, shown, err)
@@ -52,9 +53,9 @@ func FuzzResponse(f *testing.F) {
 		}
 		e := &entry{}
 		e.setHead(block)
-		connectionFields(e.header())
+		upstream.ConnectionFields(e.header())
 		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
-			checkDressed(t, l, finishHead(block, resp.StatusCode, 5))
+			checkDressed(t, l, http1.FinishHead(block, resp.StatusCode, 5))
 		}
 	})
 }
@@ -153,8 +154,8 @@ func FuzzRequest(f *testing.F) {
 		if had, ok := notModified(req, e); ok && rfc9111.StripCodings(rfc9111.CodedTag(had.tag, had.coding)) != e.etag() {
 			t.Fatalf("%q: %q", fields, had.tag)
 		}
-		path, query, has := splitTarget(req)
-		cleanPath(path)
+		path, query, has := http1.SplitTarget(req)
+		http1.CleanPath(path)
 		for _, rule := range []QueryRule{{Only: true, Names: []string{"b"}}, {Names: []string{"b"}}, {Sort: true}} {
 			rt := &route{Route: Route{Query: rule}}
 			key, at := appendKey(nil, false, req, nil, rt, path, query, has)

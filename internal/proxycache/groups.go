@@ -21,18 +21,18 @@ func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
 // declared are the dependencies that a response's head declares: groups, and
 // rows by Depends-On. ok is false if it must not be kept because nobody knows
 // what it depends on.
-func (p *Proxy) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
-	g := p.opt.Guard
+func (t *fills) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
+	g := t.guard
 	rows, found, wrong := dependsOn(g, h)
 	if deps = append(groups(g, h), rows...); len(deps) > 0 {
-		p.hasNamed(rt)
+		t.named(rt)
 	}
 	if !found && rt.Declared && len(h[dependsOnField]) > 0 {
 		wrong = emptyField
 	}
 	if wrong != "" {
 		if _, told := rt.told.LoadOrStore(wrong, true); !told {
-			p.log.Warn("a response is not kept, nor are others like it", "route", rt.label, "error", wrong)
+			t.log.Warn("a response is not kept, nor are others like it", "route", rt.label, "error", wrong)
 		}
 	}
 	return deps, wrong == "" && (found || !rt.Declared)
@@ -40,19 +40,19 @@ func (p *Proxy) declared(rt *route, h http.Header) (deps []coherence.Dependency,
 
 // extend adds what the response's head declares to the flight's dependencies,
 // before the response is kept (R3).
-func (f *flight) extend(h http.Header) {
+func (f *fetch) extend(h http.Header) {
 	if !f.guarded() {
 		return
 	}
-	deps, ok := f.proxy.declared(f.route, h)
+	deps, ok := f.fills.declared(f.order.route, h)
 	f.undeclared = !ok
 	f.learn(deps)
 }
 
 // learn adds dependencies that the response tells. If they have been touched
 // since the request was sent, who joined late must not share it (R7).
-func (f *flight) learn(deps []coherence.Dependency) {
-	if len(deps) > 0 && !f.proxy.opt.Guard.Extend(&f.entry.handle, deps) {
+func (f *fetch) learn(deps []coherence.Dependency) {
+	if len(deps) > 0 && !f.fills.guard.Extend(&f.entry.handle, deps) {
 		f.overtaken = true
 	}
 }

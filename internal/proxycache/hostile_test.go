@@ -58,7 +58,7 @@ func TestRFC9112Section5_1FieldsOfHostileOrigins(t *testing.T) {
 		answers[path] = "HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nConnection: close\r\n" + c.field + end
 	}
 	origin := scripted(t, answers)
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = origin })
 	for path, c := range cases {
 		t.Run(path[1:], func(t *testing.T) {
 			r.t = t
@@ -87,7 +87,7 @@ func TestRFC9110Section15_2_2UnaskedSwitchIs502(t *testing.T) {
 	const switches = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	const bare = "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 	origin := scripted(t, map[string]string{"/a": switches, "/bare": bare})
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = origin })
 	for _, path := range []string{"/a", "/bare"} {
 		for _, method := range []string{"GET", "HEAD", "POST"} {
 			got := r.raw(method + " " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
@@ -135,7 +135,7 @@ func TestRFC9110Section6_5_1TrailersOfHostileOrigins(t *testing.T) {
 		"/announced":   head + "Trailer: X-Sum, Cache-Control\r\n\r\n4\r\nfour\r\n0\r\nX-Sum: 1\r\nCache-Control: max-age=9\r\n\r\n",
 		"/control":     head + "Trailer: X-Sum\r\n\r\n4\r\nfour\r\n0\r\nX-Sum: a\rSet-Cookie: x\r\n\r\n",
 	})
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = origin })
 	for path, want := range map[string]string{"/unannounced": "X-Sum: 1\r\n", "/announced": "X-Sum: 1\r\n", "/control": ""} {
 		got := r.raw("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 		_, trailer, _ := strings.Cut(got, "\r\n0\r\n")
@@ -252,7 +252,7 @@ func TestRFC9110Section15_2InterimResponsesOfHostileOrigins(t *testing.T) {
 		"/some":   strings.Repeat(early, 20) + "HTTP/1.1 102 Processing\r\n\r\n" + end,
 		"/many":   strings.Repeat(early, 10*maxInterims) + end,
 	})
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = origin })
 	for path, want := range map[string]struct{ hints, status, processing int }{
 		"/space": {1, 200, 0}, "/hidden": {0, 502, 0}, "/some": {20, 200, 1}, "/many": {-1, 502, 0},
 	} {

@@ -14,12 +14,12 @@ func (x *exchange) invalidateAfter(status int, h http.Header) {
 	if rfc9111.Safe(x.Method) || status < 200 || status > 399 {
 		return
 	}
-	x.p.invalidate(x.key)
+	x.p.fills.invalidate(x.key)
 	x.endGroups(h)
 	for _, name := range []string{"Location", "Content-Location"} {
 		for _, v := range h[name] {
 			if key, ok := x.keyOf(v); ok && key != x.key {
-				x.p.invalidate(key)
+				x.p.fills.invalidate(key)
 			}
 		}
 	}
@@ -28,7 +28,7 @@ func (x *exchange) invalidateAfter(status int, h http.Header) {
 // keyOf is the key of a reference relative to the request's target. ok is
 // false for one of another origin, about which this response has no say.
 func (x *exchange) keyOf(reference string) (key string, ok bool) {
-	https, forwardedHost := x.p.outside(x.Exchange)
+	https, forwardedHost := x.p.opt.Clients.Trusted.Outside(x.Exchange)
 	scheme, port := "http", ":80"
 	if https {
 		scheme, port = "https", ":443"
@@ -49,25 +49,8 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 	if len(path) == 0 {
 		path = []byte{'/'}
 	}
-	rt := x.p.plain
-	if cleanPath(path) {
-		var found places
-		if m := x.p.routing.Load().router.match(path, &found); m != nil {
-			rt = m
-		}
-	}
-	k, _ := appendKey(nil, https, x.Request, forwardedHost, rt, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
+	var asks Asked
+	x.p.routing.Load().read(&asks, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
+	k, _ := asks.appendKey(nil, https, x.Request, forwardedHost)
 	return string(k), true
-}
-
-// ownHop are fields that end here beside those of every hop: they
-// authenticate to a proxy (RFC 9111 section 3.1), or are for this cache alone.
-var ownHop = []string{"Proxy-Authentication-Info", "Proxy-Authorization", rfc9111.OwnTarget}
-
-// passFields takes out of a response what isn't the client's.
-func passFields(h http.Header) {
-	connectionFields(h)
-	for _, name := range ownHop {
-		delete(h, name)
-	}
 }

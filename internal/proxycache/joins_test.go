@@ -150,13 +150,13 @@ func TestWhatIsNotDeclaredIsNotKept(t *testing.T) {
 
 // flying is how many fills can be joined.
 func (r *rig) flying() int {
-	n, _ := r.proxy.flights.count()
+	n, _ := r.proxy.fills.flights.count()
 	return n
 }
 
 // joined is how many requests share the fills on their way.
 func (r *rig) joined() int {
-	_, n := r.proxy.flights.count()
+	_, n := r.proxy.fills.flights.count()
 	return n
 }
 

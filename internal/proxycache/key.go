@@ -46,7 +46,7 @@ func appendKeyed(dst []byte, k Key, req *http1.Request) []byte {
 	dst = append(dst, '\n')
 	if k.Source == Cookie {
 		dst = append(append(dst, "cookie."...), k.Name...)
-		v, n := cookie(req, k.Name)
+		v, n := http1.FindCookie(req, k.Name)
 		if n > 1 {
 			// Which of them the origin takes, and whether it looks at the letter
 			// case, is its own affair: all of them count.
@@ -108,7 +108,7 @@ func appendSorted(dst []byte, rule *QueryRule, query []byte) []byte {
 func named(part []byte, names []string) bool {
 	name := paramName(part)
 	if bytes.IndexByte(name, '%') >= 0 || bytes.IndexByte(name, '+') >= 0 {
-		decoded, ok := unescape(name, true)
+		decoded, ok := http1.Unescape(name, true)
 		return ok && slices.Contains(names, decoded)
 	}
 	for _, n := range names {

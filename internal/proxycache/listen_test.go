@@ -24,6 +24,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/downstream"
 )
 
 // writeCertificate makes a certificate for 127.0.0.1 with that name, valid for
@@ -64,11 +66,11 @@ func newProtocolRig(t *testing.T, protocol string, change func(*rig, *Options)) 
 	secure := strings.HasSuffix(protocol, "TLS")
 	r := newRig(t, func(r *rig, o *Options) {
 		if secure {
-			c, err := NewCertificate(writeCertificateFiles(t))
+			c, err := downstream.NewCertificate(writeCertificateFiles(t))
 			if err != nil {
 				t.Fatal(err)
 			}
-			o.TLS = c.Config()
+			o.Clients.TLS = c.Config()
 		}
 		change(r, o)
 	})
@@ -347,61 +349,6 @@ func TestRFC9112Section9_3_2PipelinedRequestsOverTLS(t *testing.T) {
 		}
 		if b, err := io.ReadAll(resp.Body); err != nil || len(b) != 100<<10 {
 			t.Fatal(len(b), err)
-		}
-	}
-}
-
-func TestCertificateIsReadAgain(t *testing.T) {
-	dir := t.TempDir()
-	certFile, keyFile := writeCertificate(t, dir, "first")
-	c, err := NewCertificate(certFile, keyFile, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := time.Now()
-	c.now = func() time.Time { return at }
-	name := func() string {
-		got, err := c.Config().GetCertificate(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leaf, err := x509.ParseCertificate(got.Certificate[0])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return leaf.Subject.CommonName
-	}
-	touch := func(d time.Duration) {
-		for _, f := range []string{certFile, keyFile} {
-			if err := os.Chtimes(f, at.Add(d), at.Add(d)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		at = at.Add(2 * lookEvery)
-	}
-	if name() != "first" {
-		t.Fatal(name())
-	}
-	writeCertificate(t, dir, "second")
-	touch(time.Hour)
-	if name() != "second" {
-		t.Fatal("still", name())
-	}
-	if err := os.WriteFile(keyFile, []byte("broken"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	touch(2 * time.Hour)
-	if name() != "second" {
-		t.Fatal("a broken key took the place of a good one")
-	}
-	writeCertificate(t, dir, "third")
-	touch(3 * time.Hour)
-	if name() != "third" {
-		t.Fatal("not after a broken one:", name())
-	}
-	for _, files := range [][2]string{{certFile, certFile}, {certFile, filepath.Join(dir, "none")}} {
-		if _, err := NewCertificate(files[0], files[1], nil); err == nil {
-			t.Error("accepted", files)
 		}
 	}
 }

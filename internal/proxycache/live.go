@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/problem"
 	"walpurge/internal/rfc9111"
 )
 
@@ -86,63 +87,61 @@ func (l *live) leave(w *onlooker) {
 const liveDetail Reason = "events"
 
 // serveLive answers a request for the feed.
-func (x *exchange) serveLive() {
+func (x *exchange) serveLive() verdict {
 	cs := rfc9111.CacheStatus{Detail: liveDetail}
 	if string(x.Method) != "GET" {
-		body := problemBody(http.StatusMethodNotAllowed, "The feed knows GET.")
-		head := problemHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
-		_ = x.Send(appendField(head, "Allow", "GET"), body)
+		body := problem.Document(http.StatusMethodNotAllowed, "The feed knows GET.")
+		head := problem.AppendHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
+		_ = x.Send(http1.AppendField(head, "Allow", "GET"), body)
 		x.done(pass, liveDetail)
-		return
+		return verdict{}
 	}
 	w, words := x.onlooker()
 	if w == nil {
-		x.problem(http.StatusUnprocessableEntity, pass, cs, words)
-		return
+		return refused(http.StatusUnprocessableEntity, pass, cs, words)
 	}
 	l := x.p.live
 	if !l.enter(w) {
-		x.problem(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
-		return
+		return refused(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
 	}
 	defer l.leave(w)
 	// First the watch, then the answer: whoever has the answer misses nothing.
 	settled := w.begin()
 	defer w.end()
-	head := appendStatus(nil, http.StatusOK)
-	head = appendField(head, "Content-Type", "text/event-stream")
-	head = appendField(head, "Cache-Control", "no-store")
-	head = appendField(head, "X-Content-Type-Options", "nosniff")
-	head = appendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
-	head = appendField(head, "Date", x.p.wall().UTC().Format(http.TimeFormat))
+	head := http1.AppendStatus(nil, http.StatusOK)
+	head = http1.AppendField(head, "Content-Type", "text/event-stream")
+	head = http1.AppendField(head, "Cache-Control", "no-store")
+	head = http1.AppendField(head, "X-Content-Type-Options", "nosniff")
+	head = http1.AppendField(head, "X-Accel-Buffering", "no") // a proxy in between shall not wait for more
+	head = http1.AppendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
-		return
+		return verdict{}
 	}
 	x.done(pass, liveDetail) // here, since how long a page stays open is no response time
 	x.Watch(func() { close(w.gone) })
 	w.run(settled)
 	_ = x.Finish(nil)
+	return verdict{}
 }
 
 // onlooker is who shows the named URL, as if this client had asked for it with
 // the fields of this request. If there is nothing to watch it returns nil and
 // a sentence.
 func (x *exchange) onlooker() (w *onlooker, words string) {
-	query, err := url.ParseQuery(string(x.query))
-	if err != nil || len(query["url"]) != 1 {
+	form, err := url.ParseQuery(string(x.query))
+	if err != nil || len(form["url"]) != 1 {
 		return nil, "Name one page with url=, its path and query percent-encoded."
 	}
-	target := query.Get("url")
+	target := form.Get("url")
 	path, raw, hasQuery := strings.Cut(target, "?")
 	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '#' || r == '\\' }
-	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !cleanPath([]byte(path)) {
+	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !http1.CleanPath([]byte(path)) {
 		return nil, "url is not the path and query of a page."
 	}
-	s := &subject{req: x.Request, path: []byte(path)}
-	var found places
-	routing := x.p.routing.Load()
-	rt := routing.router.match(s.path, &found)
-	if rt == nil || !rt.guarded {
+	var asks Asked
+	x.p.routing.Load().read(&asks, []byte(path), []byte(raw), hasQuery)
+	rt := asks.route
+	if !rt.guarded {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
 	}
 	for _, k := range rt.keys {
@@ -150,14 +149,10 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
-	s.route, s.places = rt, found.at[:found.n]
-	if q := appendQuery(nil, rt, []byte(raw), hasQuery); len(q) > 0 {
-		s.query = q[1:]
-	}
-	https, host := x.p.outside(x.Exchange)
-	key, _ := appendKey(nil, https, x.Request, host, rt, s.path, []byte(raw), hasQuery)
+	https, host := x.p.opt.Clients.Trusted.Outside(x.Exchange)
+	key, at := asks.appendKey(nil, https, x.Request, host)
 	return &onlooker{
-		x: x, shown: s, key: string(key), routing: routing,
+		x: x, shown: asks.subject(x.Request, string(key[at.from:at.to])), key: string(key), routing: asks.routing,
 		gone: make(chan struct{}), anew: make(chan struct{}, 1),
 	}, ""
 }

@@ -15,60 +15,66 @@ import (
 // response that it could not share.
 const maxAttempts = 2
 
-// lookup answers a GET or HEAD from the tiers, from somebody's flight or with
-// a flight of its own.
-func (x *exchange) lookup() {
-	var waited *flight
+// lookup finds the answer to a GET or HEAD in the tiers, or gets it from
+// somebody's flight or with one of its own.
+func (x *exchange) lookup() verdict {
+	var waited *Flight
+	var was *entry // what the last look has found
 	asksRedis := x.asksRedis()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
 		if x.route.guarded {
 			var reason Reason
 			if proven, reason = x.proof(now); reason != NoReason {
-				x.bypass(reason)
-				return
+				v := x.bypass(reason)
+				v.stale = was
+				return v
 			}
 		}
 		e, key := x.find()
-		if e != nil && x.fromChanged(e, key, now) {
-			return
+		if e != nil {
+			if v, ok := x.fromChanged(e, key, now); ok {
+				return v
+			}
 		}
 		if e != nil && (!e.usable(now, proven) || x.authorized && !e.shared) {
 			e = nil
 		}
-		x.stale = e
-		if e != nil && x.fromMemory(e, key, now) {
-			return
+		was = e
+		if e != nil {
+			if v, ok := x.fromMemory(e, key, now); ok {
+				return v
+			}
 		}
-		if x.withoutFlight(e, key, now) {
-			return
+		if v, ok := x.withoutFlight(e, key, now); ok {
+			v.stale = e
+			return v
 		}
-		if asksRedis && e == nil && !x.p.flights.flying(key) {
-			if x.fromRedis() {
-				return
+		if asksRedis && e == nil && !x.p.fills.flights.flying(key) {
+			if e, now := x.p.fills.fromRedis(x.key, &x.Asked, x.Request, x.target); e != nil {
+				return fromCache(hit, e, now, "redis")
 			}
 			asksRedis = false
 		}
-		f, leader := x.flight(key, e, waited, proven)
+		f, leader := x.join(key, e, waited, proven)
 		if f == nil { // stored since we looked: look again
 			continue
 		}
+		v, again, alone := x.await(f, leader)
 		if leader {
-			x.follow(f, true)
 			f.leave()
-			return
 		}
-		again, alone := x.follow(f, false)
 		if !again {
-			return
+			return v
 		}
 		if alone {
 			break
 		}
 		waited = f
 	}
-	x.turns = x.route.guarded
-	x.pass(miss, rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, Detail: x.p.memo.reason(x.key, x.p.opt.Now())})
+	v := passed(rfc9111.FwdURIMiss, x.p.fills.memo.reason(x.key, x.p.opt.Now()))
+	v.outcome, v.turns, v.stale = miss, x.route.guarded, was
+	return v
 }
 
 // asksRedis tells whether the request may be answered from the Redis tier.
@@ -78,7 +84,7 @@ func (x *exchange) asksRedis() bool { return x.p.redis != nil && x.wish.Plain() 
 // needs (G2, G4), or why there is none.
 func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 	g := x.p.opt.Guard
-	if x.route.Strict || !x.p.positions.covered(x.demand) {
+	if x.route.Strict || !x.p.positions.Covered(x.demand) {
 		if x.p.opt.Prove == nil {
 			return 0, StrictRead
 		}
@@ -125,72 +131,72 @@ func (x *exchange) find() (e *entry, key string) {
 	return e, key
 }
 
-// fromMemory answers with e if the request and the lifetimes allow it.
-func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) bool {
+// fromMemory is the answer with e, if the request and the lifetimes allow it.
+func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) (v verdict, ok bool) {
 	left := e.fresh - now
 	age := time.Duration(e.age + now - e.received)
 	switch {
 	case left > 0 && x.wish.Admits(age, time.Duration(left)):
-		x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)})
-		x.done(hit, NoReason)
-		if x.p.audit != nil && e.guarded {
-			x.p.audit.hit(x.Exchange, e, x.route, now)
-		}
-		return true
+		v = fromCache(hit, e, now, NoReason)
+		v.audited = true
+		return v, true
 	case left <= 0 && e.lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
-		x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)})
-		x.done(stale, NoReason)
-		return true
+		return fromCache(stale, e, now, NoReason), true
 	case left <= 0 && -left < e.swr.nanos() && x.wish.Plain():
-		x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)})
-		x.done(stale, NoReason)
-		x.refresh(e, key)
-		return true
+		v = fromCache(stale, e, now, NoReason)
+		v.again, v.key = true, key
+		return v, true
 	}
-	return false
+	return verdict{}, false
 }
 
-// fromChanged answers with a response that a row has changed under, if the
-// route allows that for so long. It is no answer for whoever carries a
+// fromChanged is the answer with a response that a row has changed under, if
+// the route allows that for so long. It is none for whoever carries a
 // position or wants anything but what is there: they must not get what is older
 // than their own write (G3). The proof of freshness bounds how late the change
 // was heard of.
-func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) bool {
+func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) (v verdict, ok bool) {
 	at := e.changed()
 	if at == 0 {
-		return false
+		return verdict{}, false
 	}
 	if now-at >= e.changedFor() || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
 		x.p.memory.removeEntry(e)
-		return false
+		return verdict{}, false
 	}
-	if now >= e.fresh || !x.wish.Plain() || x.authorized || x.demand.strict || x.demand.lsn != 0 {
-		return false
+	if now >= e.fresh || !x.wish.Plain() || x.authorized || !x.demand.Plain() {
+		return verdict{}, false
 	}
-	x.refresh(e, key)
-	x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: min(-1, -int64(now-at)/int64(time.Second)), Detail: Changed})
-	x.done(stale, Changed)
-	return true
+	v = fromCache(stale, e, now, Changed)
+	v.cs.TTL = min(-1, -int64(now-at)/int64(time.Second))
+	v.again, v.key = true, key
+	return v, true
 }
 
 // withoutFlight handles what never makes a flight.
-func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) bool {
-	switch {
-	case e == nil && x.Has(http1.Of(http1.Range)) && x.fromPart(now):
-	case x.wish.OnlyIfCached:
-		x.problem(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
-	case e == nil && x.p.memo.has(key, now):
-		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Uncacheable})
-	case e == nil && wantsStream(x.Request):
-		x.pass(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: Stream})
-	case e == nil && x.Has(http1.Of(http1.Range)):
-		x.passAndKeep(pass, rfc9111.CacheStatus{Fwd: x.missed(key, e, now), Detail: PartialWanted})
-	case x.head:
-		x.pass(miss, rfc9111.CacheStatus{Fwd: x.missed(key, e, now)})
-	default:
-		return false
+func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) (v verdict, ok bool) {
+	ranged := e == nil && x.Has(http1.Of(http1.Range))
+	if ranged {
+		if v, ok = x.fromPart(now); ok {
+			return v, true
+		}
 	}
-	return true
+	switch {
+	case x.wish.OnlyIfCached:
+		v = refused(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
+	case e == nil && x.p.fills.memo.has(key, now):
+		v = passed(x.missed(key, e, now), Uncacheable)
+	case e == nil && wantsStream(x.Request):
+		v = passed(x.missed(key, e, now), Stream)
+	case ranged:
+		v = x.copied(passed(x.missed(key, e, now), PartialWanted))
+	case x.head:
+		v = passed(x.missed(key, e, now), NoReason)
+		v.outcome = miss
+	default:
+		return verdict{}, false
+	}
+	return v, true
 }
 
 // missed is why e, what is stored under key, doesn't answer the request (RFC

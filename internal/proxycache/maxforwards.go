@@ -31,7 +31,7 @@ func (x *exchange) endsHere() bool {
 // answerHere answers a request that may go no further: OPTIONS with nothing
 // to say of the resource, TRACE with what came, without what is secret (RFC
 // 9110 section 9.3.8).
-func (x *exchange) answerHere() {
+func (x *exchange) answerHere() verdict {
 	status, kind := http.StatusOK, ""
 	var body []byte
 	if string(x.Method) == "TRACE" {
@@ -41,20 +41,21 @@ func (x *exchange) answerHere() {
 			switch f := &x.Fields[i]; f.ID {
 			case http1.Authorization, http1.ProxyAuthorization, http1.Cookie, http1.WalpurgePosition:
 			default:
-				body = append(append(append(append(body, f.Name...), ": "...), f.Value...), crlf...)
+				body = append(append(append(append(body, f.Name...), ": "...), f.Value...), http1.CRLF...)
 			}
 		}
-		body = append(body, crlf...)
+		body = append(body, http1.CRLF...)
 	}
-	head := appendStatus(x.Buffer(), status)
+	head := http1.AppendStatus(x.Buffer(), status)
 	if kind != "" {
-		head = appendField(head, "Content-Type", kind)
+		head = http1.AppendField(head, "Content-Type", kind)
 	}
-	head = appendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
-	head = appendField(head, "Content-Length", strconv.Itoa(len(body)))
+	head = http1.AppendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
+	head = http1.AppendField(head, "Content-Length", strconv.Itoa(len(body)))
 	cs := rfc9111.CacheStatus{Detail: MaxForwards}
 	_ = x.Send(cs.Append(head), body)
 	x.done(pass, MaxForwards)
+	return verdict{}
 }
 
 // countDown makes a request say how far it may go from the origin on.

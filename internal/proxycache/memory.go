@@ -21,6 +21,8 @@ type memory struct {
 	now   func() coherence.Nanos
 	door  *doorkeeper
 
+	compress bool // responses may be sent in other codings than the origin's
+
 	groups groupIndex    // of entries without dependencies
 	rules  atomic.Uint64 // the last number of a rule of No-Vary-Search
 }

@@ -99,15 +99,15 @@ func (m *metrics) watch(p *Proxy) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
 		}, func() float64 {
-			flying, _ := p.flights.count()
+			flying, _ := p.fills.flights.count()
 			return float64(flying)
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_origin_waiting", Help: "Requests that wait for their turn at the origin.",
-		}, func() float64 { return float64(p.upstream.waiting.Load()) }),
+		}, func() float64 { return float64(p.upstream.Waits()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_client_connections", Help: "Open client connections.",
-		}, func() float64 { return float64(p.server.Connections()) }),
+		}, func() float64 { return float64(p.clients.Connections()) }),
 	)
 }
 
@@ -118,9 +118,4 @@ func (m *metrics) outcomes(label string) outcomes {
 		o[i] = counter{m.requests.WithLabelValues(label, name), m.seconds.WithLabelValues(name)}
 	}
 	return o
-}
-
-// discarded counts a fill that wasn't kept.
-func (p *Proxy) discarded(reason Reason) {
-	p.metrics.discarded.WithLabelValues(string(reason)).Inc()
 }

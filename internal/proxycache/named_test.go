@@ -10,8 +10,9 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"testing/iotest"
 	"time"
+
+	"walpurge/internal/upstream"
 )
 
 func TestRFC9111Section3_1FieldsNamedBesideClose(t *testing.T) {
@@ -25,7 +26,7 @@ func TestRFC9111Section3_1FieldsNamedBesideClose(t *testing.T) {
 		"/large":       "HTTP/1.1 200 OK\r\nX-Pad: " + strings.Repeat("x", 40<<10) + "\r\nConnection: close, x-hop\r\n" + rest,
 		"/alone":       "HTTP/1.1 200 OK\r\nConnection: close\r\n" + rest,
 	}
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = scripted(t, answers) })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = scripted(t, answers) })
 	for path := range answers {
 		for range 2 {
 			got := r.get(path)
@@ -33,48 +34,12 @@ func TestRFC9111Section3_1FieldsNamedBesideClose(t *testing.T) {
 			if path == "/alone" {
 				hop = "1"
 			}
-			if got.body != "body" || got.Header.Get("X-Hop") != hop || got.Header.Get("X-Kept") != "1" || got.Header.Get(namedField) != "" {
+			if got.body != "body" || got.Header.Get("X-Hop") != hop || got.Header.Get("X-Kept") != "1" || got.Header.Get(upstream.NamedField) != "" {
 				t.Errorf("%s: %q %v", path, got.body, got.Header)
 			}
 		}
 	}
 }
-
-// However the bytes come, net/http reads the same as without us, but for the
-// field that we add.
-func TestNamingChangesNothingElse(t *testing.T) {
-	for i, sent := range []string{
-		"HTTP/1.1 200 OK\r\nConnection: close, a\r\nContent-Length: 4\r\n\r\nbody",
-		"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody",
-		"HTTP/1.1 200 OK\nContent-Length: 4\n\nbody",
-		"HTTP/1.1 103 Early Hints\r\nA: b\r\n\r\nHTTP/1.1 200 OK\r\nConnection: a, close\r\n\r\nbody",
-		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX: close\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
-		"HTTP/1.1 200 OK\r\nHalf",
-		"",
-	} {
-		for name, slow := range map[string]func(io.Reader) io.Reader{"whole": func(r io.Reader) io.Reader { return r }, "bytes": iotest.OneByteReader, "halves": iotest.HalfReader} {
-			c := &namingConn{Conn: readerConn{Reader: slow(strings.NewReader(sent))}}
-			_, _ = c.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
-			got, err := io.ReadAll(c)
-			want := sent
-			if strings.Contains(sent, ", a\r\n") || strings.Contains(sent, "a, close") {
-				at := strings.LastIndex(sent, "200 OK\r\n") + len("200 OK\r\n")
-				want = sent[:at] + namedField + ": A\r\n" + sent[at:]
-			}
-			if err != nil || string(got) != want {
-				t.Errorf("%d, %s: %q, %v", i, name, got, err)
-			}
-		}
-	}
-}
-
-type readerConn struct {
-	net.Conn
-	io.Reader
-}
-
-func (c readerConn) Read(p []byte) (int, error)  { return c.Reader.Read(p) }
-func (c readerConn) Write(p []byte) (int, error) { return len(p), nil }
 
 func TestRFC9110Section9_2_2NothingUnsafeIsSentTwice(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -109,7 +74,7 @@ func TestRFC9110Section9_2_2NothingUnsafeIsSentTwice(t *testing.T) {
 	}()
 	r := newRig(t, func(r *rig, o *Options) {
 		plainHTTP(r, o)
-		o.Origin, _ = url.Parse("http://" + ln.Addr().String())
+		o.Origin.URL, _ = url.Parse("http://" + ln.Addr().String())
 	})
 	for i, method := range []string{"POST", "PATCH", "DELETE", "PUT"} {
 		r.get("/warm") // so that a connection is there to be used again

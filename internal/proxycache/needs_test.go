@@ -129,7 +129,7 @@ func TestStrictFillNeedsWhatItsProofCovers(t *testing.T) {
 func TestAuditWantsTheDatabase(t *testing.T) {
 	r := newRig(t, func(r *rig, o *Options) {
 		o.Audit = 1
-		o.Position = func(context.Context) (Position, error) { return Position(r.guard.Position()), nil }
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) { return r.guard.Position(), nil }
 	})
 	n := &needsSeen{}
 	r.handler = n.serve

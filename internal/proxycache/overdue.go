@@ -3,6 +3,8 @@ package proxycache
 import (
 	"net/http"
 	"sync"
+
+	"walpurge/internal/upstream"
 )
 
 // A fill's time ends its sharing, never the response of those who receive it:
@@ -15,58 +17,57 @@ import (
 //	4 It ends when nobody receives it.
 
 // timeUp does so. It is called by the flight's timer.
-func (f *flight) timeUp() {
-	f.proxy.flights.remove(f)
+func (f *Flight) timeUp() {
+	f.fills.flights.remove(f)
 	f.mu.Lock()
-	if f.state.stage > arriving {
+	if f.mu.state.stage > arriving {
 		f.mu.Unlock()
 		return
 	}
-	f.state.over = true
-	close(f.wake)
-	f.wake = make(chan struct{})
-	resp, unwanted := f.body, f.unwanted()
+	f.mu.state.over = true
+	f.wakeAll()
+	resp, unwanted := f.mu.body, f.unwanted()
 	f.mu.Unlock()
 	if resp != nil {
-		giveBack(resp) // it may last for ever
+		upstream.GiveBack(resp) // it may last for ever
 	}
 	if unwanted {
-		f.cancel(errFillTimeout)
+		f.cancel(upstream.ErrOverdue)
 	}
 }
 
 // unwanted tells whether nobody receives a fill whose time is over. REQUIRES:
 // f.mu held.
-func (f *flight) unwanted() bool {
-	return f.state.over && f.state.stage <= arriving && f.left && f.receivers == 0
+func (f *Flight) unwanted() bool {
+	return f.mu.state.over && f.mu.state.stage <= arriving && f.mu.left && f.mu.receivers == 0
 }
 
 // over tells whether the time of a fill that is on its way has passed.
-func (f *flight) over() bool {
+func (f *Flight) over() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state.over
+	return f.mu.state.over
 }
 
 // arrives notes that the body of a response comes.
-func (f *flight) arrives(resp *http.Response) {
+func (f *Flight) arrives(resp *http.Response) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.body = resp
+	f.mu.body = resp
 }
 
 // enter makes a joiner one of those who receive the body, if the fill's time
 // isn't over. The joiner calls exit when it needs no more of it.
-func (f *flight) enter() (exit func(), ok bool) {
+func (f *Flight) enter() (exit func(), ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.state.over {
+	if f.mu.state.over {
 		return nil, false
 	}
-	f.receivers++
+	f.mu.receivers++
 	return sync.OnceFunc(func() {
 		f.mu.Lock()
-		f.receivers--
+		f.mu.receivers--
 		unwanted := f.unwanted()
 		f.mu.Unlock()
 		if unwanted {
@@ -76,10 +77,10 @@ func (f *flight) enter() (exit func(), ok bool) {
 }
 
 // leave is called by the leader when it needs the flight no more, or is gone.
-func (f *flight) leave() {
+func (f *Flight) leave() {
 	f.mu.Lock()
-	f.left = true
-	r, unwanted := f.state.rest, f.unwanted()
+	f.mu.left = true
+	r, unwanted := f.mu.state.rest, f.unwanted()
 	f.mu.Unlock()
 	if r != nil {
 		r.discard()
@@ -91,15 +92,15 @@ func (f *flight) leave() {
 
 // handsOver gives what is left of a response whose time is over to the leader,
 // if nobody else receives it. prefix is what has come of it.
-func (f *flight) handsOver(r *rest, prefix []byte) bool {
+func (f *fetch) handsOver(r *rest, prefix []byte) bool {
 	f.mu.Lock()
-	alone := f.state.over && f.receivers == 0 // and it stays so: nobody enters
+	alone := f.mu.state.over && f.mu.receivers == 0 // and it stays so: nobody enters
 	f.mu.Unlock()
 	if !alone {
 		return false
 	}
 	f.closeHandle()
-	f.proxy.discarded(OriginSlow)
+	f.fills.discarded(OriginSlow)
 	r.prefix = prefix
 	f.release(r, OriginSlow)
 	return true

@@ -27,11 +27,11 @@ func (r *rig) endTime() {
 	f.timeUp()
 }
 
-func (r *rig) flight() *flight {
+func (r *rig) flight() *Flight {
 	r.t.Helper()
-	r.proxy.flights.mu.Lock()
-	defer r.proxy.flights.mu.Unlock()
-	for _, f := range r.proxy.flights.byKey {
+	r.proxy.fills.flights.mu.Lock()
+	defer r.proxy.fills.flights.mu.Unlock()
+	for _, f := range r.proxy.fills.flights.byKey {
 		return f
 	}
 	r.t.Fatal("no fill is on its way")
@@ -155,7 +155,7 @@ func (r *rig) over() {
 func (r *rig) idle() {
 	r.t.Helper()
 	r.eventually("nothing is left of the fill", func() bool {
-		return r.guard.Handles() == 0 && len(r.proxy.upstream.slots) == 0 && r.proxy.memory.entries() == 0
+		return r.guard.Handles() == 0 && r.proxy.upstream.Taken() == 0 && r.proxy.memory.entries() == 0
 	})
 }
 
@@ -168,7 +168,7 @@ func TestFillTimeoutEndsNoResponse(t *testing.T) {
 				t.Run(fmt.Sprint(protocol, length, path), func(t *testing.T) {
 					r := newProtocolRig(t, protocol, func(r *rig, o *Options) {
 						soonOver(r, o)
-						o.OriginConcurrency = 4
+						o.Origin.Concurrency = 4
 					})
 					p := newPieces()
 					r.answer(p.serve(length, "Cache-Control: max-age=60"))
@@ -255,7 +255,7 @@ func TestFillTimeoutLeavesTheRequestToThoseWhoReceive(t *testing.T) {
 				}
 				r.endTime()
 				leaves.cancel()
-				r.eventually("the connection has ended", func() bool { return r.proxy.server.Connections() == 1 })
+				r.eventually("the connection has ended", func() bool { return r.proxy.clients.Connections() == 1 })
 				if rest == "leaves" {
 					stays.cancel()
 					p.ended(t)
@@ -286,7 +286,7 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 						sent := len("first.")
 						r.eventually("the client's end is noticed", func() bool {
 							f.mu.Lock()
-							left := f.left
+							left := f.mu.left
 							f.mu.Unlock()
 							if !left { // only a write shows it
 								p.send(t, "more.")
@@ -339,7 +339,7 @@ func TestFillTimeoutReleasesWhoWaits(t *testing.T) {
 		leader.read("first.")
 		r.say("quick")
 		go func() {
-			r.eventually("the others have joined", func() bool { _, joined := r.proxy.flights.count(); return joined == 4 })
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 4 })
 			r.endTime()
 		}()
 		for _, got := range r.together(4, "/api/listings/1") {
@@ -390,7 +390,7 @@ func TestFillTimeoutWaitsForSlowReaders(t *testing.T) {
 }
 
 func TestOriginTimeoutIs504(t *testing.T) {
-	r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.OriginTimeout = 100 * time.Millisecond })
+	r := newRig(t, func(r *rig, o *Options) { soonOver(r, o); o.Origin.Timeout = 100 * time.Millisecond })
 	release := make(chan struct{})
 	defer close(release)
 	r.answer(func(http.ResponseWriter, *http.Request) { <-release })

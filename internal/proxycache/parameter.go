@@ -5,6 +5,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"walpurge/internal/http1"
 )
 
 // maxPairs bounds the parameters of a query that is read. Services ignore, or
@@ -65,7 +67,7 @@ func equalEscaped(raw []byte, name string) bool {
 		if c != '[' && c != ']' && c < utf8.RuneSelf {
 			continue
 		}
-		v, ok := unescape(raw, true)
+		v, ok := http1.Unescape(raw, true)
 		return ok && v == name
 	}
 	return false
@@ -84,12 +86,12 @@ func (s *subject) parseQuery() {
 		k, v, _ := bytes.Cut(part, []byte{'='})
 		p := pair{raw: k}
 		var ok bool
-		if p.name, ok = unescape(k, true); !ok || !utf8.ValidString(p.name) || len(s.pairs) == maxPairs {
+		if p.name, ok = http1.Unescape(k, true); !ok || !utf8.ValidString(p.name) || len(s.pairs) == maxPairs {
 			s.sure = false
 			return
 		}
 		p.parts = nameParts(p.name)
-		p.value, p.sure = unescape(v, true)
+		p.value, p.sure = http1.Unescape(v, true)
 		p.sure = p.sure && ascii(part)
 		s.pairs = append(s.pairs, p)
 	}
@@ -112,7 +114,7 @@ func ascii(b []byte) bool {
 // quotes) is left out, and so is an index, unless there is nothing else.
 func nameParts(name string) []string {
 	for range 4 { // somebody decodes it again
-		again, ok := unescape([]byte(name), true)
+		again, ok := http1.Unescape([]byte(name), true)
 		if !ok || again == name {
 			break
 		}

@@ -2,47 +2,51 @@ package proxycache
 
 import (
 	"bytes"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // partSuffix makes the key of a key's part. There is one, the newest, and only
 // of responses without dependencies that don't vary.
 const partSuffix = "\npart"
 
-// fromPart answers a request for ranges from the part that is stored.
-func (x *exchange) fromPart(now coherence.Nanos) bool {
+// fromPart is the answer to a request for ranges from the part that is stored.
+func (x *exchange) fromPart(now coherence.Nanos) (v verdict, ok bool) {
 	if x.route.guarded {
-		return false
+		return verdict{}, false
 	}
 	e := x.p.memory.get([]byte(x.key + partSuffix))
 	if e == nil || e.route != x.route || x.authorized && !e.shared {
-		return false
+		return verdict{}, false
 	}
 	left := e.fresh - now
 	if left <= 0 || !x.wish.Admits(e.ageSpan(now), time.Duration(left)) {
-		return false
+		return verdict{}, false
 	}
 	ranges, ok := wantedRanges(x.Request, e, e.part().Size)
 	if !ok || len(ranges) == 0 || x.Has(rfc9111.Conditions) {
-		return false
+		return verdict{}, false
 	}
 	for _, r := range ranges {
 		if r.From < e.part().From || r.To > e.part().To {
-			return false
+			return verdict{}, false
 		}
 	}
-	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now)}
-	b, body := appendRanges(x.Buffer(), e, e.sent(), ranges, e.part().From, e.part().Size)
-	b = x.p.appendTiming(cs.Append(appendAge(b, e.ageAt(now))), &cs, e, now)
-	_ = x.Send(b, body)
-	x.done(hit, NoReason)
-	return true
+	return fromCache(hit, e, now, NoReason), true
+}
+
+// extent is where in the representation e's body begins, and how long that is.
+func (e *entry) extent() (from, size int64) {
+	if p := e.part(); p != nil {
+		return p.From, p.Size
+	}
+	return 0, int64(len(e.body))
 }
 
 // strong tells whether the part can be combined with others (RFC 9111 section
@@ -55,13 +59,13 @@ func (e *entry) strong() bool {
 	return tag != "" && !rfc9111.IsWeak(tag)
 }
 
-// beginAtPart makes a flight ask only for what follows the part that is stored.
-func (f *flight) beginAtPart(x *exchange) {
-	if f.guarded() || x.authorized || !x.wish.Plain() {
+// beginAtPart makes a fill ask only for what follows the part that is stored.
+func (f *fetch) beginAtPart() {
+	if f.guarded() || f.order.authorized || !f.order.plain {
 		return
 	}
-	e := f.proxy.memory.get([]byte(x.key + partSuffix))
-	if e == nil || e.route != x.route || !e.strong() || e.part().From != 0 || e.fresh <= f.proxy.opt.Now() {
+	e := f.fills.memory.get([]byte(f.order.primary + partSuffix))
+	if e == nil || e.route != f.order.route || !e.strong() || e.part().From != 0 || e.fresh <= f.fills.now() {
 		return
 	}
 	f.part = e
@@ -71,15 +75,15 @@ func (f *flight) beginAtPart(x *exchange) {
 
 // keepBeginning keeps what has come of a response whose end is missing, as the
 // part that it is (RFC 9111 section 3.3): the next request asks for the rest.
-func (f *flight) keepBeginning(length int64, body []byte) {
+func (f *fetch) keepBeginning(length int64, body []byte) {
 	e := f.entry
-	if f.guarded() || f.doomed.Load() || f.own != nil || f.content != nil || f.alias != "" || f.key != f.primary ||
-		e.status != http.StatusOK || e.fresh <= f.proxy.opt.Now() || len(e.groups()) > 0 || e.key() != f.primary ||
+	if f.guarded() || f.doomed.Load() || f.own != nil || f.order.content != nil || f.alias != "" || f.order.key != f.order.primary ||
+		e.status != http.StatusOK || e.fresh <= f.fills.now() || len(e.groups()) > 0 || e.key() != f.order.primary ||
 		len(body) == 0 || int64(len(body)) >= length {
 		return
 	}
 	f.mu.Lock()
-	block := f.state.head
+	block := f.mu.state.head
 	f.mu.Unlock()
 	n := shell(e)
 	n.setHead(block)
@@ -89,11 +93,11 @@ func (f *flight) keepBeginning(length int64, body []byte) {
 	h := n.header()
 	r := rfc9111.Range{To: int64(len(body))}
 	n.status, n.body = http.StatusPartialContent, bytes.Clone(body)
-	n.setKey(f.primary + partSuffix)
+	n.setKey(f.order.primary + partSuffix)
 	n.setPart(&rfc9111.Part{Range: r, Size: length, Strict: true})
-	n.setHead(appendFields(appendStatus(nil, int(n.status)), h))
-	f.proxy.finish(n)
-	f.proxy.memory.put(n)
+	n.setHead(http1.AppendFields(http1.AppendStatus(nil, int(n.status)), h))
+	f.fills.memory.finish(n)
+	f.fills.memory.put(n)
 }
 
 // continued tells whether a 206 with these fields is what follows e.
@@ -113,17 +117,7 @@ func (e *entry) complete(resp *http.Response, a *rfc9111.Answer) {
 	delete(whole, "Via")
 	a.Status, a.Header = http.StatusOK, whole
 	resp.StatusCode, resp.Header = a.Status, a.Header
-	if resp.ContentLength >= 0 {
-		resp.ContentLength += int64(len(e.body))
-	}
-	body := &resp.Body
-	if s, ok := resp.Body.(*slotted); ok { // which may be given back before the end
-		body = &s.ReadCloser
-	}
-	*body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(bytes.NewReader(e.body), *body), *body}
+	upstream.Prefix(resp, e.body)
 }
 
 // combined is what e and a newer part make together: one part, or the whole.
@@ -146,11 +140,11 @@ func (e *entry) combined(newer *entry) *entry {
 	if from == 0 && to == size {
 		n.setPart(nil)
 		n.status = http.StatusOK
-		n.setHead(finishHead(appendFields(appendStatus(nil, http.StatusOK), h), http.StatusOK, len(body)))
+		n.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, http.StatusOK), h), http.StatusOK, len(body)))
 		return n
 	}
 	n.setPart(&rfc9111.Part{Range: rfc9111.Range{From: from, To: to}, Size: size, Strict: true})
-	n.setHead(appendFields(appendStatus(nil, http.StatusPartialContent), h))
+	n.setHead(http1.AppendFields(http1.AppendStatus(nil, http.StatusPartialContent), h))
 	return n
 }
 

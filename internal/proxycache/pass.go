@@ -3,21 +3,17 @@ package proxycache
 import (
 	"context"
 	"errors"
-	"io"
 	"net/http"
-	"net/textproto"
-	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // pass sends a request through to the origin and its response back, both as
-// they arrive. Nothing of it is kept.
-func (x *exchange) pass(o outcome, cs rfc9111.CacheStatus) {
+// they arrive. Nothing of it is kept, but for what k keeps.
+func (x *exchange) pass(v *verdict, k *Copy) verdict {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	drop := http1.Set(0)
@@ -27,197 +23,110 @@ func (x *exchange) pass(o outcome, cs rfc9111.CacheStatus) {
 	h := x.p.requestHeader(x.Exchange, drop)
 	x.countDown(h)
 	x.needsOfRequest(h)
-	x.exchangeWith(ctx, cancel, h, o, cs)
+	return x.exchangeWith(ctx, cancel, h, v, k)
+}
+
+// passAndCopy passes a request and keeps its response if that may be shared.
+func (x *exchange) passAndCopy(v *verdict) verdict {
+	k := x.p.fills.copyOf(Order{
+		req: x.Request, route: x.route, primary: x.key, question: x.question(), authorized: x.authorized,
+	}, func(reference string) bool {
+		key, ok := x.keyOf(reference)
+		return ok && key == x.key
+	})
+	defer k.close()
+	return x.pass(v, k)
 }
 
 // exchangeWith sends the request with header h and passes the response on.
-func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, o outcome, cs rfc9111.CacheStatus) {
+func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, v *verdict, k *Copy) verdict {
 	x.traceTo(h)
-	req := x.p.upstream.request(ctx, string(x.Method), x.target, string(x.Host), h)
+	req := x.p.upstream.Request(ctx, string(x.Method), x.target, string(x.Host), h)
 	if x.content != nil {
 		req.Body, req.ContentLength = x.body()
 	} else if x.Body != nil {
-		x.giveBody(req)
+		upstream.GiveBody(req, x.Exchange)
 	}
 	x.Watch(func() { cancel(errClientGone) })
 	sent := time.Now()
-	resp, err := x.send(req, func(status int, h http.Header) error {
-		connectionFields(h)
-		return x.Interim(appendFields(appendStatus(nil, status), h))
+	resp, err := x.send(req, v.turns, func(status int, h http.Header) error {
+		upstream.ConnectionFields(h)
+		return x.Interim(http1.AppendFields(http1.AppendStatus(nil, status), h))
 	})
 	if err != nil {
-		x.originFailed(ctx, err, cs)
-		return
+		return x.originFailed(ctx, err, v)
 	}
-	defer discard(resp.Body)
-	if failing(resp.StatusCode) && (x.standIn() || x.bridged(OriginFailed, false)) {
-		return
+	defer upstream.Discard(resp.Body)
+	if failing(resp.StatusCode) {
+		if instead, ok := x.inPlaceOf(v, OriginFailed, false); ok {
+			return instead
+		}
 	}
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		x.tunnel(resp, cs)
-		x.done(o, cs.Detail)
-		return
+		return x.tunnel(resp, v)
 	}
-	x.passBack(resp, cs, sent)
-	x.done(o, cs.Detail)
+	return x.passBack(resp, v, sent, k)
 }
 
-// send sends the request, if it has to in its turn.
-func (x *exchange) send(req *http.Request, interim func(int, http.Header) error) (*http.Response, error) {
-	if x.turns {
-		if err := x.p.upstream.acquire(req.Context()); err != nil {
+// inPlaceOf is what answers in the place of an error of the origin, if anything
+// does.
+func (x *exchange) inPlaceOf(v *verdict, reason Reason, unreachable bool) (instead verdict, ok bool) {
+	if instead, ok = x.standIn(v); ok {
+		return instead, true
+	}
+	return x.bridged(v, reason, unreachable)
+}
+
+// send sends the request, with turns in its turn.
+func (x *exchange) send(req *http.Request, turns bool, interim func(int, http.Header) error) (*http.Response, error) {
+	if turns {
+		if err := x.p.upstream.Acquire(req.Context()); err != nil {
 			return nil, err
 		}
-		defer x.p.upstream.release() // what comes after the head may last for ever
+		defer x.p.upstream.Release() // what comes after the head may last for ever
 	}
-	return x.p.upstream.send(req, interim)
+	return x.p.upstream.Send(req, interim)
 }
 
 var errClientGone = errors.New("client gone")
 
-func (x *exchange) originFailed(ctx context.Context, err error, cs rfc9111.CacheStatus) {
+func (x *exchange) originFailed(ctx context.Context, err error, v *verdict) verdict {
 	if context.Cause(ctx) == errClientGone {
-		x.Abort()
-		x.done(fault, ClientGone)
-		return
+		return x.cutOff()
 	}
-	status, reason := originFault(ctx, err)
-	if x.standIn() || x.bridged(reason, true) {
-		return
+	status, reason := upstream.Fault(ctx, err)
+	if instead, ok := x.inPlaceOf(v, reason, true); ok {
+		return instead
 	}
 	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
+	cs := v.cs
 	cs.Detail = reason
-	x.problem(status, fault, cs, sentences[reason])
+	return refused(status, fault, cs, sentences[reason])
 }
 
 // passBack sends the origin's response.
-func (x *exchange) passBack(resp *http.Response, cs rfc9111.CacheStatus, sent time.Time) {
+func (x *exchange) passBack(resp *http.Response, v *verdict, sent time.Time, k *Copy) verdict {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
-	if x.head && x.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
-		if e := x.freshened(x.stale, a); e != nil {
-			cs.FwdStatus, cs.Stored = a.Status, true
-			x.p.sendEntry(x.Exchange, e, x.p.opt.Now(), cs)
-			return
-		}
-	}
-	x.keeper.begin(a, resp.ContentLength)
-	length := silentLength(resp, resp.ContentLength)
-	passFields(resp.Header)
-	x.p.positions.dropForeign(resp.Header)
-	finishHeader(resp.Header, x.p.wall())
+	cs := v.cs
 	cs.FwdStatus = resp.StatusCode
-	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
+	if x.head && v.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
+		if e := x.p.fills.freshened(v.stale, a, new(x.question()), x.key, x.Request); e != nil {
+			cs.Stored = true
+			return verdict{way: toReply, outcome: v.outcome, cs: cs, entry: e, at: x.p.opt.Now()}
+		}
+	}
+	defer x.done(v.outcome, cs.Detail)
+	k.begin(a, resp.ContentLength)
+	length := upstream.SilentLength(resp, resp.ContentLength)
+	upstream.PassFields(resp.Header)
+	x.p.positions.DropForeign(resp.Header)
+	upstream.FinishHeader(resp.Header, time.Now())
+	head := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), resp.Header)
 	head = x.tellPosition(head)
-	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.Append(announceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
-		return
+	if err := x.Start(resp.StatusCode, x.p.appendTiming(cs.Append(upstream.AnnounceTrailer(head, resp)), &cs, nil, 0), length); err != nil {
+		return verdict{}
 	}
-	x.copyBody(resp)
-}
-
-// silentLength is the length to announce: of a response without a body what
-// the origin announced, if it did.
-func silentLength(resp *http.Response, length int64) int64 {
-	if resp.StatusCode == http.StatusNotModified || resp.Request != nil && resp.Request.Method == http.MethodHead {
-		n, err := strconv.ParseInt(resp.Header.Get("Content-Length"), 10, 63)
-		if err != nil {
-			return http1.Unknown
-		}
-		return n
-	}
-	return length
-}
-
-// announceTrailer announces the trailer fields that the origin announced.
-func announceTrailer(head []byte, resp *http.Response) []byte {
-	if len(resp.Trailer) == 0 {
-		return head
-	}
-	names := make([]string, 0, len(resp.Trailer))
-	for name := range resp.Trailer {
-		if allowedTrailer(name) {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
-		return head
-	}
-	slices.Sort(names)
-	return appendField(head, "Trailer", strings.Join(names, ", "))
-}
-
-// trailerLines are the trailer fields of a response that was read to its end.
-func trailerLines(resp *http.Response) []byte {
-	for name := range resp.Trailer { // also of what wasn't announced
-		if !allowedTrailer(name) {
-			delete(resp.Trailer, name)
-		}
-	}
-	return appendFields(nil, resp.Trailer)
-}
-
-// giveBody makes the client's body the request's, with its trailer.
-func (x *exchange) giveBody(req *http.Request) {
-	req.ContentLength = x.Length
-	body := &trailing{Body: x.Body, req: req}
-	req.Body = body
-	if x.Length != http1.Chunked {
-		return
-	}
-	for i := range x.Fields {
-		if x.Fields[i].ID == http1.Trailer {
-			for _, name := range rfc9111.FieldNames(string(x.Fields[i].Value)) {
-				if req.Trailer == nil {
-					req.Trailer = make(http.Header)
-				}
-				if allowedTrailer(name) {
-					req.Trailer[name] = nil
-				}
-			}
-		}
-	}
-}
-
-// trailing is a body that fills in the request's trailer at its end.
-type trailing struct {
-	*http1.Body
-	req *http.Request
-}
-
-func (t *trailing) Read(p []byte) (int, error) {
-	n, err := t.Body.Read(p)
-	if err == io.EOF {
-		for _, f := range t.Body.Trailer() {
-			name := textproto.CanonicalMIMEHeaderKey(string(f.Name))
-			if _, announced := t.req.Trailer[name]; announced {
-				t.req.Trailer[name] = append(t.req.Trailer[name], string(f.Value))
-			}
-		}
-	}
-	return n, err
-}
-
-// allowedTrailer keeps fields that frame, route or authenticate out of
-// trailers (RFC 9110 section 6.5.1).
-func allowedTrailer(name string) bool {
-	if !http1.IsToken([]byte(name)) {
-		return false
-	}
-	switch name {
-	case "Transfer-Encoding", "Content-Length", "Trailer", "Host", "Connection", "Authorization", "Cache-Control", "Content-Encoding", "Content-Type", "Content-Range", "Te", "Expect", "Upgrade":
-		return false
-	}
-	return true
-}
-
-// invalidate ends what is stored for a target.
-func (p *Proxy) invalidate(key string) {
-	p.flights.doom(key)
-	for _, other := range p.memory.searchKeys(key) {
-		p.memory.remove(other)
-	}
-	p.memory.remove(key)
-	if p.redis != nil {
-		p.redis.remove(key)
-	}
+	x.copyBody(resp, k)
+	return verdict{}
 }

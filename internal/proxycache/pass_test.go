@@ -196,7 +196,7 @@ func TestRFC9110Section7_8WebSocketEcho(t *testing.T) {
 		t.Fatal("the tunnel is still open")
 	}
 	_ = c.Close()
-	r.eventually("the connection is gone", func() bool { return r.proxy.server.Connections() == 0 })
+	r.eventually("the connection is gone", func() bool { return r.proxy.clients.Connections() == 0 })
 }
 
 func TestRFC9110Section7_8RefusedUpgradeIsPassedBack(t *testing.T) {
@@ -372,7 +372,9 @@ func TestRFC9110Section7_6_1HopByHopFieldsEndHere(t *testing.T) {
 }
 
 func TestTrustedProxyIsBelieved(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+	r := newRig(t, func(_ *rig, o *Options) {
+		o.Clients.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		_, _ = fmt.Fprint(w, req.Header.Get("X-Forwarded-Proto"), " ", req.Header.Get("X-Forwarded-For"), " ", req.Header.Get("Forwarded"))
 	})

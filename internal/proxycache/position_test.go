@@ -15,18 +15,19 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/position"
 )
 
 func TestPositionRoundTrip(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := Position{coherence.Epoch(rapid.Uint64().Draw(t, "epoch")), coherence.LSN(rapid.Uint64().Draw(t, "lsn"))}
-		back, err := ParsePosition(p.String())
+		p := coherence.Position{Epoch: coherence.Epoch(rapid.Uint64().Draw(t, "epoch")), LSN: coherence.LSN(rapid.Uint64().Draw(t, "lsn"))}
+		back, err := coherence.ParsePosition(p.String())
 		if err != nil || back != p {
 			t.Fatalf("%v comes back as %v, %v", p, back, err)
 		}
 	})
 	for _, bad := range []string{"", ".", "1.0/1", "0000000000000001", "0000000000000001.", "000000000000000g.0/1", "0000000000000001.0/1.2"} {
-		if p, err := ParsePosition(bad); err == nil {
+		if p, err := coherence.ParsePosition(bad); err == nil {
 			t.Errorf("%q parses as %v", bad, p)
 		}
 	}
@@ -34,27 +35,27 @@ func TestPositionRoundTrip(t *testing.T) {
 
 // Whatever is changed in a signed position, it doesn't open.
 func TestSealOpensOnlyWhatItSigned(t *testing.T) {
-	ours, other := newSeal("a secret of some length"), newSeal("another one of some length")
+	ours, other := position.NewSeal("a secret of some length"), position.NewSeal("another one of some length")
 	rapid.Check(t, func(t *rapid.T) {
-		p := Position{coherence.Epoch(rapid.Uint64().Draw(t, "epoch")), coherence.LSN(rapid.Uint64().Draw(t, "lsn"))}
-		signed := ours.sign(p.String())
-		if text, ok := ours.open([]byte(signed)); !ok || string(text) != p.String() {
+		p := coherence.Position{Epoch: coherence.Epoch(rapid.Uint64().Draw(t, "epoch")), LSN: coherence.LSN(rapid.Uint64().Draw(t, "lsn"))}
+		signed := ours.Sign(p.String())
+		if text, ok := ours.Open([]byte(signed)); !ok || string(text) != p.String() {
 			t.Fatalf("%s opens as %q, %t", signed, text, ok)
 		}
-		if _, ok := other.open([]byte(signed)); ok {
+		if _, ok := other.Open([]byte(signed)); ok {
 			t.Fatalf("%s opens with another secret", signed)
 		}
 		forged := []byte(signed)
 		i := rapid.IntRange(0, len(forged)-1).Draw(t, "place")
 		forged[i] = rapid.SampledFrom([]byte("0123456789abcdefABCDEF./-_ \x00\xff")).Draw(t, "byte")
-		if _, ok := ours.open(forged); ok && string(forged) != signed {
+		if _, ok := ours.Open(forged); ok && string(forged) != signed {
 			t.Fatalf("%q opens", forged)
 		}
-		if _, ok := ours.open(forged[:i]); ok {
+		if _, ok := ours.Open(forged[:i]); ok {
 			t.Fatalf("%q opens", forged[:i])
 		}
 	})
-	if _, ok := ours.open([]byte("0000000000000007.0/1")); ok {
+	if _, ok := ours.Open([]byte("0000000000000007.0/1")); ok {
 		t.Error("a position without a signature opens")
 	}
 }
@@ -63,11 +64,11 @@ func TestSealOpensOnlyWhatItSigned(t *testing.T) {
 // are proven at once and counted.
 func tokens(t *testing.T, end, proofs *atomic.Int64, change func(*Options)) *rig {
 	return newRig(t, func(r *rig, o *Options) {
-		o.Position = func(context.Context) (Position, error) {
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) {
 			if end.Load() < 0 {
-				return Position{}, errors.New("no connection")
+				return coherence.Position{}, errors.New("no connection")
 			}
-			return Position{r.guard.Epoch(), coherence.LSN(end.Load())}, nil
+			return coherence.Position{Epoch: r.guard.Epoch(), LSN: coherence.LSN(end.Load())}, nil
 		}
 		o.Prove = func(context.Context, coherence.Nanos) error {
 			proofs.Add(1)
@@ -86,7 +87,7 @@ const testSecret = "0123456789abcdef0123456789abcdef"
 func TestForgedPositionIsReadStrictly(t *testing.T) {
 	var end, proofs atomic.Int64
 	end.Store(1000)
-	r := tokens(t, &end, &proofs, func(o *Options) { o.PositionCookie, o.PositionSecret = "at", testSecret })
+	r := tokens(t, &end, &proofs, func(o *Options) { o.Positions.Cookie, o.Positions.Secret = "at", testSecret })
 	r.say("one")
 	r.get("/api/listings/1")
 	signed := r.do("PUT", "/api/listings/2", strings.NewReader("x")).Header.Get("Walpurge-Position")
@@ -94,7 +95,7 @@ func TestForgedPositionIsReadStrictly(t *testing.T) {
 	if plain != "0000000000000007" || len(signature) != 22 {
 		t.Fatalf("position %q", signed)
 	}
-	foreign := newSeal("another secret").sign("0000000000000007.0/3E8")
+	foreign := position.NewSeal("another secret").Sign("0000000000000007.0/3E8")
 	for _, c := range []struct {
 		name, text string
 		strict     bool
@@ -104,9 +105,9 @@ func TestForgedPositionIsReadStrictly(t *testing.T) {
 		{"another position under the signature", "0000000000000007.0/3E7." + signature, true},
 		{"another secret", foreign, true},
 		{"a signature cut short", signed[:len(signed)-2], true},
-		{"another epoch", newSeal(testSecret).sign("0000000000000008.0/1"), true},
-		{"no epoch", newSeal(testSecret).sign("0000000000000000.0/0"), true},
-		{"beyond the end of the log", newSeal(testSecret).sign("0000000000000007.FFFFFFFF/FFFFFFFF"), true},
+		{"another epoch", position.NewSeal(testSecret).Sign("0000000000000008.0/1"), true},
+		{"no epoch", position.NewSeal(testSecret).Sign("0000000000000000.0/0"), true},
+		{"beyond the end of the log", position.NewSeal(testSecret).Sign("0000000000000007.FFFFFFFF/FFFFFFFF"), true},
 		{"nothing", "", true},
 		{"nonsense", "nonsense", true},
 		{"one of them forged", signed + ", 0000000000000007.0/1", true},
@@ -132,7 +133,7 @@ func TestForgedPositionIsReadStrictly(t *testing.T) {
 	// Before the first epoch, a position of none is no position.
 	r.guard.Reset(0, 1000)
 	before = proofs.Load()
-	r.get("/api/listings/1", "Walpurge-Position: "+newSeal(testSecret).sign("0000000000000000.0/0"))
+	r.get("/api/listings/1", "Walpurge-Position: "+position.NewSeal(testSecret).Sign("0000000000000000.0/0"))
 	if proofs.Load() == before {
 		t.Error("a position of no epoch counts as one")
 	}
@@ -156,7 +157,7 @@ func TestPositionFarAheadIsNotWaitedFor(t *testing.T) {
 // what the client had; without an answer, what makes it read strictly.
 func TestPositionsMergeByMaximum(t *testing.T) {
 	var end, proofs atomic.Int64
-	r := tokens(t, &end, &proofs, func(o *Options) { o.PositionCookie = "at" })
+	r := tokens(t, &end, &proofs, func(o *Options) { o.Positions.Cookie = "at" })
 	for _, c := range []struct {
 		end  int64
 		sent []string
@@ -188,8 +189,8 @@ func TestPositionCookieIsSetBesideTheOrigins(t *testing.T) {
 	var end, proofs atomic.Int64
 	end.Store(0x500)
 	r := tokens(t, &end, &proofs, func(o *Options) {
-		o.PositionCookie, o.PositionLife = "at", 90*time.Second
-		o.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+		o.Positions.Cookie, o.Positions.Life = "at", 90*time.Second
+		o.Clients.Trusted = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	r.say("done", "Set-Cookie: session=1; Path=/", "Set-Cookie: theme=dark", "Walpurge-Position: the origin's")
 	const want = "at=0000000000000007.0/500; Path=/; Max-Age=90; HttpOnly; SameSite=Lax"
@@ -218,7 +219,7 @@ func TestPositionCookieIsSetBesideTheOrigins(t *testing.T) {
 func TestPositionEndsAtTheProxy(t *testing.T) {
 	var end, proofs atomic.Int64
 	r := tokens(t, &end, &proofs, func(o *Options) {
-		o.PositionCookie = "at"
+		o.Positions.Cookie = "at"
 		o.Routes = append(o.Routes, Route{Pattern: "/by/cookie", Vary: []Key{{Source: Cookie, Name: "a"}}}, Route{Pattern: "/by/field", Vary: []Key{{Source: Header, Name: "cookie"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -288,7 +289,7 @@ func TestReaderWithPositionDoesNotJoinOlderFlight(t *testing.T) {
 	first := make(chan reply, 1)
 	go func() { first <- r.get("/api/listings/1") }()
 	<-reached
-	token := Position{r.guard.Epoch(), r.guard.Applied()}.String()
+	token := coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}.String()
 	second := make(chan reply, 1)
 	go func() { second <- r.get("/api/listings/1", "Walpurge-Position: "+token) }()
 	r.eventually("the second reader asks the origin itself", func() bool { return n.Load() == 2 })

@@ -31,29 +31,29 @@ func appendRanges(dst []byte, e *entry, shown []byte, ranges []rfc9111.Range, of
 		return append416(dst, shown, size), nil
 	case 1:
 		r := ranges[0]
-		dst = appendStatus(dst, http.StatusPartialContent)
+		dst = http1.AppendStatus(dst, http.StatusPartialContent)
 		dst = appendAllBut(dst, shown, "Content-Length", "")
 		dst = append(appendContentRange(dst, r, size), "Content-Length: "...)
 		dst = strconv.AppendInt(dst, r.To-r.From, 10)
-		return append(dst, crlf...), e.body[r.From-offset : r.To-offset]
+		return append(dst, http1.CRLF...), e.body[r.From-offset : r.To-offset]
 	}
 	boundary := rand.Text()
 	kind := e.field("Content-Type")
 	for _, r := range ranges {
-		body = append(append(append(body, "\r\n--"...), boundary...), crlf...)
+		body = append(append(append(body, "\r\n--"...), boundary...), http1.CRLF...)
 		if kind != "" {
-			body = appendField(body, "Content-Type", kind)
+			body = http1.AppendField(body, "Content-Type", kind)
 		}
-		body = append(appendContentRange(body, r, size), crlf...)
+		body = append(appendContentRange(body, r, size), http1.CRLF...)
 		body = append(body, e.body[r.From-offset:r.To-offset]...)
 	}
 	body = append(append(append(body, "\r\n--"...), boundary...), "--\r\n"...)
-	dst = appendStatus(dst, http.StatusPartialContent)
+	dst = http1.AppendStatus(dst, http.StatusPartialContent)
 	dst = appendAllBut(dst, shown, "Content-Length", "Content-Type")
-	dst = appendField(dst, "Content-Type", "multipart/byteranges; boundary="+boundary)
+	dst = http1.AppendField(dst, "Content-Type", "multipart/byteranges; boundary="+boundary)
 	dst = append(dst, "Content-Length: "...)
 	dst = strconv.AppendInt(dst, int64(len(body)), 10)
-	return append(dst, crlf...), body
+	return append(dst, http1.CRLF...), body
 }
 
 func appendContentRange(dst []byte, r rfc9111.Range, size int64) []byte {
@@ -63,17 +63,17 @@ func appendContentRange(dst []byte, r rfc9111.Range, size int64) []byte {
 	dst = strconv.AppendInt(dst, r.To-1, 10)
 	dst = append(dst, '/')
 	dst = strconv.AppendInt(dst, size, 10)
-	return append(dst, crlf...)
+	return append(dst, http1.CRLF...)
 }
 
 // append416 appends the head of the answer to ranges beyond the end.
 func append416(dst, shown []byte, size int64) []byte {
-	dst = appendStatus(dst, http.StatusRequestedRangeNotSatisfiable)
-	for name, value := range fields(shown) {
+	dst = http1.AppendStatus(dst, http.StatusRequestedRangeNotSatisfiable)
+	for name, value := range http1.HeadFields(shown) {
 		switch string(name) {
 		case "Date", "Via", "Vary":
 			dst = append(append(dst, name...), ": "...)
-			dst = append(append(dst, value...), crlf...)
+			dst = append(append(dst, value...), http1.CRLF...)
 		}
 	}
 	dst = append(dst, "Content-Range: bytes */"...)
@@ -83,10 +83,10 @@ func append416(dst, shown []byte, size int64) []byte {
 
 // appendAllBut appends the fields of a stored head but two.
 func appendAllBut(dst, head []byte, one, two string) []byte {
-	for name, value := range fields(head) {
+	for name, value := range http1.HeadFields(head) {
 		if string(name) != one && string(name) != two {
 			dst = append(append(dst, name...), ": "...)
-			dst = append(append(dst, value...), crlf...)
+			dst = append(append(dst, value...), http1.CRLF...)
 		}
 	}
 	return dst

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 )
 
 // maxDots bounds the places at which a value of the path may be cut.
@@ -86,7 +87,7 @@ func plain(v string) bool {
 		return false
 	}
 	for i := 0; i+2 < len(v); i++ {
-		if v[i] == '%' && unhex(v[i+1]) >= 0 && unhex(v[i+2]) >= 0 {
+		if v[i] == '%' && http1.Unhex(v[i+1]) >= 0 && http1.Unhex(v[i+2]) >= 0 {
 			return false
 		}
 	}

@@ -1,6 +1,9 @@
 package proxycache
 
-import "walpurge/internal/rfc9111"
+import (
+	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
+)
 
 // Reason says why something was decided. It is the same word in the log, in
 // the metrics and in the detail of Cache-Status.
@@ -22,6 +25,7 @@ const (
 	PartialWanted Reason = "range"          // a part was asked for and nothing is stored
 	Tunnel        Reason = "connect"        // CONNECT is for another kind of proxy
 	MaxForwards   Reason = "max-forwards"   // a TRACE or OPTIONS request that may go no further
+	Upgrade       Reason = "upgrade"        // the request asks for another protocol
 	HiddenFields  Reason = "connection"     // the request's Connection names fields that are meant for the origin
 
 	// Why a response isn't stored.
@@ -33,8 +37,8 @@ const (
 	NewEpoch     Reason = "epoch"
 	Invalidated  Reason = "invalidated" // an unsafe request has succeeded meanwhile
 	Undeclared   Reason = "undeclared"  // it doesn't say, or not so that it can be followed, what it depends on
-	OriginFailed Reason = "origin"
-	OriginSlow   Reason = "timeout"
-	OriginBusy   Reason = "busy" // no turn came in time
+	OriginFailed        = upstream.Failed
+	OriginSlow          = upstream.Slow
+	OriginBusy          = upstream.Busy
 	ClientGone   Reason = "client-gone"
 )

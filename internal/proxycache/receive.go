@@ -6,14 +6,16 @@ import (
 	"net/http"
 	"slices"
 
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // receive judges a response's head, and keeps the body or lets it go.
-func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
-	p := f.proxy
-	connectionFields(a.Header)
-	v := rfc9111.Judge(&f.query, a)
+func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
+	t := f.fills
+	upstream.ConnectionFields(a.Header)
+	v := rfc9111.Judge(&f.order.question, a)
 	switch {
 	case v.Store && f.givesWay(a.Status):
 		v.Store, v.Reason = false, rfc9111.StatusCode
@@ -21,26 +23,25 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 		v.Store, v.Reason = false, Stream
 	}
 	if f.failed(a) {
-		discard(resp.Body)
+		upstream.Discard(resp.Body)
 		f.closeHandle()
-		f.proxy.flights.remove(f)
-		f.update(func(s *flightState) { s.stage, s.status, s.reason = failed, http.StatusBadGateway, OriginFailed })
+		f.conclude(failed, func(s *flightState) { s.status, s.reason, s.stale = http.StatusBadGateway, OriginFailed, f.stale })
 		f.cancel(nil)
 		return
 	}
 	targeted := a.Header[rfc9111.OwnTarget]
-	passFields(a.Header)
-	p.positions.dropForeign(a.Header)
+	upstream.PassFields(a.Header)
+	t.positions.DropForeign(a.Header)
 	if v.Store {
 		delete(a.Header, "Age") // computed anew on every use
 	}
-	finishHeader(a.Header, a.Received)
+	upstream.FinishHeader(a.Header, a.Received)
 	names := rfc9111.VaryNames(a.Header)
-	head := appendFields(appendStatus(nil, a.Status), a.Header)
+	head := http1.AppendFields(http1.AppendStatus(nil, a.Status), a.Header)
 	f.withhold(&v, a, head)
 	r := &rest{resp: resp, cancel: f.cancel}
 	reason := v.Reason
-	if v.Store && resp.ContentLength > p.opt.MaxObject {
+	if v.Store && resp.ContentLength > t.maxObject {
 		reason = TooLarge
 	}
 	if reason == NoReason && f.over() {
@@ -48,14 +49,14 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 	}
 	if reason != NoReason {
 		f.closeHandle()
-		if f.stale != nil && !rfc9111.Passing(a.Status) && !f.stale.outlasts(a.Status, p.opt.Now()) {
-			p.forget(f.stale) // section 4.3.3: this response takes its place
+		if f.stale != nil && !rfc9111.Passing(a.Status) && !f.stale.outlasts(a.Status, t.now()) {
+			t.forget(f.stale) // section 4.3.3: this response takes its place
 		}
 		switch {
 		case v.Reason == NoReason:
-			p.discarded(reason)
+			t.discarded(reason)
 		case !rfc9111.Passing(a.Status): // the next answer may be a page
-			p.memo.add(f.key, p.opt.Now())
+			t.memo.add(f.order.key, t.now())
 		}
 		f.update(func(s *flightState) {
 			s.fwdStatus, s.head, s.length, s.names = a.Status, head, resp.ContentLength, names
@@ -83,41 +84,41 @@ func (f *flight) receive(resp *http.Response, a *rfc9111.Answer) {
 
 // withhold takes the fields that aren't stored (RFC 9111 sections 5.2.2.4 and
 // 5.2.2.7) out of a response. head has them: it is for the leader alone.
-func (f *flight) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
+func (f *fetch) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
 	if !v.Store || len(v.Withheld) == 0 {
 		return
 	}
 	for _, name := range v.Withheld {
 		delete(a.Header, name)
 	}
-	f.own, f.block = head, appendFields(appendStatus(nil, a.Status), a.Header)
+	f.own, f.block = head, http1.AppendFields(http1.AppendStatus(nil, a.Status), a.Header)
 }
 
 // describe fills in what the entry needs to know of its response.
-func (f *flight) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string) {
+func (f *fetch) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string) {
 	e := f.entry
 	e.status = uint16(a.Status)
 	e.judged(v)
 	if !e.guarded {
-		e.setApart(groupsOf(f.primary, a.Header["Cache-Groups"]), e.targeted(), f.asked)
+		e.setApart(groupsOf(f.order.primary, a.Header["Cache-Groups"]), e.targeted(), f.asked)
 	}
 	f.searched(a.Header)
 	key := f.stored()
 	if len(names) > 0 {
-		key = string(rfc9111.AppendVariant([]byte(key), names, f.req))
+		key = string(rfc9111.AppendVariant([]byte(key), names, f.order.req))
 	}
 	e.setKey(key)
 }
 
 // readBody reads the body to its end. What is longer than what may be kept is
 // handed to the leader.
-func (f *flight) readBody(resp *http.Response, r *rest) {
-	p := f.proxy
+func (f *fetch) readBody(resp *http.Response, r *rest) {
+	t := f.fills
 	buf := make([]byte, 0, bodySize(resp.ContentLength))
 	for {
-		if int64(len(buf)) > p.opt.MaxObject {
+		if int64(len(buf)) > t.maxObject {
 			f.closeHandle()
-			p.discarded(TooLarge)
+			t.discarded(TooLarge)
 			r.prefix = buf
 			f.release(r, TooLarge)
 			return
@@ -137,14 +138,14 @@ func (f *flight) readBody(resp *http.Response, r *rest) {
 			return
 		}
 		if err != nil {
-			discard(resp.Body)
-			p.discarded(Incomplete)
+			upstream.Discard(resp.Body)
+			t.discarded(Incomplete)
 			f.keepBeginning(resp.ContentLength, buf)
 			f.fail(err)
 			return
 		}
 	}
-	discard(resp.Body)
+	upstream.Discard(resp.Body)
 	f.end(buf)
 	f.cancel(nil)
 }
@@ -159,23 +160,23 @@ func bodySize(length int64) int64 {
 }
 
 // end stores a response after its clean end (C4) and tells who waits.
-func (f *flight) end(body []byte) {
+func (f *fetch) end(body []byte) {
 	e := f.entry
 	if cap(body) > len(body)+len(body)/8+64 {
 		body = bytes.Clone(body)
 	}
 	e.body = body
 	f.mu.Lock()
-	block := f.state.head
+	block := f.mu.state.head
 	f.mu.Unlock()
 	if f.own != nil {
 		block = f.block
 	}
-	e.setHead(finishHead(block, int(e.status), len(body)))
-	if f.route.late {
+	e.setHead(http1.FinishHead(block, int(e.status), len(body)))
+	if f.order.route.late {
 		f.learn(f.lateDeps(e.header(), body))
 	}
-	f.proxy.finish(e)
+	f.fills.memory.finish(e)
 	reason := f.keep()
 	f.complete(e, func(s *flightState) {
 		s.body, s.length = body, int64(len(body))
@@ -185,10 +186,9 @@ func (f *flight) end(body []byte) {
 }
 
 // complete ends the flight with a whole response.
-func (f *flight) complete(e *entry, change func(*flightState)) {
-	f.proxy.flights.remove(f)
-	f.update(func(s *flightState) {
-		s.stage, s.entry, s.shared = whole, e, true
+func (f *fetch) complete(e *entry, change func(*flightState)) {
+	f.conclude(whole, func(s *flightState) {
+		s.entry, s.shared, s.own = e, true, f.own
 		change(s)
 	})
 }

@@ -29,7 +29,7 @@ type recentTable struct {
 
 // recentChange is what one transaction did to a table by one operation.
 type recentChange struct {
-	at   Position // the end of its commit
+	at   coherence.Position // the end of its commit
 	op   string
 	rows int
 }
@@ -71,7 +71,7 @@ func (s recentSum) String() string {
 
 // since sums up what has changed after asof in its epoch, by table and
 // operation in the order of their names.
-func (r *recent) since(asof Position) []recentSum {
+func (r *recent) since(asof coherence.Position) []recentSum {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var sums []recentSum

@@ -64,10 +64,10 @@ type redisJob struct {
 
 func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 	t := &redisTier{
-		client: o.Redis, namespace: o.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
+		client: o.Redis.Client, namespace: o.Redis.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
 		queue: make(chan redisJob, redisQueue), compress: !o.NoCompress,
 	}
-	_, t.alone = o.Redis.(*redis.ClusterClient)
+	_, t.alone = o.Redis.Client.(*redis.ClusterClient)
 	ctx, stop := context.WithCancel(context.Background())
 	t.stop = stop
 	t.running.Go(func() { t.writer(ctx) })
@@ -116,10 +116,10 @@ func (t *redisTier) note(op string, err error) {
 }
 
 // entry makes the entry that s was.
-func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
+func (s *stored) entry(m *memory, rt *route, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
-		memory: p.memory, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
+		memory: m, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
 		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
 		swr: leewayOf(s.swr), sie: leewayOf(s.sie), text: s.text, body: s.body,
 	}
@@ -128,9 +128,9 @@ func (s *stored) entry(p *Proxy, rt *route, now coherence.Nanos) *entry {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
 	e.fresh = e.received + coherence.Nanos(lifetime)
-	if !p.adopt(e, s.shown) {
+	if !m.adopt(e, s.shown) {
 		e.setHead(e.head())
-		p.finish(e)
+		m.finish(e)
 	}
 	return e
 }

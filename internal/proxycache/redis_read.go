@@ -6,9 +6,6 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
-
-	"walpurge/internal/coherence"
-	"walpurge/internal/rfc9111"
 )
 
 // Reads of the Redis tier are gathered: those that come while a batch is on its
@@ -162,75 +159,4 @@ func (t *redisTier) get(key string) (s *stored, first bool) {
 	}
 	one.found = &one.own
 	return one.found, true
-}
-
-// fromRedis answers with what the Redis tier has for the request. It is used
-// only if the guard says so (R3), and goes into the memory tier if that has
-// room for it or it comes again.
-func (x *exchange) fromRedis() bool {
-	p := x.p
-	s, first := p.redis.get(x.key)
-	if s != nil && s.names != nil {
-		s, first = p.redis.get(string(rfc9111.AppendVariant([]byte(x.key), s.names, x.Request)))
-	}
-	if s == nil || s.names != nil || s.guarded != x.route.guarded {
-		return false
-	}
-	now := p.opt.Now()
-	e := s.entry(p, x.route, now)
-	if !e.common() { // another version's
-		return false
-	}
-	if e.fresh <= now {
-		return false
-	}
-	keep := p.memory.worth(e.key(), first)
-	if e.guarded && !x.vouched(e, s, now, keep) {
-		return false
-	}
-	if keep {
-		p.store(x.key, e)
-	}
-	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: "redis"}
-	p.sendEntry(x.Exchange, e, now, cs)
-	x.done(hit, cs.Detail)
-	return true
-}
-
-// vouched tells whether e, which s was, may be served. If it is to be kept its
-// handle is open then.
-func (x *exchange) vouched(e *entry, s *stored, now coherence.Nanos, keep bool) bool {
-	g := x.p.opt.Guard
-	proven := g.Proven() // C1
-	if !x.route.proves(now, proven) {
-		return false
-	}
-	deps, ok := x.storedDeps(e, s)
-	if ok && keep {
-		ok = g.OpenStored(&e.handle, e, deps, s.epoch, s.asof)
-	} else if ok {
-		ok = g.Current(deps, s.epoch, s.asof)
-	}
-	if !ok {
-		x.p.redis.count("get", "stale")
-	}
-	return ok
-}
-
-// storedDeps are the dependencies of a response from the Redis tier: those of
-// its route, and those that it declares itself.
-func (x *exchange) storedDeps(e *entry, s *stored) (deps []coherence.Dependency, ok bool) {
-	subject := x.subject()
-	deps = x.route.bind(x.p.opt.Guard, subject)
-	if !x.route.late && !x.route.Declared && !s.declares {
-		return deps, true // the commonest case
-	}
-	h := e.header()
-	said, ok := x.p.declared(x.route, h)
-	deps = append(deps, said...)
-	if x.route.late {
-		subject.body = readDocument(h, e.body)
-		deps = append(deps, x.route.bindLate(x.p.opt.Guard, subject)...)
-	}
-	return deps, ok
 }

@@ -98,7 +98,7 @@ func TestRedisIsReadOnceForManyClients(t *testing.T) {
 	before := r.redisCount("get", "ok")
 	r.forget()
 	ctx := context.Background()
-	if err := r.proxy.opt.Redis.Do(ctx, "client", "pause", 40, "all").Err(); err != nil { // so that all of them come while it is read
+	if err := r.proxy.opt.Redis.Client.Do(ctx, "client", "pause", 40, "all").Err(); err != nil { // so that all of them come while it is read
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
@@ -129,7 +129,7 @@ func TestProofIsReadAfterRedis(t *testing.T) {
 	r.written(1)
 	r.forget()
 	r.say("new")
-	if err := r.proxy.opt.Redis.Do(context.Background(), "client", "pause", 60, "all").Err(); err != nil {
+	if err := r.proxy.opt.Redis.Client.Do(context.Background(), "client", "pause", 60, "all").Err(); err != nil {
 		t.Fatal(err)
 	}
 	got := make(chan string)

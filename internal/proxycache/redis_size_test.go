@@ -69,7 +69,7 @@ func TestRedisSizeIsWhatTheServerSays(t *testing.T) {
 
 	// More than it has room for.
 	for i := range 300 {
-		if err := r.proxy.opt.Redis.Set(t.Context(), strings.Repeat("k", i+1), body, time.Hour).Err(); err != nil {
+		if err := r.proxy.opt.Redis.Client.Set(t.Context(), strings.Repeat("k", i+1), body, time.Hour).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestRedisThatSaysNothingHasNoSize(t *testing.T) {
 	}
 
 	ctx := context.WithoutCancel(t.Context())
-	if err := r.proxy.opt.Redis.Do(ctx, "acl", "setuser", "default", "-info").Err(); err != nil {
+	if err := r.proxy.opt.Redis.Client.Do(ctx, "acl", "setuser", "default", "-info").Err(); err != nil {
 		t.Fatal(err)
 	}
 	r.eventually("it is known that the server doesn't say", func() bool {

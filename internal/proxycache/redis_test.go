@@ -24,7 +24,7 @@ func withRedis(t testing.TB, url string) func(*rig, *Options) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })
-		o.Redis, o.Namespace = client, fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano())
+		o.Redis.Client, o.Redis.Namespace = client, fmt.Sprintf("%s-%d", strings.ReplaceAll(t.Name(), "/", "-"), time.Now().UnixNano())
 	}
 }
 
@@ -71,12 +71,12 @@ func TestEveryKeyInRedisExpires(t *testing.T) {
 	r.get("/plain/1")
 	r.written(4)
 	ctx := context.Background()
-	keys, err := r.proxy.opt.Redis.Keys(ctx, r.proxy.opt.Namespace+":*").Result()
+	keys, err := r.proxy.opt.Redis.Client.Keys(ctx, r.proxy.opt.Redis.Namespace+":*").Result()
 	if err != nil || len(keys) != 4 {
 		t.Fatal(keys, err)
 	}
 	for _, k := range keys {
-		if ttl := r.proxy.opt.Redis.TTL(ctx, k).Val(); ttl <= 0 || ttl > time.Minute {
+		if ttl := r.proxy.opt.Redis.Client.TTL(ctx, k).Val(); ttl <= 0 || ttl > time.Minute {
 			t.Errorf("%s lives for %s", k, ttl)
 		}
 	}
@@ -171,9 +171,9 @@ func TestRedisResponseIsShownAsTheReaderShowsIt(t *testing.T) {
 					r := newRig(t, func(r *rig, o *Options) {
 						redis(r, o)
 						if namespace == "" {
-							namespace = o.Namespace
+							namespace = o.Redis.Namespace
 						}
-						o.Namespace = namespace
+						o.Redis.Namespace = namespace
 						kind(o)
 					})
 					r.say(body, "Content-Type: text/plain", "Cache-Control: max-age=60", "Expires: 0", "Last-Modified: Fri, 27 Nov 2026 10:00:00 GMT")
@@ -211,8 +211,8 @@ func TestMalformedValueInRedisIsAMiss(t *testing.T) {
 	r.get("/api/listings/1")
 	r.written(1)
 	ctx := context.Background()
-	c := r.proxy.opt.Redis
-	keys := c.Keys(ctx, r.proxy.opt.Namespace+":*").Val()
+	c := r.proxy.opt.Redis.Client
+	keys := c.Keys(ctx, r.proxy.opt.Redis.Namespace+":*").Val()
 	good := c.Get(ctx, keys[0]).Val()
 	for i, bad := range []string{"", "garbage", good[:len(good)-1], good[:40] + "X" + good[41:], good + "x"} {
 		c.Set(ctx, keys[0], bad, time.Minute)

@@ -14,7 +14,8 @@ import (
 type routing struct {
 	router  router
 	routes  []*route
-	guarded bool // there are routes with dependencies
+	plain   *route // of what matches none of them
+	guarded bool   // there are routes with dependencies
 }
 
 func (p *Proxy) newRouting(declared []Route) (*routing, error) {
@@ -24,7 +25,7 @@ func (p *Proxy) newRouting(declared []Route) (*routing, error) {
 			was[rt.Pattern] = rt
 		}
 	}
-	t := &routing{}
+	t := &routing{plain: p.plain}
 	for _, r := range declared {
 		rt, err := newRoute(r, p.opt.Guard)
 		if err == nil {

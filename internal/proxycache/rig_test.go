@@ -18,6 +18,7 @@ import (
 
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
+	"walpurge/internal/upstream"
 )
 
 func TestMain(m *testing.M) {
@@ -103,7 +104,7 @@ func newRig(t testing.TB, change func(*rig, *Options)) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := Options{Origin: origin, Guard: r.guard, Routes: testRoutes(), Memory: 64 << 20, MaxObject: 1 << 20, Now: clock}
+	o := Options{Origin: upstream.Options{URL: origin}, Guard: r.guard, Routes: testRoutes(), Memory: 64 << 20, MaxObject: 1 << 20, Now: clock}
 	if change != nil {
 		change(r, &o)
 	}

@@ -139,7 +139,7 @@ func TestOriginsThatSendTooLittleOrTooMuch(t *testing.T) {
 		answers[path] = c.sends
 	}
 	origin := scripted(t, answers)
-	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin = origin })
+	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = origin })
 	for path, c := range cases {
 		t.Run(path[1:], func(t *testing.T) {
 			r.t = t

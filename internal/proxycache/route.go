@@ -205,7 +205,7 @@ func (t *router) add(rt *route) error {
 	for i, part := range parts {
 		name, isParam := strings.CutPrefix(part, "{")
 		if !isParam {
-			text, ok := unescape([]byte(part), false)
+			text, ok := http1.Unescape([]byte(part), false)
 			if !ok {
 				return fmt.Errorf("the segment %q is not percent-encoded correctly", part)
 			}
@@ -271,7 +271,7 @@ type places struct {
 	n  int
 }
 
-// match finds the route of a path that cleanPath has approved.
+// match finds the route of a path that CleanPath has approved.
 func (t *router) match(path []byte, found *places) *route {
 	found.n = 0
 	if t.root == nil {
@@ -291,7 +291,7 @@ func (s *segment) match(path []byte, from int, found *places) *route {
 	if s.literals != nil {
 		next := s.literals[string(path[from:to])]
 		if escaped {
-			text, _ := unescape(path[from:to], false)
+			text, _ := http1.Unescape(path[from:to], false)
 			next = s.literals[text]
 		}
 		if next != nil {
@@ -321,63 +321,4 @@ func (s *segment) after(path []byte, to int, found *places) *route {
 		return s.end
 	}
 	return s.match(path, to+1, found)
-}
-
-// cleanPath tells whether every server reads the path as we do. One with an
-// encoded slash, a dot segment, an empty segment, a control character or a
-// bad escape matches no route.
-func cleanPath(path []byte) bool {
-	if len(path) == 0 || path[0] != '/' {
-		return false
-	}
-	start := 1 // of the segment
-	dots := true
-	for i := 1; i <= len(path); i++ {
-		if i == len(path) || path[i] == '/' {
-			n := i - start
-			if n == 0 && i < len(path) || n > 0 && dots && n <= 6 && dotSegment(path[start:i]) {
-				return false
-			}
-			start, dots = i+1, true
-			continue
-		}
-		c := path[i]
-		switch {
-		case c == '%':
-			if i+2 >= len(path) {
-				return false
-			}
-			hi, lo := unhex(path[i+1]), unhex(path[i+2])
-			if hi < 0 || lo < 0 {
-				return false
-			}
-			if d := byte(hi<<4 | lo); d == '/' || d == '\\' || d < ' ' || d == 0x7f || d == '%' {
-				return false
-			} else if d != '.' {
-				dots = false
-			}
-			i += 2
-		case c == '\\' || c == '#' || c < '!' || c == 0x7f:
-			return false
-		case c != '.':
-			dots = false
-		}
-	}
-	return true
-}
-
-func dotSegment(s []byte) bool {
-	text, _ := unescape(s, false)
-	return text == "." || text == ".."
-}
-
-// splitTarget cuts a request target at its query.
-func splitTarget(req *http1.Request) (path, query []byte, hasQuery bool) {
-	t := req.Target
-	for i, c := range t {
-		if c == '?' {
-			return t[:i], t[i+1:], true
-		}
-	}
-	return t, nil, false
 }

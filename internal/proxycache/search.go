@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -30,10 +31,10 @@ func (s searchRule) key(key string) string {
 			continue
 		}
 		name, value, _ := strings.Cut(part, "=")
-		if decoded, ok := unescape([]byte(name), true); ok {
+		if decoded, ok := http1.Unescape([]byte(name), true); ok {
 			name = decoded
 		}
-		if decoded, ok := unescape([]byte(value), true); ok {
+		if decoded, ok := http1.Unescape([]byte(value), true); ok {
 			value = decoded
 		}
 		if s.Counts(name) {
@@ -113,17 +114,17 @@ func (m *memory) searchKeys(key string) []string {
 
 // searched makes f's response one for all requests that its No-Vary-Search
 // takes for the same. What depends on rows is bound to its own query.
-func (f *flight) searched(h http.Header) {
-	if f.guarded() || f.content != nil {
+func (f *fetch) searched(h http.Header) {
+	if f.guarded() || f.order.content != nil {
 		return
 	}
 	rule := rfc9111.ParseSearch(h)
 	if rule.Trivial() {
 		return
 	}
-	s := f.proxy.memory.searchMarker(searchesOf(f.primary))
+	s := f.fills.memory.searchMarker(searchesOf(f.order.primary))
 	if s == nil {
 		return
 	}
-	f.alias = s.add(rule, &f.proxy.memory.rules).key(f.primary)
+	f.alias = s.add(rule, &f.fills.memory.rules).key(f.order.primary)
 }

@@ -10,18 +10,38 @@ import (
 
 // failed tells whether a response is an error that a stale one stands in for
 // (RFC 5861 section 4).
-func (f *flight) failed(a *rfc9111.Answer) bool {
-	if !failing(a.Status) || f.stale == nil || f.chosen != nil || !f.mayReplaceError(f.proxy.opt.Now()) {
+func (f *fetch) failed(a *rfc9111.Answer) bool {
+	if !failing(a.Status) || f.stale == nil || f.chosen != nil || !f.stale.replacesError(f.order.bridge, f.fills.now()) {
 		return false
 	}
-	return !f.guarded() || f.stale.usable(f.proxy.opt.Now(), f.proxy.opt.Guard.Proven())
+	return f.fills.memory.current(f.stale, f.fills.now())
 }
 
-// mayReplaceError tells whether the stored response or the request lets it
-// stand in for an error at now.
-func (f *flight) mayReplaceError(now coherence.Nanos) bool {
-	sie := max(f.stale.sie.nanos(), f.sie)
-	return sie > 0 && now < f.stale.fresh+sie
+// replacesError tells whether e may stand in for an error at now. bridge is how
+// long past its lifetime the request takes it so.
+func (e *entry) replacesError(bridge, now coherence.Nanos) bool {
+	sie := max(e.sie.nanos(), bridge)
+	return sie > 0 && now < e.fresh+sie
+}
+
+// current tells whether a response past its lifetime is still known to be what
+// the rows say (G2 holds for errors, too).
+func (m *memory) current(e *entry, now coherence.Nanos) bool {
+	return !e.guarded || e.usable(now, m.guard.Proven())
+}
+
+// standIn is what answers a request in the place of the flight, which has
+// failed; nil: nothing does. validated tells that the request wants nothing
+// that isn't validated.
+func (f *Flight) standIn(s *flightState, validated bool) *entry {
+	e, now := s.stale, f.fills.now()
+	if e == nil {
+		return nil
+	}
+	if e.replacesError(f.order.bridge, now) && f.fills.memory.current(e, now) || !validated && e.bridges(now) {
+		return e
+	}
+	return nil
 }
 
 // An error never takes the place of a page that may still be used: not in the
@@ -46,16 +66,16 @@ func (e *entry) outlasts(status int, now coherence.Nanos) bool {
 // of what is: under the key that it would get, under the key without variant,
 // or under any variant's, which nothing would lead to any more. What Redis has
 // is not known of a request that couldn't be answered from there.
-func (f *flight) givesWay(status int) bool {
+func (f *fetch) givesWay(status int) bool {
 	if !rfc9111.Fails(status) {
 		return false
 	}
-	if f.pastRedis {
+	if f.pastRedis() {
 		return true
 	}
-	now := f.proxy.opt.Now()
-	for _, key := range []string{f.key, f.primary, f.alias} {
-		e := f.proxy.memory.peek(key)
+	now := f.fills.now()
+	for _, key := range []string{f.order.key, f.order.primary, f.alias} {
+		e := f.fills.memory.peek(key)
 		if e == nil {
 			continue
 		}
@@ -63,13 +83,19 @@ func (f *flight) givesWay(status int) bool {
 			return true
 		}
 		if v := e.variants(); v != nil && slices.ContainsFunc(v.list(), func(key string) bool {
-			e := f.proxy.memory.peek(key)
+			e := f.fills.memory.peek(key)
 			return e != nil && e.outlasts(status, now)
 		}) {
 			return true
 		}
 	}
 	return false
+}
+
+// pastRedis tells that there is a Redis tier, and that what it holds was not
+// what the request wanted.
+func (f *fetch) pastRedis() bool {
+	return f.fills.redis != nil && !f.order.background && (!f.order.plain || f.order.authorized)
 }
 
 // common tells whether e may lie in Redis as far as its status is concerned: an
@@ -88,20 +114,17 @@ func (x *exchange) bridge(e *entry) coherence.Nanos {
 	return coherence.Nanos(x.wish.StaleIfError())
 }
 
-// bridged answers a request that was passed on, and to which the origin has given
-// no answer, with what is stored past its lifetime, if that may be used so.
-func (x *exchange) bridged(reason Reason, unreachable bool) bool {
-	e, now := x.stale, x.p.opt.Now()
+// bridged is the answer to a request that was passed on, and to which the origin
+// has given none: what is stored past its lifetime, if that may be used so.
+func (x *exchange) bridged(v *verdict, reason Reason, unreachable bool) (instead verdict, ok bool) {
+	e, now := v.stale, x.p.opt.Now()
 	if e == nil || x.p.memory.peek(e.key()) != e {
-		return false
+		return verdict{}, false
 	}
-	sie := max(e.sie.nanos(), x.bridge(e))
-	if (sie == 0 || now >= e.fresh+sie || !x.mayUseStale(e, now)) && !(unreachable && !x.wish.NoCache && e.bridges(now)) {
-		return false
+	if (!e.replacesError(x.bridge(e), now) || !x.p.memory.current(e, now)) && !(unreachable && !x.wish.NoCache && e.bridges(now)) {
+		return verdict{}, false
 	}
-	x.p.sendEntry(x.Exchange, e, now, rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: reason})
-	x.done(stale, reason)
-	return true
+	return fromCache(stale, e, now, reason), true
 }
 
 // cutGrace is how long past its lifetime a response without dependencies is

@@ -272,7 +272,7 @@ func TestRFC9111Section4_1JoinerWithAnotherVariantDoesNotGetTheLeaders(t *testin
 					t.Error(b.body)
 				}
 			} else {
-				r.eventually("the joiner is there", func() bool { return r.proxy.server.Connections() == 2 })
+				r.eventually("the joiner is there", func() bool { return r.proxy.clients.Connections() == 2 })
 			}
 			close(g.open)
 			if a := <-first; a.body != "en" {

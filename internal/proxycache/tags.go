@@ -26,14 +26,14 @@ const (
 	maxTagBytes = 2048
 )
 
-// nameVariants makes a flight name the stored variants' tags, the newest
+// nameVariants makes a fill name the stored variants' tags, the newest
 // variants first.
-func (f *flight) nameVariants(x *exchange) {
-	at := strings.LastIndex(f.key, "\nvary\n")
+func (f *fetch) nameVariants() {
+	at := strings.LastIndex(f.order.key, "\nvary\n")
 	if at < 0 || f.part != nil {
 		return
 	}
-	marker := f.proxy.memory.peek(f.key[:at])
+	marker := f.fills.memory.peek(f.order.key[:at])
 	if marker == nil || marker.variants() == nil || slices.ContainsFunc(marker.variants().names, personal) {
 		return
 	}
@@ -41,9 +41,9 @@ func (f *flight) nameVariants(x *exchange) {
 	size := 0
 	keys := marker.variants().list()
 	for i := len(keys) - 1; i >= 0 && len(tags) < maxTags; i-- {
-		e := f.proxy.memory.peek(keys[i])
-		if e == nil || e.route != f.route || e.status != http.StatusOK || !x.takes(e) ||
-			x.authorized && !e.shared || e.guarded && !e.handle.Live() {
+		e := f.fills.memory.peek(keys[i])
+		if e == nil || e.route != f.order.route || e.status != http.StatusOK || !takes(f.order.req, e) ||
+			f.order.authorized && !e.shared || e.guarded && !e.handle.Live() {
 			continue
 		}
 		tag := e.etag()
@@ -64,19 +64,19 @@ func (f *flight) nameVariants(x *exchange) {
 // personal tells whether a field, in lower case, says who asks.
 func personal(name string) bool { return name == "cookie" || name == "authorization" }
 
-// takes tells whether the client takes the coding that e is stored in.
-func (x *exchange) takes(e *entry) bool {
+// takes tells whether a client takes the coding that e is stored in.
+func takes(req *http1.Request, e *entry) bool {
 	coding := e.field("Content-Encoding")
 	if coding == "" {
 		return true
 	}
-	return x.Has(http1.Of(http1.AcceptEncoding)) && slices.Contains(strings.Split(rfc9111.AcceptEncoding(x.Request).String(), ", "), strings.ToLower(coding))
+	return req.Has(http1.Of(http1.AcceptEncoding)) && slices.Contains(strings.Split(rfc9111.AcceptEncoding(req).String(), ", "), strings.ToLower(coding))
 }
 
 // choose finds the variant that a 304 is about and makes it the one that the
-// flight has validated (RFC 9111 section 4.3.4): the one with its tag. One
+// fill has validated (RFC 9111 section 4.3.4): the one with its tag. One
 // without a tag is about the only one that was named.
-func (f *flight) choose(a *rfc9111.Answer) {
+func (f *fetch) choose(a *rfc9111.Answer) {
 	if a.Status != http.StatusNotModified || f.stale != nil {
 		return
 	}
@@ -95,7 +95,7 @@ func (f *flight) choose(a *rfc9111.Answer) {
 // freshenChosen makes the variant that was chosen as new as what came of it:
 // a 304 updates every stored response that it is about (RFC 9111 section
 // 4.3.4). One with dependencies stays as it is, as new as its rows.
-func (f *flight) freshenChosen() {
+func (f *fetch) freshenChosen() {
 	old, e := f.chosen, f.entry
 	if old == nil || old.guarded || old.key() == e.key() || len(e.groups()) > 0 || len(old.groups()) > 0 {
 		return
@@ -104,8 +104,8 @@ func (f *flight) freshenChosen() {
 	n.setKey(old.key())
 	n.setHead(e.head())
 	n.body = e.body
-	f.proxy.finish(n)
-	if f.proxy.memory.replace(old, n) && f.proxy.redis != nil && n.targeted() == nil {
-		f.proxy.redis.write(f.primary, n, f.proxy.opt.Now())
+	f.fills.memory.finish(n)
+	if f.fills.memory.replace(old, n) && f.fills.redis != nil && n.targeted() == nil {
+		f.fills.redis.write(f.order.primary, n, f.fills.now())
 	}
 }

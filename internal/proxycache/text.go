@@ -6,6 +6,8 @@ import (
 	"iter"
 	"net/http"
 	"unsafe"
+
+	"walpurge/internal/http1"
 )
 
 // text is what an entry holds beside its body, in one piece, since each piece
@@ -105,12 +107,12 @@ func (e *entry) head() []byte {
 func (e *entry) fields() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		head, more := e.stored()
-		for name, value := range fields(head) {
+		for name, value := range http1.HeadFields(head) {
 			if !yield(name, value) {
 				return
 			}
 		}
-		fieldLines(more)(yield)
+		http1.FieldLines(more)(yield)
 	}
 }
 
@@ -128,10 +130,10 @@ func (e *entry) header() http.Header {
 // field is the first value of a field of the stored head, a part of e's text.
 func (e *entry) field(name string) string {
 	head, more := e.stored()
-	_, lines, _ := bytes.Cut(head, crlf)
-	value := fieldIn(lines, name)
+	_, lines, _ := bytes.Cut(head, http1.CRLF)
+	value := http1.FieldIn(lines, name)
 	if value == nil {
-		value = fieldIn(more, name)
+		value = http1.FieldIn(more, name)
 	}
 	return borrowed(value)
 }
@@ -155,6 +157,6 @@ func (e *entry) date() string { return e.field("Date") }
 
 // tag is the ETag that clients get, the origin's or ours, a part of e's text.
 func (e *entry) tag() string {
-	_, lines, _ := bytes.Cut(e.sent(), crlf)
-	return borrowed(fieldIn(lines, "Etag"))
+	_, lines, _ := bytes.Cut(e.sent(), http1.CRLF)
+	return borrowed(http1.FieldIn(lines, "Etag"))
 }

@@ -8,13 +8,14 @@ import (
 	"time"
 	"unsafe"
 
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
 // lines are a head's lines, sorted but for the first.
 func lines(head []byte) []string {
 	var all []string
-	for l := range bytes.SplitSeq(bytes.TrimSuffix(head, crlf), crlf) {
+	for l := range bytes.SplitSeq(bytes.TrimSuffix(head, http1.CRLF), http1.CRLF) {
 		all = append(all, string(l))
 	}
 	slices.Sort(all[1:])

@@ -19,7 +19,7 @@ var w3c propagation.TraceContext
 // traceFields are the client's, in the form that w3c reads.
 type traceFields struct{ *http1.Exchange }
 
-func (t traceFields) Get(name string) string { return string(fieldOf(t.Exchange, name)) }
+func (t traceFields) Get(name string) string { return string(http1.FieldOf(t.Exchange, name)) }
 func (t traceFields) Set(string, string)     {}
 func (t traceFields) Keys() []string         { return nil }
 
@@ -59,18 +59,18 @@ func (x *exchange) traceTo(h http.Header) {
 
 // trace begins the span of a fill, which may outlive the request that it was
 // started for.
-func (f *flight) trace(x *exchange) {
-	if x == nil || x.span == nil {
+func (f *fetch) trace() {
+	if f.order.traced == nil {
 		return
 	}
 	var ctx context.Context
-	ctx, f.span = f.proxy.opt.Tracer.Start(x.spanned, "fill "+f.route.label, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("http.route", f.route.label), attribute.Bool("walpurge.background", f.left)))
+	ctx, f.span = f.fills.tracer.Start(f.order.traced, "fill "+f.order.route.label, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("http.route", f.order.route.label), attribute.Bool("walpurge.background", f.order.background)))
 	w3c.Inject(ctx, propagation.HeaderCarrier(f.header))
 }
 
 // endTrace ends the fill's span.
-func (f *flight) endTrace() {
+func (f *fetch) endTrace() {
 	if f.span == nil {
 		return
 	}

@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/upstream"
 )
 
 func TestUnixSocket(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("ok", "Cache-Control: max-age=60")
 	began := time.Now()
-	p, err := New(Options{Origin: r.proxy.opt.Origin, Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) + 1 }})
+	p, err := New(Options{Origin: upstream.Options{URL: r.proxy.opt.Origin.URL}, Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) + 1 }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,13 +10,14 @@ import (
 // bypass sends a read on a cached route to the origin, because what is stored
 // may not be used for it now. Many may come at once, so they take turns with
 // the fills until the origin has begun to answer.
-func (x *exchange) bypass(reason Reason) {
-	x.turns = true
-	x.lenient = reason == Unproven && x.route.StaleIfError != nil && *x.route.StaleIfError > 0
-	x.pass(bypass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: reason})
+func (x *exchange) bypass(reason Reason) verdict {
+	v := passed(rfc9111.FwdBypass, reason)
+	v.outcome, v.turns = bypass, true
+	v.lenient = reason == Unproven && x.route.StaleIfError != nil && *x.route.StaleIfError > 0
+	return v
 }
 
-// standIn answers for an origin that has failed, with what the memory tier
+// standIn is the answer for an origin that has failed: what the memory tier
 // holds, while its freshness can't be proven: only on a route that says
 // stale_if_error, and only for so long after the last proof. Everything that
 // has been applied until now has evicted what it touched, so what is still
@@ -24,20 +25,17 @@ func (x *exchange) bypass(reason Reason) {
 //
 // It is marked as a hit: RFC 9211 section 2.1 counts a stale response that is
 // used because the origin is not available as one, and hit excludes fwd.
-func (x *exchange) standIn() bool {
-	if !x.lenient || !x.wish.Plain() {
-		return false
+func (x *exchange) standIn(v *verdict) (instead verdict, ok bool) {
+	if !v.lenient || !x.wish.Plain() {
+		return verdict{}, false
 	}
 	now := x.p.opt.Now()
 	proven := x.p.opt.Guard.Proven() // C1: before the handle
 	e, _ := x.find()
 	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.route.StaleIfError) {
-		return false
+		return verdict{}, false
 	}
-	cs := rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: Unproven}
-	x.p.sendEntry(x.Exchange, e, now, cs)
-	x.done(stale, Unproven)
-	return true
+	return fromCache(stale, e, now, Unproven), true
 }
 
 // within tells whether a response with dependencies may be used at now though

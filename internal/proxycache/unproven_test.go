@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/coherence"
 )
 
 // lenientRig has a list route that may be served within a minute of the last
@@ -18,7 +20,9 @@ func lenientRig(t *testing.T, change func(*Options)) *rig {
 			o.Routes[i].MaxLag = time.Second
 		}
 		o.Routes[1].StaleIfError = &minute
-		o.Position = func(context.Context) (Position, error) { return Position{r.guard.Epoch(), r.guard.Applied()}, nil }
+		o.Positions.Ask = func(context.Context) (coherence.Position, error) {
+			return coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}, nil
+		}
 		if change != nil {
 			change(o)
 		}

@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"walpurge/internal/http1"
-	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // wantsUpgrade tells whether the client asks for another protocol on this
@@ -19,7 +19,7 @@ func (x *exchange) wantsUpgrade() bool {
 	if !x.Has(http1.Of(http1.Upgrade)) || x.Minor == 0 || len(x.upgrades()) == 0 {
 		return false
 	}
-	for _, name := range connectionOptions(x.Exchange) {
+	for _, name := range upstream.ConnectionOptions(x.Exchange) {
 		if name == "Upgrade" {
 			return true
 		}
@@ -31,38 +31,39 @@ func (x *exchange) wantsUpgrade() bool {
 // would get past this proxy: with h2c (obsolete by RFC 9113 section 3.1) it
 // would send the origin requests that end nothing of what is stored.
 func (x *exchange) upgrades() []string {
-	return slices.DeleteFunc(upgradeNames(texts(x.Request, http1.Upgrade)), aroundHTTP)
+	return slices.DeleteFunc(upstream.UpgradeNames(http1.Texts(x.Request, http1.Upgrade)), upstream.AroundHTTP)
 }
 
 // upgrade passes a request for another protocol on. If the origin agrees, the
 // two connections are joined; if not, its response is passed back.
-func (x *exchange) upgrade() {
+func (x *exchange) upgrade(v *verdict) verdict {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	h := x.p.requestHeader(x.Exchange, 0)
 	h["Connection"] = []string{"Upgrade"}
 	h["Upgrade"] = []string{strings.Join(x.upgrades(), ", ")}
-	x.exchangeWith(ctx, cancel, h, pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: "upgrade"})
+	return x.exchangeWith(ctx, cancel, h, v, nil)
 }
 
 // tunnel joins the client's connection with the origin's until either ends.
-func (x *exchange) tunnel(resp *http.Response, cs rfc9111.CacheStatus) {
+func (x *exchange) tunnel(resp *http.Response, v *verdict) verdict {
 	origin, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
-		x.problem(http.StatusBadGateway, fault, cs, sentences[OriginFailed])
-		return
+		return refused(http.StatusBadGateway, fault, v.cs, sentences[OriginFailed])
 	}
 	upgrade := resp.Header["Upgrade"]
-	connectionFields(resp.Header)
+	upstream.ConnectionFields(resp.Header)
+	defer x.done(v.outcome, v.cs.Detail)
+	cs := v.cs
 	cs.FwdStatus = resp.StatusCode
-	head := appendFields(appendStatus(nil, resp.StatusCode), resp.Header)
+	head := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), resp.Header)
 	for _, u := range upgrade {
-		head = appendField(head, "Upgrade", u)
+		head = http1.AppendField(head, "Upgrade", u)
 	}
-	head = appendField(head, "Connection", "Upgrade")
+	head = http1.AppendField(head, "Connection", "Upgrade")
 	client, ahead, err := x.Hijack(cs.Append(head))
 	if err != nil {
-		return
+		return verdict{}
 	}
 	defer func() { _ = client.Close() }()
 	done := make(chan struct{})
@@ -78,4 +79,5 @@ func (x *exchange) tunnel(resp *http.Response, cs rfc9111.CacheStatus) {
 	}
 	_ = client.Close()
 	<-done
+	return verdict{}
 }

@@ -46,7 +46,7 @@ func (r *rig) wide() {
 // everybody is answered.
 func TestWidePurgeAndNewEpochDoNotStampedeTheOrigin(t *testing.T) {
 	const limit, pages, readers = 4, 40, 120
-	r := newRig(t, func(_ *rig, o *Options) { o.OriginConcurrency, o.OriginWait = limit, time.Hour })
+	r := newRig(t, func(_ *rig, o *Options) { o.Origin.Concurrency, o.Origin.Wait = limit, time.Hour })
 	var c crowded
 	r.answer(c.serve)
 	all := func(what string) (asked int64) {
@@ -108,13 +108,13 @@ func (r *rig) busy() (let func()) {
 
 // Who waits gets its turn in the order of arrival.
 func TestTurnsComeInOrder(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.OriginConcurrency, o.OriginWait = 1, time.Hour })
+	r := newRig(t, func(_ *rig, o *Options) { o.Origin.Concurrency, o.Origin.Wait = 1, time.Hour })
 	let := r.busy()
 	const n = 20
 	var wg sync.WaitGroup
 	for i := range n {
 		wg.Go(func() { r.get(fmt.Sprintf("/api/listings/%d", i)) })
-		r.eventually("it waits", func() bool { return r.proxy.upstream.waiting.Load() == int64(i+1) })
+		r.eventually("it waits", func() bool { return r.proxy.upstream.Waits() == int64(i+1) })
 	}
 	let()
 	wg.Wait()
@@ -131,7 +131,7 @@ func TestTurnsComeInOrder(t *testing.T) {
 // those who share its fill with it.
 func TestNoTurnInTimeIs503(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
-		o.OriginConcurrency, o.OriginWait, o.JoinTimeout = 1, 300*time.Millisecond, 10*time.Millisecond
+		o.Origin.Concurrency, o.Origin.Wait, o.JoinTimeout = 1, 300*time.Millisecond, 10*time.Millisecond
 	})
 	let := r.busy()
 	var wg sync.WaitGroup
@@ -159,7 +159,7 @@ func TestNoTurnInTimeIs503(t *testing.T) {
 // A response that nobody keeps goes to its client at that client's speed. It
 // takes nobody's turn away meanwhile.
 func TestSlowClientHoldsNoTurn(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.OriginConcurrency, o.OriginWait = 1, time.Hour })
+	r := newRig(t, func(_ *rig, o *Options) { o.Origin.Concurrency, o.Origin.Wait = 1, time.Hour })
 	release := make(chan struct{})
 	let := sync.OnceFunc(func() { close(release) })
 	t.Cleanup(let)

@@ -4,31 +4,33 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
 )
 
 // validated refreshes a stale entry that the origin has confirmed (RFC 9111
 // section 4.3.4): the fields of the 304 replace the stored ones, and the
 // response is as new as this flight.
-func (f *flight) validated(a *rfc9111.Answer) {
-	connectionFields(a.Header)
+func (f *fetch) validated(a *rfc9111.Answer) {
+	upstream.ConnectionFields(a.Header)
 	merged := f.stale.header()
 	rfc9111.Update(merged, a.Header)
 	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.targeted()) > 0 {
 		merged[rfc9111.OwnTarget] = f.stale.targeted()
 	}
 	stored := &rfc9111.Answer{Status: int(f.stale.status), Header: merged, Sent: a.Sent, Received: a.Received}
-	v := rfc9111.Judge(&f.query, stored)
+	v := rfc9111.Judge(&f.order.question, stored)
 	f.entry.setApart(f.entry.groups(), merged[rfc9111.OwnTarget], f.asked)
-	passFields(merged)
-	f.proxy.positions.dropForeign(merged)
+	upstream.PassFields(merged)
+	f.fills.positions.DropForeign(merged)
 	via := merged["Via"]
 	delete(merged, "Age")
-	finishHeader(merged, a.Received)
+	upstream.FinishHeader(merged, a.Received)
 	if len(via) > 0 {
 		merged["Via"] = via // it was added when the response was stored
 	}
-	block := appendFields(appendStatus(nil, stored.Status), merged)
+	block := http1.AppendFields(http1.AppendStatus(nil, stored.Status), merged)
 	f.withhold(&v, stored, block)
 	if f.own != nil {
 		block = f.block
@@ -38,11 +40,11 @@ func (f *flight) validated(a *rfc9111.Answer) {
 	e := f.entry
 	f.extend(merged)
 	e.body = f.stale.body
-	e.setHead(finishHead(block, int(e.status), len(e.body)))
-	if f.route.late {
+	e.setHead(http1.FinishHead(block, int(e.status), len(e.body)))
+	if f.order.route.late {
 		f.learn(f.lateDeps(merged, e.body))
 	}
-	f.proxy.finish(e)
+	f.fills.memory.finish(e)
 	reason := v.Reason
 	if v.Store {
 		if reason = f.keep(); reason == NoReason {
@@ -50,7 +52,7 @@ func (f *flight) validated(a *rfc9111.Answer) {
 		}
 	} else {
 		f.closeHandle()
-		f.proxy.forget(f.stale)
+		f.fills.forget(f.stale)
 	}
 	f.complete(e, func(s *flightState) {
 		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.Store && f.shareable()
@@ -62,50 +64,51 @@ func (f *flight) validated(a *rfc9111.Answer) {
 // freshened updates what is stored of a resource after a HEAD request for it
 // was answered with 200 (RFC 9111 section 4.3.5): e becomes as new as that
 // answer if nothing tells them apart, else it ends. It returns the response
-// that is stored now.
-func (x *exchange) freshened(e *entry, a *rfc9111.Answer) *entry {
+// that is stored now; nil: none is, or nothing has changed. q, key and req are
+// the HEAD request's.
+func (t *fills) freshened(e *entry, a *rfc9111.Answer, q *rfc9111.Question, key string, req *http1.Request) *entry {
 	if !rfc9111.Describes(a.Header, e.etag(), e.modified(), len(e.body)) {
-		x.p.forget(e)
+		t.forget(e)
 		return nil
 	}
 	if e.guarded {
 		return nil // it is as new as its rows; nothing tells how new this answer is
 	}
 	merged, newer := e.header(), a.Header.Clone()
-	connectionFields(newer)
+	upstream.ConnectionFields(newer)
 	rfc9111.Update(merged, newer)
 	if _, said := merged[rfc9111.OwnTarget]; !said && len(e.targeted()) > 0 {
 		merged[rfc9111.OwnTarget] = e.targeted()
 	}
 	answer := &rfc9111.Answer{Status: int(e.status), Header: merged, Sent: a.Sent, Received: a.Received}
-	v := rfc9111.Judge(x.question(), answer)
+	v := rfc9111.Judge(q, answer)
 	targeted := merged[rfc9111.OwnTarget]
-	passFields(merged)
+	upstream.PassFields(merged)
 	delete(merged, "Age")
 	for _, name := range v.Withheld {
 		delete(merged, name)
 	}
 	names := rfc9111.VaryNames(merged)
 	if len(rfc9111.GroupNames(merged["Cache-Groups"])) > 0 { // only a fill enters groups
-		x.p.forget(e)
+		t.forget(e)
 		return nil
 	}
-	if !v.Store || len(names) > 0 && string(rfc9111.AppendVariant([]byte(x.key), names, x.Request)) != e.key() || len(names) == 0 && e.key() != x.key {
-		x.p.forget(e)
+	if !v.Store || len(names) > 0 && string(rfc9111.AppendVariant([]byte(key), names, req)) != e.key() || len(names) == 0 && e.key() != key {
+		t.forget(e)
 		return nil
 	}
-	now := x.p.opt.Now()
+	now := t.now()
 	n := &entry{memory: e.memory, route: e.route, status: e.status, body: e.body, received: now}
 	n.setKey(e.key())
 	n.setApart(nil, targeted, 0)
 	n.judged(&v)
-	n.setHead(finishHead(appendFields(appendStatus(nil, int(n.status)), merged), int(n.status), len(n.body)))
-	x.p.finish(n)
-	if !x.p.memory.replace(e, n) {
+	n.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, int(n.status)), merged), int(n.status), len(n.body)))
+	t.memory.finish(n)
+	if !t.memory.replace(e, n) {
 		return nil
 	}
-	if x.p.redis != nil && n.portable() {
-		x.p.redis.write(x.key, n, now)
+	if t.redis != nil && n.portable() {
+		t.redis.write(key, n, now)
 	}
 	return n
 }

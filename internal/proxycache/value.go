@@ -167,7 +167,7 @@ func (s *subject) pathValue(name string) ([]string, bool) {
 	if !ascii(raw) || bytes.IndexByte(raw, '+') >= 0 { // a blank to some
 		return nil, false
 	}
-	v, ok := unescape(raw, false)
+	v, ok := http1.Unescape(raw, false)
 	return []string{v}, ok
 }
 
@@ -180,71 +180,9 @@ func (s *subject) headerValue(name string) ([]string, bool) {
 }
 
 func (s *subject) cookieValue(name string) ([]string, bool) {
-	v, n := cookie(s.req, name)
+	v, n := http1.FindCookie(s.req, name)
 	if n != 1 || !ascii(v) || bytes.ContainsAny(v, "\"%+,\\ ") || bytes.HasPrefix(v, []byte("j:")) || bytes.HasPrefix(v, []byte("s:")) {
 		return nil, false // quoted, encoded, several in one, or as Express marks JSON and what is signed
 	}
 	return []string{string(v)}, true
-}
-
-// cookie finds a cookie. n is how often its name appears, and more than one
-// where it does in another letter case.
-func cookie(req *http1.Request, name string) (value []byte, n int) {
-	if !req.Has(http1.Of(http1.Cookie)) {
-		return nil, 0
-	}
-	for i := range req.Fields {
-		if req.Fields[i].ID != http1.Cookie {
-			continue
-		}
-		for part := range bytes.SplitSeq(req.Fields[i].Value, []byte{';'}) {
-			k, v, _ := bytes.Cut(bytes.TrimSpace(part), []byte{'='})
-			switch k = bytes.TrimSpace(k); {
-			case string(k) == name:
-				if n++; n == 1 {
-					value = bytes.TrimSpace(v)
-				}
-			case bytes.EqualFold(k, []byte(name)):
-				n += 2
-			}
-		}
-	}
-	return value, n
-}
-
-// unescape decodes percent-encoding, and + as a space in a query.
-func unescape(b []byte, query bool) (string, bool) {
-	if bytes.IndexByte(b, '%') < 0 && (!query || bytes.IndexByte(b, '+') < 0) {
-		return string(b), true
-	}
-	out := make([]byte, 0, len(b))
-	for i := 0; i < len(b); i++ {
-		switch {
-		case b[i] == '%':
-			if i+2 >= len(b) {
-				return "", false
-			}
-			hi, lo := unhex(b[i+1]), unhex(b[i+2])
-			if hi < 0 || lo < 0 {
-				return "", false
-			}
-			out = append(out, byte(hi<<4|lo))
-			i += 2
-		case b[i] == '+' && query:
-			out = append(out, ' ')
-		default:
-			out = append(out, b[i])
-		}
-	}
-	return string(out), true
-}
-
-func unhex(c byte) int {
-	switch {
-	case '0' <= c && c <= '9':
-		return int(c - '0')
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10
-	}
-	return -1
 }

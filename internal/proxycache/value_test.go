@@ -103,19 +103,6 @@ func TestFunctionsAndSources(t *testing.T) {
 	}
 }
 
-func TestCleanPath(t *testing.T) {
-	for path, want := range map[string]bool{
-		"/": true, "/a/b": true, "/a/": true, "/a.b/..c": true, "/...": true, "/%41": true, "/é": true, "/a;b": true,
-		"//": false, "/a//b": false, "/.": false, "/a/..": false, "/a/../b": false, "/a/%2e%2E/b": false, "/%2e": false,
-		"/a%2fb": false, "/a%2Fb": false, "/a%5Cb": false, `/a\b`: false, "/a%00": false, "/a%0a": false, "/%zz": false, "/%2": false, "/a%": false,
-		"/%252e": false, "/a#b": false, "": false, "a": false,
-	} {
-		if cleanPath([]byte(path)) != want {
-			t.Errorf("%q: %v", path, !want)
-		}
-	}
-}
-
 func TestMostSpecificRouteWins(t *testing.T) {
 	var r router
 	for _, p := range []string{"/a/{x}", "/a/b", "/a/{rest...}", "/{y}/b", "/a/{x}/c", "/", "/sp%20ace"} {
@@ -150,7 +137,7 @@ func TestRFC9111Section2Key(t *testing.T) {
 	rt := func(q QueryRule, keys ...Key) *route { return &route{Route: Route{Query: q}, keys: keys} }
 	key := func(rt *route, target string, fields ...string) string {
 		req := request(t, target, fields...)
-		path, query, has := splitTarget(req)
+		path, query, has := http1.SplitTarget(req)
 		k, _ := appendKey(nil, false, req, nil, rt, path, query, has)
 		return string(k)
 	}
@@ -185,8 +172,8 @@ func FuzzValues(f *testing.F) {
 		if err != nil {
 			return
 		}
-		path, query, _ := splitTarget(req)
-		if !cleanPath(path) {
+		path, query, _ := http1.SplitTarget(req)
+		if !http1.CleanPath(path) {
 			return
 		}
 		var r router

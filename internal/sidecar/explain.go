@@ -12,6 +12,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/upstream"
 )
 
 // explain says how a request is cached: its route, its key, what it depends
@@ -38,7 +39,7 @@ func explain(ctx context.Context, c *command) error {
 	}
 	began := time.Now()
 	proxy, err := proxycache.New(proxycache.Options{
-		Origin: c.config.Origin, Guard: guard, Routes: declared, Logger: slog.New(slog.DiscardHandler),
+		Origin: upstream.Options{URL: c.config.Origin}, Guard: guard, Routes: declared, Logger: slog.New(slog.DiscardHandler),
 		Now: func() coherence.Nanos { return coherence.Nanos(time.Since(began)) },
 	})
 	if err != nil {

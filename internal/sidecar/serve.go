@@ -17,12 +17,16 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/config"
+	"walpurge/internal/accesslog"
 	"walpurge/internal/cdc"
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
+	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/redisclient"
 	"walpurge/internal/relay"
+	"walpurge/internal/upstream"
 )
 
 // serve runs the proxy until ctx ends. This is the order in which things
@@ -81,9 +85,9 @@ type sidecar struct {
 	redis     io.Closer
 	relay     redis.UniversalClient
 	proxy     *proxycache.Proxy
-	tracing   *tracing              // nil: none
-	access    *proxycache.AccessLog // nil: none; the proxy closes it
-	port      net.Listener          // for clients; the proxy closes it
+	tracing   *tracing       // nil: none
+	access    *accesslog.Log // nil: none; the proxy closes it
+	port      net.Listener   // for clients; the proxy closes it
 	adminPort net.Listener
 	admin     *http.Server
 }
@@ -114,20 +118,26 @@ func (s *sidecar) openProxy() error {
 		return err
 	}
 	o := proxycache.Options{
-		Origin: c.Origin, Guard: s.guard, Routes: declared, Now: s.now, Logger: s.log,
-		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), MaxHeader: int(c.MaxHeader),
-		OriginSocket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, JoinTimeout: c.JoinTimeout, HeaderTimeout: c.HeaderTimeout,
-		BodyTimeout: c.BodyTimeout, WriteTimeout: c.WriteTimeout, IdleTimeout: c.IdleTimeout,
-		OriginTimeout: c.OriginTimeout, FillTimeout: c.FillTimeout, StrictWait: c.StrictWait, OriginConcurrency: c.OriginConcurrency, Audit: c.Audit, NoCompress: !c.Compress, ServerTiming: c.ServerTiming,
-		OriginWait: c.OriginWait, TrustedProxies: c.TrustedProxies, AdminToken: string(c.AdminToken),
-		PositionCookie: c.Position.Cookie, PositionSecret: string(c.Position.Secret), PositionLife: c.Position.MaxAge,
+		Clients: downstream.Options{
+			MaxHeader: int(c.MaxHeader), IdleTimeout: c.IdleTimeout, HeaderTimeout: c.HeaderTimeout, BodyTimeout: c.BodyTimeout,
+			WriteTimeout: c.WriteTimeout, Trusted: c.TrustedProxies,
+		},
+		Origin: upstream.Options{
+			URL: c.Origin, Socket: c.OriginSocket, ConnectTimeout: c.ConnectTimeout, Timeout: c.OriginTimeout,
+			Concurrency: c.OriginConcurrency, Wait: c.OriginWait,
+		},
+		Positions: position.Options{Cookie: c.Position.Cookie, Secret: string(c.Position.Secret), Life: c.Position.MaxAge},
+		Guard:     s.guard, Routes: declared, Now: s.now, Logger: s.log,
+		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), NoCompress: !c.Compress,
+		FillTimeout: c.FillTimeout, JoinTimeout: c.JoinTimeout, StrictWait: c.StrictWait,
+		ServerTiming: c.ServerTiming, Audit: c.Audit, AdminToken: string(c.AdminToken),
 	}
 	if c.TLS != nil {
-		certificate, err := proxycache.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
+		certificate, err := downstream.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
 		if err != nil {
 			return config.NewErrors(c.Problem(c.Pos("tls.cert"), "%v; name a PEM certificate and its key", err))
 		}
-		o.TLS = certificate.Config()
+		o.Clients.TLS = certificate.Config()
 	}
 	if c.Redis != nil {
 		redis.SetLogger(redisLog{s.log}) // there is one for the whole process
@@ -135,7 +145,7 @@ func (s *sidecar) openProxy() error {
 		if err != nil {
 			return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
 		}
-		o.Redis, o.Namespace, s.redis = client, c.Redis.Namespace, client
+		o.Redis, s.redis = proxycache.RedisOptions{Client: client, Namespace: c.Redis.Namespace}, client
 	}
 	if s.guard != nil {
 		for _, r := range declared {
@@ -146,11 +156,11 @@ func (s *sidecar) openProxy() error {
 		for _, t := range named(c, tables) {
 			s.guard.Use(&t)
 		}
-		o.Purger, o.Prove, o.Position = purger{s}, s.prove, s.position
+		o.Purger, o.Prove, o.Positions.Ask = purger{s}, s.prove, s.position
 		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}
 	if a := c.AccessLog; a != nil {
-		if o.Access, err = proxycache.OpenAccessLog(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
+		if o.Access, err = accesslog.Open(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
 			return config.NewErrors(c.Problem(c.Pos("access_log.file"), "%v; name a file that the proxy may write", err))
 		}
 		s.access = o.Access
@@ -369,10 +379,10 @@ func (s *sidecar) prove(ctx context.Context, since coherence.Nanos) error {
 
 // position is where the log ends now, for a client that has just written. A
 // new epoch meanwhile makes it one of another epoch, which asks for more, not less.
-func (s *sidecar) position(ctx context.Context) (proxycache.Position, error) {
+func (s *sidecar) position(ctx context.Context) (coherence.Position, error) {
 	epoch := s.guard.Epoch()
 	lsn, err := s.listener.FlushPosition(ctx)
-	return proxycache.Position{Epoch: epoch, LSN: lsn}, err
+	return coherence.Position{Epoch: epoch, LSN: lsn}, err
 }
 
 // redisLog takes what the Redis client says about its connections. Failed

@@ -11,7 +11,7 @@ import (
 
 	"github.com/valyala/fasthttp"
 
-	"walpurge/internal/proxycache"
+	"walpurge/internal/coherence"
 )
 
 // clientKind is what a client asks for beyond max_lag.
@@ -175,7 +175,7 @@ func (c *oracleClient) write() {
 	c.Changes.Add(1)
 	c.written = id
 	c.latest.Store(int64(id))
-	position, err := proxycache.ParsePosition(string(c.rsp.Header.Peek("Walpurge-Position")))
+	position, err := coherence.ParsePosition(string(c.rsp.Header.Peek("Walpurge-Position")))
 	if err != nil {
 		c.failed("no position after a write: %v", err)
 	}
@@ -259,9 +259,9 @@ func (c *oracleClient) noteHit(redis bool) {
 }
 
 // positions are what a client carries: of each epoch the highest.
-type positions []proxycache.Position
+type positions []coherence.Position
 
-func (p positions) with(q proxycache.Position) positions {
+func (p positions) with(q coherence.Position) positions {
 	for i := range p {
 		if p[i].Epoch == q.Epoch {
 			p[i].LSN = max(p[i].LSN, q.LSN)
@@ -291,19 +291,19 @@ func (p positions) String() string {
 // board is where carriers leave their positions for each other.
 type board struct {
 	mu sync.Mutex
-	at map[int]proxycache.Position
+	at map[int]coherence.Position
 }
 
-func (b *board) put(owner int, p proxycache.Position) {
+func (b *board) put(owner int, p coherence.Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.at == nil {
-		b.at = make(map[int]proxycache.Position)
+		b.at = make(map[int]coherence.Position)
 	}
 	b.at[owner] = p
 }
 
-func (b *board) any(rnd *rand.Rand) (p proxycache.Position) {
+func (b *board) any(rnd *rand.Rand) (p coherence.Position) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	skip := rnd.IntN(len(b.at) + 1)

@@ -1,4 +1,4 @@
-package proxycache
+package downstream
 
 import (
 	"crypto/tls"

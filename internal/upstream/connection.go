@@ -1,4 +1,4 @@
-package proxycache
+package upstream
 
 import (
 	"bytes"
@@ -16,8 +16,8 @@ import (
 // stored (RFC 9110 section 7.6.1, RFC 9111 section 3.1). So the bytes are looked
 // at before: such a field's other names are repeated in one of our own.
 
-// namedField repeats what Connection names beside close.
-const namedField = "Walpurge-Connection"
+// NamedField repeats what Connection names beside close.
+const NamedField = "Walpurge-Connection"
 
 // maxHead is how much of a head is waited for; net/http refuses a longer one.
 const maxHead = 256 << 10
@@ -43,7 +43,7 @@ type namingConn struct {
 
 // Write implements net.Conn.
 func (c *namingConn) Write(p []byte) (int, error) {
-	if line, _, found := bytes.Cut(p, crlf); found && bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
+	if line, _, found := bytes.Cut(p, http1.CRLF); found && bytes.HasSuffix(line, []byte(" HTTP/1.1")) {
 		c.asked.Store(true)
 	}
 	return c.Conn.Write(p)
@@ -143,6 +143,6 @@ func repeatNamed(head []byte) []byte {
 		return head
 	}
 	at := bytes.IndexByte(head, '\n') + 1
-	field := namedField + ": " + strings.Join(named, ", ") + "\r\n"
+	field := NamedField + ": " + strings.Join(named, ", ") + "\r\n"
 	return append(append(bytes.Clone(head[:at]), field...), head[at:]...)
 }

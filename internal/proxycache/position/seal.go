@@ -1,4 +1,4 @@
-package proxycache
+package position
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"sync"
 )
 
-// seal signs positions, so that clients can't make up their own. A nil seal
+// Seal signs positions, so that clients can't make up their own. A nil seal
 // neither signs nor asks for a signature.
-type seal struct{ macs sync.Pool }
+type Seal struct{ macs sync.Pool }
 
 // sealed is what a MAC is computed with.
 type sealed struct {
@@ -30,12 +30,12 @@ var sealPurpose = []byte("walpurge position\x00")
 
 var sealText = base64.RawURLEncoding.Strict()
 
-// newSeal makes a seal; without a secret, none.
-func newSeal(secret string) *seal {
+// NewSeal makes a seal; without a secret, none.
+func NewSeal(secret string) *Seal {
 	if secret == "" {
 		return nil
 	}
-	s := &seal{}
+	s := &Seal{}
 	s.macs.New = func() any { return &sealed{mac: hmac.New(sha256.New, []byte(secret))} }
 	return s
 }
@@ -48,8 +48,8 @@ func (w *sealed) compute(text []byte) {
 	w.mac.Sum(w.sum[:0])
 }
 
-// sign returns text with its signature: TEXT.SIGNATURE.
-func (s *seal) sign(text string) string {
+// Sign returns text with its signature: TEXT.SIGNATURE.
+func (s *Seal) Sign(text string) string {
 	if s == nil {
 		return text
 	}
@@ -59,9 +59,9 @@ func (s *seal) sign(text string) string {
 	return text + "." + sealText.EncodeToString(w.sum[:sealBytes])
 }
 
-// open returns what was signed. It takes the same time whatever is wrong with
+// Open returns what was signed. It takes the same time whatever is wrong with
 // a signature of the right length, and allocates nothing.
-func (s *seal) open(text []byte) ([]byte, bool) {
+func (s *Seal) Open(text []byte) ([]byte, bool) {
 	if s == nil {
 		return text, true
 	}

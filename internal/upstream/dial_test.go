@@ -1,4 +1,4 @@
-package proxycache
+package upstream
 
 import (
 	"io"
@@ -23,14 +23,14 @@ func TestOriginOnLocalhostIsReachedOnEitherFamily(t *testing.T) {
 		server.Start()
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		for _, host := range []string{"localhost", "api.localhost"} { // whatever the hosts file says
-			u := newUpstream(&Options{Origin: &url.URL{Scheme: "http", Host: host + ":" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
-			resp, err := u.send(u.request(t.Context(), "GET", "/", host, http.Header{}), nil)
+			u := New(&Options{URL: &url.URL{Scheme: "http", Host: host + ":" + port}, ConnectTimeout: 5 * time.Second}, func(float64) {})
+			resp, err := u.Send(u.Request(t.Context(), "GET", "/", host, http.Header{}), nil)
 			if err != nil {
 				t.Errorf("an origin %s on %s: %v", host, at, err)
 			} else {
 				_ = resp.Body.Close()
 			}
-			u.close()
+			u.Close()
 		}
 		server.Close()
 	}

@@ -1,4 +1,4 @@
-package proxycache
+package upstream
 
 import (
 	"fmt"
@@ -10,12 +10,12 @@ import (
 	"walpurge/internal/http1"
 )
 
-// wellFormed makes sure that the fields of a response are fields to everybody.
+// WellFormed makes sure that the fields of a response are fields to everybody.
 // net/http lets names with spaces through: a client that is even more lenient
 // would take "Transfer-Encoding : chunked" for what it looks like. White space
 // before the colon is taken away (RFC 9112 section 5.1), except from what
 // frames the message: it was read without that field.
-func wellFormed(h http.Header) error {
+func WellFormed(h http.Header) error {
 	for name, values := range h {
 		if http1.IsToken([]byte(name)) {
 			continue
@@ -43,8 +43,8 @@ func framing(name string) bool {
 // agreed tells whether a server that switches protocols has chosen among those
 // that the request names (RFC 9110 section 7.8).
 func agreed(asked, chosen []string) bool {
-	offers := upgradeNames(asked)
-	chose := upgradeNames(chosen)
+	offers := UpgradeNames(asked)
+	chose := UpgradeNames(chosen)
 	for _, c := range chose {
 		if !slices.ContainsFunc(offers, func(o string) bool { return strings.EqualFold(o, c) }) {
 			return false
@@ -53,8 +53,8 @@ func agreed(asked, chosen []string) bool {
 	return len(chose) > 0
 }
 
-// upgradeNames lists what Upgrade names.
-func upgradeNames(values []string) []string {
+// UpgradeNames lists what Upgrade names.
+func UpgradeNames(values []string) []string {
 	var all []string
 	for _, v := range values {
 		for p := range strings.SplitSeq(v, ",") {
@@ -66,25 +66,9 @@ func upgradeNames(values []string) []string {
 	return all
 }
 
-// aroundHTTP tells whether a connection that has switched to that protocol
+// AroundHTTP tells whether a connection that has switched to that protocol
 // would carry requests again, past this proxy.
-func aroundHTTP(protocol string) bool {
+func AroundHTTP(protocol string) bool {
 	name, _, _ := strings.Cut(protocol, "/")
 	return strings.EqualFold(name, "h2c") || strings.EqualFold(name, "http") || strings.EqualFold(name, "tls")
-}
-
-// hidesFields tells whether Connection names a field of the request that is
-// meant for the origin. It is dropped on the way (RFC 9110 section 7.6.1) though
-// the key has it, so the response is nobody else's (C5).
-func (x *exchange) hidesFields() bool {
-	for _, name := range connectionOptions(x.Exchange) {
-		switch name {
-		case "Close", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authorization":
-			continue
-		}
-		if x.HasField(strings.ToLower(name)) {
-			return true
-		}
-	}
-	return false
 }

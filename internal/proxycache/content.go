@@ -7,7 +7,6 @@ import (
 	"io"
 	"net/http"
 
-	"walpurge/internal/http1"
 	"walpurge/internal/rfc9111"
 )
 
@@ -19,23 +18,14 @@ const maxQuery = 64 << 10
 // target, so that an unsafe request can end their answers.
 const querySuffix = "\nqueries"
 
-// answerQuery answers a QUERY request. On routes with dependencies it is passed
-// through: conditions are read from the URL, and content could say otherwise.
-func (x *exchange) answerQuery() {
-	if x.route.guarded || x.Body == nil || !x.clean || x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) || x.wish.NoStore || x.wish.OnlyIfCached ||
-		x.route.TTL != nil && *x.route.TTL <= 0 {
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod})
-		return
-	}
+// readContent reads the content of a QUERY, which is a part of its key.
+func (x *exchange) readContent() verdict {
 	content, err := io.ReadAll(io.LimitReader(x.Body, maxQuery+1))
 	if err != nil {
-		x.Abort()
-		x.done(fault, "client-gone")
-		return
+		return x.cutOff()
 	}
 	if x.content = content; len(content) > maxQuery {
-		x.pass(pass, rfc9111.CacheStatus{Fwd: rfc9111.FwdMethod, Detail: RequestBody})
-		return
+		return passed(rfc9111.FwdMethod, RequestBody)
 	}
 	sum := sha256.New()
 	for _, name := range []string{"content-type", "content-encoding", "content-language"} {
@@ -47,7 +37,7 @@ func (x *exchange) answerQuery() {
 	_, _ = sum.Write(content)
 	x.base = x.key
 	x.key += "\nquery " + hex.EncodeToString(sum.Sum(nil))
-	x.lookup()
+	return verdict{way: toLookUp}
 }
 
 // body is the content for a request to the origin, and its length. What is
@@ -64,17 +54,17 @@ func (x *exchange) body() (io.ReadCloser, int64) {
 
 // listQuestion notes that the flight's response answers a question about its
 // target.
-func (f *flight) listQuestion() {
-	m := f.proxy.memory
-	v := m.marker(f.base+querySuffix, []string{rfc9111.MethodQuery})
-	if evict := v.add(f.primary); evict != "" {
+func (f *fetch) listQuestion() {
+	m := f.fills.memory
+	v := m.marker(f.order.base+querySuffix, []string{rfc9111.MethodQuery})
+	if evict := v.add(f.order.primary); evict != "" {
 		m.remove(evict)
 	}
 }
 
 // method is the flight's request method.
-func (f *flight) method() string {
-	if f.content != nil {
+func (f *fetch) method() string {
+	if f.order.content != nil {
 		return rfc9111.MethodQuery
 	}
 	return http.MethodGet

@@ -1,4 +1,4 @@
-package proxycache
+package accesslog
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
@@ -34,6 +35,21 @@ func readLog(t *testing.T, file string) string {
 	return string(text)
 }
 
+// soon waits for a condition.
+func soon(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("waited for 10 s: %s", what)
+		case <-tick.C:
+		}
+	}
+}
+
 // accessExchange is a request whose fields want escaping.
 func accessExchange(t testing.TB) *http1.Exchange {
 	t.Helper()
@@ -48,20 +64,20 @@ func accessExchange(t testing.TB) *http1.Exchange {
 
 func TestAccessLogIsWrittenAndReopened(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "access.log")
-	a, err := OpenAccessLog(file, false, true, slog.New(slog.DiscardHandler))
+	a, err := Open(file, false, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ex := accessExchange(t)
-	a.note(ex, 0)
+	a.Note(ex, 0)
 	line := regexp.MustCompile(`^unix - - \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "GET /a\?token=s%22 HTTP/1\.1" 0 0 "http://r/\?secret=1" "a\\x22b\\x5c\\xff"\n$`)
-	(&rig{t: t}).eventually("the line", func() bool { return line.MatchString(readLog(t, file)) })
+	soon(t, "the line", func() bool { return line.MatchString(readLog(t, file)) })
 	if err := os.Rename(file, file+".1"); err != nil {
 		t.Fatal(err)
 	}
 	a.Reopen()
-	(&rig{t: t}).eventually("a new file", func() bool { _, err := os.Stat(file); return err == nil })
-	a.note(ex, 0)
+	soon(t, "a new file", func() bool { _, err := os.Stat(file); return err == nil })
+	a.Note(ex, 0)
 	a.Close()
 	if !line.MatchString(readLog(t, file)) || !line.MatchString(readLog(t, file+".1")) {
 		t.Errorf("old: %q, new: %q", readLog(t, file+".1"), readLog(t, file))
@@ -70,11 +86,11 @@ func TestAccessLogIsWrittenAndReopened(t *testing.T) {
 
 func TestAccessLogInJSONWithoutQueries(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "access.log")
-	a, err := OpenAccessLog(file, true, false, slog.New(slog.DiscardHandler))
+	a, err := Open(file, true, false, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.note(accessExchange(t), 1500)
+	a.Note(accessExchange(t), 1500)
 	a.Close()
 	text := readLog(t, file)
 	var line map[string]any
@@ -103,7 +119,7 @@ func (s stuck) Close() error              { return nil }
 // counted, every line of it.
 func TestAccessLogNeverWaits(t *testing.T) {
 	out := make(stuck)
-	a, err := OpenAccessLog(filepath.Join(t.TempDir(), "access.log"), false, true, slog.New(slog.DiscardHandler))
+	a, err := Open(filepath.Join(t.TempDir(), "access.log"), false, true, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,11 +129,11 @@ func TestAccessLogNeverWaits(t *testing.T) {
 	ex := accessExchange(t)
 	const lines = 20_000
 	for range lines {
-		a.note(ex, 0)
+		a.Note(ex, 0)
 	}
 	close(out)
 	a.Close()
-	if got := counterValue(t, a.dropped); got != lines {
+	if got := counterValue(t, a.Dropped); got != lines {
 		t.Errorf("%v lines are counted as dropped, want %d", got, lines)
 	}
 }
@@ -125,13 +141,13 @@ func TestAccessLogNeverWaits(t *testing.T) {
 func BenchmarkAccessLog(b *testing.B) {
 	for _, asJSON := range []bool{false, true} {
 		b.Run(map[bool]string{false: "combined", true: "json"}[asJSON], func(b *testing.B) {
-			a := &AccessLog{json: asJSON, query: true, shards: make([]accessShard, 1), wake: make(chan struct{}, 1)}
+			a := &Log{json: asJSON, query: true, shards: make([]shard, 1), wake: make(chan struct{}, 1)}
 			ex := accessExchange(b)
 			b.ReportAllocs()
 			for b.Loop() {
-				a.note(ex, 0)
-				if s := &a.shards[0]; len(s.buf) > accessWake { // as the writer does
-					s.buf = s.buf[:0]
+				a.Note(ex, 0)
+				if s := &a.shards[0]; len(s.mu.buf) > accessWake { // as the writer does
+					s.mu.buf = s.mu.buf[:0]
 				}
 			}
 		})

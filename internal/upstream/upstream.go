@@ -1,6 +1,11 @@
-package proxycache
+// Package upstream is the origin's side: it sends requests and says what their
+// failure means, gives turns to those that may be many, and knows which fields
+// cross this hop, both ways, and which end here. It knows HTTP as packages
+// http1 and rfc9111 have it, and nothing of what is stored.
+package upstream
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,11 +21,25 @@ import (
 	"time"
 
 	"walpurge/internal/loopback"
+	"walpurge/internal/rfc9111"
 )
 
-// upstream sends requests to the origin.
-type upstream struct {
+// Options says where the origin is and how long it is waited for.
+type Options struct {
+	URL    *url.URL // scheme, host and port
+	Socket string   // path of the Unix socket where the origin is; empty: at URL's host
+
+	ConnectTimeout time.Duration // for a connection; 5 s
+	Timeout        time.Duration // until the head of a response; 30 s
+
+	Concurrency int           // fills at one time, from sending to the end of the response; 0: no limit
+	Wait        time.Duration // how long a fill waits for its turn; 10 s
+}
+
+// Origin sends requests to the origin.
+type Origin struct {
 	origin    *url.URL
+	socket    string
 	transport *http.Transport
 	upgrades  *http.Transport // HTTP/1.1 only: upgrades don't exist in HTTP/2
 	observe   func(seconds float64)
@@ -29,15 +48,17 @@ type upstream struct {
 	waiting   atomic.Int64  // for a slot
 }
 
-func newUpstream(o *Options, observe func(float64)) *upstream {
-	origin, concurrency, patience := o.Origin, o.OriginConcurrency, o.OriginWait
+// New makes the way to the origin. observe is told how long each request took
+// until the head of its response. It does no I/O.
+func New(o *Options, observe func(float64)) *Origin {
+	origin, concurrency, patience := o.URL, o.Concurrency, o.Wait
 	dialer := &net.Dialer{Timeout: o.ConnectTimeout, KeepAlive: 30 * time.Second}
 	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		return loopback.Dial(ctx, dialer, network, address)
 	}
-	if o.OriginSocket != "" {
+	if o.Socket != "" {
 		dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", o.OriginSocket)
+			return dialer.DialContext(ctx, "unix", o.Socket)
 		}
 	}
 	t := &http.Transport{
@@ -49,13 +70,13 @@ func newUpstream(o *Options, observe func(float64)) *upstream {
 		MaxIdleConnsPerHost:    1024,
 		IdleConnTimeout:        60 * time.Second,
 		TLSHandshakeTimeout:    o.ConnectTimeout,
-		ResponseHeaderTimeout:  o.OriginTimeout,
+		ResponseHeaderTimeout:  o.Timeout,
 		ExpectContinueTimeout:  time.Second,
 		MaxResponseHeaderBytes: 256 << 10,
 		WriteBufferSize:        16 << 10,
 		ReadBufferSize:         16 << 10,
 	}
-	u := &upstream{origin: origin, transport: t, upgrades: t, observe: observe, patience: patience}
+	u := &Origin{origin: origin, socket: o.Socket, transport: t, upgrades: t, observe: observe, patience: patience}
 	if concurrency > 0 {
 		u.slots = make(chan struct{}, concurrency)
 	}
@@ -70,13 +91,28 @@ func newUpstream(o *Options, observe func(float64)) *upstream {
 	return u
 }
 
-func (u *upstream) close() {
+// Name is where the origin is, for people.
+func (u *Origin) Name() string {
+	if u.socket != "" {
+		return "unix:" + u.socket
+	}
+	return u.origin.Redacted()
+}
+
+// Waits is how many requests wait for their turn.
+func (u *Origin) Waits() int64 { return u.waiting.Load() }
+
+// Taken is how many turns are taken, if they are limited.
+func (u *Origin) Taken() int { return len(u.slots) }
+
+// Close closes the connections that nobody uses.
+func (u *Origin) Close() {
 	u.transport.CloseIdleConnections()
 	u.upgrades.CloseIdleConnections()
 }
 
-// request makes a request to the origin. target is sent as it is.
-func (u *upstream) request(ctx context.Context, method, target, host string, h http.Header) *http.Request {
+// Request makes a request to the origin. target is sent as it is.
+func (u *Origin) Request(ctx context.Context, method, target, host string, h http.Header) *http.Request {
 	return (&http.Request{
 		Method: method, URL: u.url(target), Host: host, Header: h,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -84,7 +120,7 @@ func (u *upstream) request(ctx context.Context, method, target, host string, h h
 }
 
 // url is the origin with a request target that net/http sends unchanged.
-func (u *upstream) url(target string) *url.URL {
+func (u *Origin) url(target string) *url.URL {
 	to := &url.URL{Scheme: u.origin.Scheme, Host: u.origin.Host}
 	if !strings.HasPrefix(target, "//") {
 		to.Opaque = target
@@ -101,13 +137,13 @@ func (u *upstream) url(target string) *url.URL {
 	return to
 }
 
-// send sends a request. interim, if not nil, gets the interim responses of
+// Send sends a request. interim, if not nil, gets the interim responses of
 // status 102 to 199 other than 101, and 100.
-func (u *upstream) send(req *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
+func (u *Origin) Send(req *http.Request, interim func(status int, h http.Header) error) (*http.Response, error) {
 	if interim != nil {
 		req = req.WithContext(httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
-				if err := wellFormed(http.Header(h)); err != nil {
+				if err := WellFormed(http.Header(h)); err != nil {
 					return err
 				}
 				return interim(code, http.Header(h))
@@ -124,33 +160,33 @@ func (u *upstream) send(req *http.Request, interim func(status int, h http.Heade
 		return nil, err
 	}
 	u.observe(time.Since(start).Seconds())
-	err = wellFormed(resp.Header)
+	err = WellFormed(resp.Header)
 	if resp.StatusCode == http.StatusSwitchingProtocols && !agreed(req.Header["Upgrade"], resp.Header["Upgrade"]) {
 		err = errUnasked
 	}
 	if err != nil {
-		discard(resp.Body)
+		Discard(resp.Body)
 		return nil, err
 	}
 	return resp, nil
 }
 
-// fill sends a request whose response may be stored. Only so many are under
+// Fill sends a request whose response may be stored. Only so many are under
 // way at one time, so that a wide purge doesn't let everything loose on the
 // origin. What is passed through has no limit here: a stream may last for
 // ever. begun is called when it is the request's turn.
-func (u *upstream) fill(req *http.Request, interim func(status int, h http.Header) error, begun func()) (*http.Response, error) {
-	if err := u.acquire(req.Context()); err != nil {
+func (u *Origin) Fill(req *http.Request, interim func(status int, h http.Header) error, begun func()) (*http.Response, error) {
+	if err := u.Acquire(req.Context()); err != nil {
 		return nil, err
 	}
 	begun()
-	resp, err := u.send(req, interim)
+	resp, err := u.Send(req, interim)
 	if err != nil {
-		u.release()
+		u.Release()
 		return nil, err
 	}
 	if u.slots != nil {
-		resp.Body = &slotted{ReadCloser: resp.Body, release: sync.OnceFunc(u.release)}
+		resp.Body = &slotted{ReadCloser: resp.Body, release: sync.OnceFunc(u.Release)}
 	}
 	return resp, nil
 }
@@ -161,9 +197,9 @@ var errUnasked = errors.New("the origin switched to a protocol that the request 
 // errBusy says that the origin had no room for one more in time.
 var errBusy = errors.New("the origin has as many requests as origin_concurrency allows, and no turn came within origin_wait")
 
-// acquire waits for a slot. Those who wait get theirs in the order in which
+// Acquire waits for a slot. Those who wait get theirs in the order in which
 // they came: a channel serves its senders so.
-func (u *upstream) acquire(ctx context.Context) error {
+func (u *Origin) Acquire(ctx context.Context) error {
 	if u.slots == nil {
 		return nil
 	}
@@ -186,7 +222,8 @@ func (u *upstream) acquire(ctx context.Context) error {
 	}
 }
 
-func (u *upstream) release() {
+// Release gives a slot back.
+func (u *Origin) Release() {
 	if u.slots != nil {
 		<-u.slots
 	}
@@ -198,39 +235,55 @@ type slotted struct {
 	release func()
 }
 
-// giveBack gives a response's slot back before its end.
-func giveBack(resp *http.Response) {
+// GiveBack gives a response's slot back before its end.
+func GiveBack(resp *http.Response) {
 	if s, ok := resp.Body.(*slotted); ok {
 		s.release()
 	}
 }
 
+// Close implements io.Closer.
 func (s *slotted) Close() error {
 	defer s.release()
 	return s.ReadCloser.Close()
 }
 
-// originFault says what a failed request to the origin means for the client.
-func originFault(ctx context.Context, err error) (status int, reason Reason) {
+// Why the origin has given no answer.
+const (
+	Failed rfc9111.Reason = "origin"
+	Slow   rfc9111.Reason = "timeout"
+	Busy   rfc9111.Reason = "busy" // no turn came in time
+)
+
+// ErrOverdue is the cause of a request's end whose time is over.
+var ErrOverdue = errors.New("fill timeout")
+
+// Fault says what a failed request to the origin means for the client.
+func Fault(ctx context.Context, err error) (status int, reason rfc9111.Reason) {
 	var timeout net.Error
 	if errors.Is(err, errBusy) {
-		return http.StatusServiceUnavailable, OriginBusy
+		return http.StatusServiceUnavailable, Busy
 	}
-	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() || context.Cause(ctx) == errFillTimeout {
-		return http.StatusGatewayTimeout, OriginSlow
+	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() || context.Cause(ctx) == ErrOverdue {
+		return http.StatusGatewayTimeout, Slow
 	}
-	return http.StatusBadGateway, OriginFailed
+	return http.StatusBadGateway, Failed
 }
 
-var errFillTimeout = errors.New("fill timeout")
-
-// discard closes a response's body without waiting for the rest of it.
-func discard(body io.ReadCloser) { _ = body.Close() }
-
-// originName is where the origin is, for people.
-func (p *Proxy) originName() string {
-	if p.opt.OriginSocket != "" {
-		return "unix:" + p.opt.OriginSocket
+// Prefix puts bytes before what is left of a response's body.
+func Prefix(resp *http.Response, first []byte) {
+	if resp.ContentLength >= 0 {
+		resp.ContentLength += int64(len(first))
 	}
-	return p.opt.Origin.Redacted()
+	body := &resp.Body
+	if s, ok := resp.Body.(*slotted); ok { // which may be given back before the end
+		body = &s.ReadCloser
+	}
+	*body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(first), *body), *body}
 }
+
+// Discard closes a response's body without waiting for the rest of it.
+func Discard(body io.ReadCloser) { _ = body.Close() }

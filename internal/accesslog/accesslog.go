@@ -1,4 +1,7 @@
-package proxycache
+// Package accesslog writes a line for each request: in the combined format, or
+// as JSON. It knows requests as package http1 has them and nothing of caches;
+// how a request ended it takes from the exchange's note.
+package accesslog
 
 import (
 	"bytes"
@@ -20,18 +23,19 @@ import (
 	"walpurge/internal/http1"
 )
 
-// AccessLog notes down each request, a line each. Whoever serves a request
+// Log notes down each request, a line each. Whoever serves a request
 // appends its line to a buffer in memory and goes on; one goroutine writes the
 // buffers to the file. What doesn't fit because the file is too slow, or
 // can't be written, is dropped and counted.
-type AccessLog struct {
-	file    string
-	json    bool
-	query   bool
-	log     *slog.Logger
-	dropped prometheus.Counter
+type Log struct {
+	file  string
+	json  bool
+	query bool
+	log   *slog.Logger
+	// Dropped counts the lines that could not be written.
+	Dropped prometheus.Counter
 
-	shards []accessShard
+	shards []shard
 	next   atomic.Uint32
 	wake   chan struct{}
 	reopen chan struct{}
@@ -40,12 +44,14 @@ type AccessLog struct {
 	out    io.WriteCloser // of the goroutine that writes
 }
 
-// accessShard is one of the buffers. Several keep those who serve apart.
-type accessShard struct {
-	mu   sync.Mutex
-	buf  []byte
-	lost int
-	_    [64]byte // no two of them in one cache line
+// shard is one of the buffers. Several keep those who serve apart.
+type shard struct {
+	mu struct {
+		sync.Mutex
+		buf  []byte // whole lines
+		lost int    // lines
+	}
+	_ [64]byte // no two of them in one cache line
 }
 
 // Bounds of the access log.
@@ -55,13 +61,13 @@ const (
 	accessPause = 200 * time.Millisecond // between two writes otherwise
 )
 
-// OpenAccessLog opens the file. asJSON chooses between JSON and the combined
+// Open opens the file. asJSON chooses between JSON and the combined
 // format; query keeps the queries of targets and referrers.
-func OpenAccessLog(file string, asJSON, query bool, log *slog.Logger) (*AccessLog, error) {
-	a := &AccessLog{
-		file: file, json: asJSON, query: query, log: log, shards: make([]accessShard, runtime.GOMAXPROCS(0)),
+func Open(file string, asJSON, query bool, log *slog.Logger) (*Log, error) {
+	a := &Log{
+		file: file, json: asJSON, query: query, log: log, shards: make([]shard, runtime.GOMAXPROCS(0)),
 		wake: make(chan struct{}, 1), reopen: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
-		dropped: prometheus.NewCounter(prometheus.CounterOpts{
+		Dropped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "walpurge_access_log_dropped_total", Help: "Lines of the access log that could not be written.",
 		}),
 	}
@@ -73,7 +79,7 @@ func OpenAccessLog(file string, asJSON, query bool, log *slog.Logger) (*AccessLo
 	return a, nil
 }
 
-func (a *AccessLog) open() (*os.File, error) {
+func (a *Log) open() (*os.File, error) {
 	f, err := os.OpenFile(a.file, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
 	if err != nil {
 		return nil, fmt.Errorf("open the access log: %w", err)
@@ -82,10 +88,10 @@ func (a *AccessLog) open() (*os.File, error) {
 }
 
 // Reopen opens the file anew: the one of that name has been moved away.
-func (a *AccessLog) Reopen() { poke(a.reopen) }
+func (a *Log) Reopen() { poke(a.reopen) }
 
 // Close writes what is left.
-func (a *AccessLog) Close() {
+func (a *Log) Close() {
 	close(a.stop)
 	<-a.done
 }
@@ -97,7 +103,7 @@ func poke(c chan struct{}) {
 	}
 }
 
-func (a *AccessLog) run() {
+func (a *Log) run() {
 	defer close(a.done)
 	tick := time.NewTicker(accessPause)
 	defer tick.Stop()
@@ -115,8 +121,8 @@ func (a *AccessLog) run() {
 		for i := range a.shards {
 			s := &a.shards[i]
 			s.mu.Lock()
-			full, lost := s.buf, s.lost
-			s.buf, s.lost = spare[:0], 0
+			full, lost := s.mu.buf, s.mu.lost
+			s.mu.buf, s.mu.lost = spare[:0], 0
 			s.mu.Unlock()
 			spare = full
 			if len(full) > 0 {
@@ -131,7 +137,7 @@ func (a *AccessLog) run() {
 					said = ""
 				}
 			}
-			a.dropped.Add(float64(lost))
+			a.Dropped.Add(float64(lost))
 		}
 		if again {
 			next, err := a.open()
@@ -146,28 +152,28 @@ func (a *AccessLog) run() {
 	_ = a.out.Close()
 }
 
-// note appends the line of an exchange that has ended.
-func (a *AccessLog) note(ex *http1.Exchange, took coherence.Nanos) {
+// Note appends the line of an exchange that has ended.
+func (a *Log) Note(ex *http1.Exchange, took coherence.Nanos) {
 	s := &a.shards[int(a.next.Add(1))%len(a.shards)]
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(s.buf) > accessFull {
-		s.lost++
+	if len(s.mu.buf) > accessFull {
+		s.mu.lost++
 		return
 	}
 	if a.json {
-		s.buf = a.appendJSON(s.buf, ex, now, time.Duration(took))
+		s.mu.buf = a.appendJSON(s.mu.buf, ex, now, time.Duration(took))
 	} else {
-		s.buf = a.appendCombined(s.buf, ex, now)
+		s.mu.buf = a.appendCombined(s.mu.buf, ex, now)
 	}
-	if len(s.buf) > accessWake {
+	if len(s.mu.buf) > accessWake {
 		poke(a.wake)
 	}
 }
 
 // appendCombined writes the format of Apache httpd and nginx.
-func (a *AccessLog) appendCombined(b []byte, ex *http1.Exchange, now time.Time) []byte {
+func (a *Log) appendCombined(b []byte, ex *http1.Exchange, now time.Time) []byte {
 	b = appendClient(b, ex)
 	b = append(b, " - - ["...)
 	b = now.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
@@ -181,7 +187,7 @@ func (a *AccessLog) appendCombined(b []byte, ex *http1.Exchange, now time.Time) 
 	b = strconv.AppendInt(b, int64(ex.Status()), 10)
 	b = append(b, ' ')
 	b = strconv.AppendInt(b, ex.Sent(), 10)
-	for _, v := range [...][]byte{a.shown(fieldOf(ex, "referer")), fieldOf(ex, "user-agent")} {
+	for _, v := range [...][]byte{a.shown(http1.FieldOf(ex, "referer")), http1.FieldOf(ex, "user-agent")} {
 		b = append(b, ` "`...)
 		if len(v) == 0 {
 			b = append(b, '-')
@@ -191,17 +197,7 @@ func (a *AccessLog) appendCombined(b []byte, ex *http1.Exchange, now time.Time) 
 	return append(b, '\n')
 }
 
-// fieldOf finds a field that few look at.
-func fieldOf(ex *http1.Exchange, name string) []byte {
-	for i := range ex.Fields {
-		if http1.EqualFold(ex.Fields[i].Name, name) {
-			return ex.Fields[i].Value
-		}
-	}
-	return nil
-}
-
-func (a *AccessLog) appendJSON(b []byte, ex *http1.Exchange, now time.Time, took time.Duration) []byte {
+func (a *Log) appendJSON(b []byte, ex *http1.Exchange, now time.Time, took time.Duration) []byte {
 	b = append(b, `{"time":"`...)
 	b = now.AppendFormat(b, "2006-01-02T15:04:05.000Z07:00")
 	b = append(b, `","client":"`...)
@@ -221,9 +217,9 @@ func (a *AccessLog) appendJSON(b []byte, ex *http1.Exchange, now time.Time, took
 	b = append(b, ex.Note.Outcome...)
 	b = append(b, `","reason":"`...)
 	b = append(b, ex.Note.Reason...)
-	b = appendMember(b, `","referer":"`, a.shown(fieldOf(ex, "referer")))
-	b = appendMember(b, `","user_agent":"`, fieldOf(ex, "user-agent"))
-	b = appendMember(b, `","traceparent":"`, fieldOf(ex, "traceparent"))
+	b = appendMember(b, `","referer":"`, a.shown(http1.FieldOf(ex, "referer")))
+	b = appendMember(b, `","user_agent":"`, http1.FieldOf(ex, "user-agent"))
+	b = appendMember(b, `","traceparent":"`, http1.FieldOf(ex, "traceparent"))
 	return append(b, "\"}\n"...)
 }
 
@@ -232,7 +228,7 @@ func appendMember(b []byte, name string, value []byte) []byte {
 }
 
 // shown is a target or a referrer as it may be shown.
-func (a *AccessLog) shown(target []byte) []byte {
+func (a *Log) shown(target []byte) []byte {
 	if i := bytes.IndexByte(target, '?'); i >= 0 && !a.query {
 		return target[:i]
 	}

@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
 
@@ -16,31 +17,23 @@ var special = rfc9111.Preconditions | http1.Of(http1.Authorization, http1.CacheC
 // fastHit answers a plain GET or HEAD from the memory tier, or one that says
 // what the client has. It allocates nothing and takes no lock; whatever isn't
 // plain is left to decide.
-func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked demand) bool {
-	if !p.positions.covered(asked) { // before the handle, as C1
+func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.Demand) bool {
+	if !p.positions.Covered(asked) { // before the handle, as C1
 		return false
 	}
 	if ex.Has(special) || ex.Body != nil || !isRead(ex.Method) || ex.Target[0] != '/' {
 		return false
 	}
-	path, query, hasQuery := splitTarget(ex.Request)
-	rt := p.plain
-	routing := p.routing.Load()
-	if len(routing.routes) > 0 {
-		if !cleanPath(path) {
-			return false
-		}
-		var found places
-		if m := routing.router.match(path, &found); m != nil {
-			rt = m
-		}
-	}
-	if rt.Strict {
+	var asks Asked
+	path, query, hasQuery := http1.SplitTarget(ex.Request)
+	p.routing.Load().read(&asks, path, query, hasQuery)
+	rt := asks.route
+	if !asks.clean || rt.Strict {
 		return false
 	}
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
-	https, host := p.outside(ex)
-	key, _ := appendKey((*scratch)[:0], https, ex.Request, host, rt, path, query, hasQuery)
+	https, host := p.opt.Clients.Trusted.Outside(ex)
+	key, _ := asks.appendKey((*scratch)[:0], https, ex.Request, host)
 	e := p.memory.get(key)
 	if e != nil && e.variants() != nil {
 		key = rfc9111.AppendVariant(key, e.variants().names, ex.Request)
@@ -101,11 +94,12 @@ func appendAge(dst []byte, age int64) []byte {
 func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs rfc9111.CacheStatus) {
 	plain := e.plain()
 	b, body := ex.Buffer(), []byte(nil)
-	ranges, ok := wantedRanges(ex.Request, e, int64(len(e.body)))
+	from, size := e.extent()
+	ranges, ok := wantedRanges(ex.Request, e, size)
 	if tag, same := notModified(ex.Request, e); same {
 		b = append304(b, plain.head, tag)
-	} else if ok && string(ex.Method) == "GET" {
-		b, body = appendRanges(b, e, plain.head, ranges, 0, int64(len(e.body))) // of a coded form nobody knows the ranges
+	} else if ok && (string(ex.Method) == "GET" || e.part() != nil) {
+		b, body = appendRanges(b, e, plain.head, ranges, from, size) // of a coded form nobody knows the ranges
 	} else {
 		f := plain
 		if !forbidsTransform(ex.Get(http1.CacheControl)) {

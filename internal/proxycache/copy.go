@@ -1,0 +1,149 @@
+package proxycache
+
+import (
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
+)
+
+// Copy keeps a copy of a passed response while it goes to the client, if it is
+// one that may answer others: a part that somebody asked for, or a response to
+// POST that says that it is what GET would give. A nil Copy keeps nothing.
+type Copy struct {
+	fills *fills
+	order Order
+	own   func(reference string) bool // whether a reference names the order's target
+	mark  *Flight                     // an unsafe request that succeeds meanwhile dooms it
+	entry *entry                      // nil: it isn't kept
+	head  []byte
+	body  []byte
+	names []string // of Vary
+}
+
+// marks numbers the copies' places in the table of flights.
+var marks atomic.Uint64
+
+// copyOf makes a copy of the response to the order's request, which somebody
+// else passes on, and has close called at the end.
+func (t *fills) copyOf(o Order, own func(reference string) bool) *Copy {
+	mark := Order{primary: o.primary, key: o.primary + "\nkeep " + strconv.FormatUint(marks.Add(1), 10)}
+	k := &Copy{fills: t, order: o, own: own, mark: &Flight{order: mark, cancel: func(error) {}}}
+	t.flights.put(k.mark)
+	return k
+}
+
+// close ends the copy's place in the table of flights.
+func (k *Copy) close() { k.fills.flights.remove(k.mark) }
+
+// begin looks at the head of the response. a's header is as the origin sent
+// it, without what concerns the connection.
+func (k *Copy) begin(a *rfc9111.Answer, length int64) {
+	if k == nil || length > k.fills.maxObject || isStream(a.Header, length) {
+		return
+	}
+	t, o := k.fills, &k.order
+	q := o.question
+	post := string(o.req.Method) == "POST"
+	switch {
+	case post:
+		// RFC 9110 section 9.3.3. An unsafe request has ended its own mark: what
+		// it made is newer than itself.
+		k.mark.doomed.Store(false)
+		t.flights.put(k.mark)
+		location := a.Header["Content-Location"]
+		if a.Status != http.StatusOK || len(location) != 1 || o.authorized || !rfc9111.Lasting(a) {
+			return
+		}
+		if !k.own(location[0]) {
+			return
+		}
+	case a.Status == http.StatusPartialContent:
+		q.Part = true
+	case a.Status != http.StatusOK:
+		return
+	}
+	stored := &rfc9111.Answer{Status: a.Status, Header: a.Header.Clone(), Sent: a.Sent, Received: a.Received}
+	upstream.ConnectionFields(stored.Header)
+	v := rfc9111.Judge(&q, stored)
+	k.names = rfc9111.VaryNames(stored.Header)
+	if !v.Store || v.Lifetime <= 0 || q.Part && len(k.names) > 0 || len(rfc9111.GroupNames(stored.Header["Cache-Groups"])) > 0 {
+		return
+	}
+	targeted := stored.Header[rfc9111.OwnTarget]
+	upstream.PassFields(stored.Header)
+	t.positions.DropForeign(stored.Header)
+	delete(stored.Header, "Age")
+	for _, name := range v.Withheld {
+		delete(stored.Header, name)
+	}
+	upstream.FinishHeader(stored.Header, a.Received)
+	e := &entry{memory: t.memory, route: o.route, status: uint16(a.Status), received: t.now()}
+	e.setApart(nil, targeted, 0)
+	e.judged(&v)
+	switch {
+	case q.Part:
+		e.setKey(o.primary + partSuffix)
+	case len(k.names) > 0:
+		e.setKey(string(rfc9111.AppendVariant([]byte(o.primary), k.names, o.req)))
+	default:
+		e.setKey(o.primary)
+	}
+	k.entry, k.head = e, http1.AppendFields(http1.AppendStatus(nil, a.Status), stored.Header)
+	k.body = make([]byte, 0, max(0, min(length, t.maxObject)))
+}
+
+// write takes a piece of the body.
+func (k *Copy) write(p []byte) {
+	if k == nil || k.entry == nil {
+		return
+	}
+	if int64(len(k.body)+len(p)) > k.fills.maxObject {
+		k.entry, k.body = nil, nil
+		return
+	}
+	k.body = append(k.body, p...)
+}
+
+// end stores what was kept, after the body's clean end (C4).
+func (k *Copy) end() {
+	if k == nil || k.entry == nil || k.mark.doomed.Load() {
+		return
+	}
+	t, e := k.fills, k.entry
+	e.body = k.body
+	if e.status == http.StatusPartialContent {
+		t.keepPart(k.order.primary, e, k.head)
+		return
+	}
+	e.setHead(http1.FinishHead(k.head, int(e.status), len(e.body)))
+	t.memory.finish(e)
+	t.store(k.order.primary, e)
+}
+
+// keepPart stores a part, or the whole if that is what it makes with the part
+// that is stored.
+func (t *fills) keepPart(primary string, e *entry, head []byte) {
+	e.setHead(head)
+	h := e.header()
+	part := rfc9111.PartOf(h, int64(len(e.body)))
+	if part == nil {
+		return
+	}
+	e.setPart(part)
+	delete(h, "Content-Range")
+	e.setHead(http1.AppendFields(http1.AppendStatus(nil, int(e.status)), h))
+	old := t.memory.peek(primary + partSuffix)
+	if n := old.combined(e); n != nil && int64(len(n.body)) <= t.maxObject {
+		e = n
+	}
+	if e.part() == nil {
+		e.setKey(primary)
+		t.memory.take(primary + partSuffix)
+	}
+	t.memory.finish(e)
+	t.memory.put(e)
+}

@@ -1,0 +1,82 @@
+package proxycache
+
+import (
+	"net/http"
+	"strings"
+
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
+	"walpurge/internal/upstream"
+)
+
+// decide tells what becomes of a request, from the request and its route
+// alone: it asks nobody and changes nothing. It is a decision table: the first
+// line that fits counts.
+func (x *exchange) decide() verdict {
+	method := string(x.Method)
+	switch {
+	case method == "CONNECT":
+		return refused(http.StatusNotImplemented, pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
+	case x.route.Events:
+		return verdict{way: toFeed}
+	case x.endsHere():
+		return verdict{way: toAnswerHere}
+	case x.wantsUpgrade():
+		return verdict{way: toUpgrade, outcome: pass, cs: rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: Upgrade}}
+	case x.hidesFields():
+		return passed(rfc9111.FwdRequest, HiddenFields)
+	case method == rfc9111.MethodQuery && x.keepsAnswer():
+		return verdict{way: toRead}
+	case method == "POST":
+		return x.copied(passed(rfc9111.FwdMethod, NoReason))
+	case !isRead(x.Method):
+		return passed(rfc9111.FwdMethod, NoReason)
+	case x.Body != nil:
+		return passed(rfc9111.FwdRequest, RequestBody)
+	case !x.clean && x.routing.guarded:
+		return passed(rfc9111.FwdBypass, UncleanPath)
+	case x.Has(rfc9111.Preconditions):
+		return passed(rfc9111.FwdRequest, NoReason)
+	case x.wish.NoStore:
+		return passed(rfc9111.FwdRequest, ClientNoStore)
+	case x.keepsNothing():
+		return passed(rfc9111.FwdBypass, rfc9111.RouteTTL)
+	}
+	return verdict{way: toLookUp}
+}
+
+// keepsNothing tells whether the request's route says that nothing is kept.
+func (x *exchange) keepsNothing() bool { return x.route.TTL != nil && *x.route.TTL <= 0 }
+
+// keepsAnswer tells whether the answer to a QUERY may be stored. On routes with
+// dependencies it may not: conditions are read from the URL, and content could
+// say otherwise.
+func (x *exchange) keepsAnswer() bool {
+	return !x.route.guarded && x.Body != nil && http1.CleanPath(x.path) && !x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) &&
+		!x.wish.NoStore && !x.wish.OnlyIfCached && !x.keepsNothing()
+}
+
+// copied is v, which passes the request, with a copy kept of the response where
+// others may have that.
+func (x *exchange) copied(v verdict) verdict {
+	if !x.route.guarded && (string(x.Method) != "POST" || x.route == x.routing.plain) && !x.wish.NoStore {
+		v.way = toCopy
+	}
+	return v
+}
+
+// hidesFields tells whether Connection names a field of the request that is
+// meant for the origin. It is dropped on the way (RFC 9110 section 7.6.1) though
+// the key has it, so the response is nobody else's (C5).
+func (x *exchange) hidesFields() bool {
+	for _, name := range upstream.ConnectionOptions(x.Exchange) {
+		switch name {
+		case "Close", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade", "Http2-Settings", "Proxy-Connection", "Proxy-Authorization":
+			continue
+		}
+		if x.HasField(strings.ToLower(name)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,75 @@
+package proxycache
+
+import (
+	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
+	"walpurge/internal/rfc9111"
+)
+
+// fromRedis is what the Redis tier has for a request with that key, of which
+// target is as the origin gets it, and the time that was looked at; nil: nothing
+// that may be served. It is
+// used only if the guard says so (R3), and goes into the memory tier if that
+// has room for it or it comes again.
+func (t *fills) fromRedis(key string, a *Asked, req *http1.Request, target string) (e *entry, now coherence.Nanos) {
+	s, first := t.redis.get(key)
+	if s != nil && s.names != nil {
+		s, first = t.redis.get(string(rfc9111.AppendVariant([]byte(key), s.names, req)))
+	}
+	if s == nil || s.names != nil || s.guarded != a.route.guarded {
+		return nil, 0
+	}
+	now = t.now()
+	e = s.entry(t.memory, a.route, now)
+	if !e.common() { // another version's
+		return nil, 0
+	}
+	if e.fresh <= now {
+		return nil, 0
+	}
+	keep := t.memory.worth(e.key(), first)
+	if e.guarded && !t.vouched(e, s, a.subject(req, target), now, keep) {
+		return nil, 0
+	}
+	if keep {
+		t.store(key, e)
+	}
+	return e, now
+}
+
+// vouched tells whether e, which s was, may be served. If it is to be kept its
+// handle is open then.
+func (t *fills) vouched(e *entry, s *stored, of *subject, now coherence.Nanos, keep bool) bool {
+	proven := t.guard.Proven() // C1
+	if !e.route.proves(now, proven) {
+		return false
+	}
+	deps, ok := t.storedDeps(e, s, of)
+	if ok && keep {
+		ok = t.guard.OpenStored(&e.handle, e, deps, s.epoch, s.asof)
+	} else if ok {
+		ok = t.guard.Current(deps, s.epoch, s.asof)
+	}
+	if !ok {
+		t.redis.count("get", "stale")
+	}
+	return ok
+}
+
+// storedDeps are the dependencies of a response from the Redis tier: those of
+// its route, and those that it declares itself.
+func (t *fills) storedDeps(e *entry, s *stored, of *subject) (deps []coherence.Dependency, ok bool) {
+	rt := e.route
+	deps = rt.bind(t.guard, of)
+	if !rt.late && !rt.Declared && !s.declares {
+		return deps, true // the commonest case
+	}
+	h := e.header()
+	said, ok := t.declared(rt, h)
+	deps = append(deps, said...)
+	if rt.late {
+		of.body = readDocument(h, e.body)
+		deps = append(deps, rt.bindLate(t.guard, of)...)
+	}
+	return deps, ok
+}

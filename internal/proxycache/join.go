@@ -1,0 +1,89 @@
+package proxycache
+
+import (
+	"net/http"
+	"slices"
+
+	"walpurge/internal/coherence"
+	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/position"
+	"walpurge/internal/rfc9111"
+)
+
+// join joins the flight of key or starts one. It returns nil if a response has
+// been stored since the caller found e.
+func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.Nanos) (f *Flight, leader bool) {
+	fills := x.p.fills
+	alone := x.authorized || x.route.Strict || x.demand.Strict || x.wish.NoCache || // R7
+		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
+	if !alone {
+		if f = fills.flights.join(key, x.route, waited, x.demand); f != nil {
+			return f, false
+		}
+	}
+	o, header := x.order(key, e)
+	o.alone = alone
+	return fills.start(&o, header, waited, x.demand, func() bool {
+		newer, _ := x.find()
+		return newer != nil && newer != e && newer.usable(x.p.opt.Now(), proven)
+	})
+}
+
+// refresh starts a fill in the background, unless one is on its way.
+func (x *exchange) refresh(e *entry, key string) {
+	fills := x.p.fills
+	if f := fills.flights.join(key, x.route, nil, position.Demand{}); f != nil {
+		return
+	}
+	o, header := x.order(key, e)
+	o.background, o.bridge = true, 0 // nobody waits for an answer to an error
+	_, _ = fills.start(&o, header, nil, position.Demand{}, func() bool { return false })
+}
+
+// order is what a fill for this request is for, and the header that it sends
+// to the origin. e is what is stored under key, if anything is.
+func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
+	p, rt := x.p, x.route
+	o = Order{
+		req: x.Request.Clone(), route: rt, key: key, primary: x.key, base: x.base, target: x.target, content: x.content,
+		question: x.question(), plain: x.wish.Plain(), authorized: x.authorized,
+	}
+	if x.span != nil {
+		o.traced = x.spanned
+	}
+	header = p.requestHeader(x.Exchange, fillDrops)
+	x.needsOfRequest(header)
+	if rt != p.plain {
+		rt.keepKeyedCookies(header)
+		rt.dropOverrides(header)
+	}
+	if x.Has(http1.Of(http1.AcceptEncoding)) {
+		header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(x.Request).String()}
+	}
+	if e != nil {
+		now := p.opt.Now()
+		o.why, o.bridge = x.missed(key, e, now), x.bridge(e)
+		if e.validatable() || e.sie > 0 || e.bridges(now) || o.bridge > 0 {
+			o.stale = e
+		}
+	}
+	if rt.guarded {
+		o.deps = rt.bind(p.opt.Guard, x.subject(x.Request, x.target))
+	}
+	if rt.late {
+		header["Accept-Encoding"] = []string{"identity"} // what is compressed can't be read
+		o.subject = x.subject(o.req, x.target)
+		o.subject.path, _, _ = http1.SplitTarget(o.req) // what it reads belongs to the order
+		o.subject.places = slices.Clone(o.subject.places)
+	}
+	return o, header
+}
+
+// question is what the policy has to know of the request.
+func (x *exchange) question() rfc9111.Question {
+	rt := x.route
+	return rfc9111.Question{
+		Authorization: x.authorized, TTL: rt.TTL, Guarded: rt.guarded, StaleWhileRevalidate: rt.StaleWhileRevalidate, StaleIfError: rt.StaleIfError,
+		Heuristics: rt == x.p.plain && x.base == "" && !x.Has(http1.Of(http1.Cookie)),
+	}
+}
