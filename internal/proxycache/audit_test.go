@@ -64,14 +64,14 @@ func TestAuditNamesTheChangesSince(t *testing.T) {
 			return coherence.Position{Epoch: r.guard.Epoch(), LSN: r.guard.Applied()}, nil
 		}
 	})
-	r.proxy.Changed("public.agents", "update", 9, 0, 1000, 0) // before
+	r.proxy.Changed("public.agents", "update", 9, 1000) // before
 	r.say("one")
 	r.get("/api/listings/1")
 	r.commit(nil, &row{"2", "Lagos", "1"})
-	r.proxy.Changed("public.agents", "update", 1, 0, 0x500, 0)
-	r.proxy.Changed("public.agents", "update", 2, 0, 0x600, 0)
-	r.proxy.Changed("public.agents", "delete", 3, 0, 0x700, 0)
-	r.proxy.Changed("public.listings", "insert", 1, 1, 0x800, 0)
+	r.proxy.Changed("public.agents", "update", 1, 0x500)
+	r.proxy.Changed("public.agents", "update", 2, 0x600)
+	r.proxy.Changed("public.agents", "delete", 3, 0x700)
+	r.proxy.Changed("public.listings", "insert", 1, 0x800)
 	r.say("two")
 	const found = "a hit was stale"
 	r.eventually("the audit reports", func() bool {

@@ -108,6 +108,12 @@ func (g *groupIndex) end(name string, now coherence.Nanos) []*entry {
 	return list
 }
 
+// Purger purges groups. It writes a logical message, so that a purge takes
+// the same way as every change and reaches every proxy.
+type Purger interface {
+	Purge(ctx context.Context, groups []string) (coherence.LSN, error)
+}
+
 // endGroups ends the groups that the response to a successful unsafe request
 // names (RFC 9875 section 3), in this process and, where there is a log, by a
 // message in it, which reaches all.

@@ -51,11 +51,7 @@ type Options struct {
 
 	Access *accesslog.Log // nil: none; Close closes it
 
-	Purger     Purger // nil: purges are refused
-	AdminToken string // bearer token for what changes state; empty: none is asked for
-
-	// Status adds the rest of the program to the admin's /status, by name.
-	Status func() map[string]any
+	Purger Purger // ends groups in the log; nil: in this process alone
 }
 
 // RedisOptions is what the Redis tier is made with.

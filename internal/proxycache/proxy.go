@@ -30,7 +30,6 @@ type Proxy struct {
 	fills     *fills
 	positions *position.Positions
 	metrics   *metrics
-	dashboard *dashboard
 	live      *live
 	top       topKeys
 	audit     *auditor // nil: no hit is audited
@@ -79,7 +78,6 @@ func New(o Options) (*Proxy, error) {
 		p.metrics.registry.MustRegister(o.Access.Dropped)
 	}
 	p.audit = newAuditor(p)
-	p.dashboard = newDashboard(p)
 	p.live = newLive(p)
 	return p, nil
 }
@@ -106,7 +104,6 @@ func (p *Proxy) Serve() error {
 // Close stops accepting, lets requests finish until ctx is done, and drops
 // what is stored in memory. The error says that requests were cut off.
 func (p *Proxy) Close(ctx context.Context) error {
-	p.dashboard.close()
 	p.live.close()
 	err := p.clients.Close(ctx)
 	p.fills.end(ctx)

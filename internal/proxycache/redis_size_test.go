@@ -18,7 +18,7 @@ func (r *rig) redisStatus() (s struct {
 },
 ) {
 	r.t.Helper()
-	b, err := json.Marshal(r.proxy.status()["redis"])
+	b, err := json.Marshal(r.proxy.Status()["redis"])
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/accesslog"
+	"walpurge/internal/admin"
 	"walpurge/internal/cdc"
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/coherence"
@@ -89,6 +90,7 @@ type sidecar struct {
 	access    *accesslog.Log // nil: none; the proxy closes it
 	port      net.Listener   // for clients; the proxy closes it
 	adminPort net.Listener
+	pages     *admin.Admin
 	admin     *http.Server
 }
 
@@ -130,7 +132,7 @@ func (s *sidecar) openProxy() error {
 		Guard:     s.guard, Routes: declared, Now: s.now, Logger: s.log,
 		Memory: int64(c.Memory), MaxObject: int64(c.MaxObject), NoCompress: !c.Compress,
 		FillTimeout: c.FillTimeout, JoinTimeout: c.JoinTimeout, StrictWait: c.StrictWait,
-		ServerTiming: c.ServerTiming, Audit: c.Audit, AdminToken: string(c.AdminToken),
+		ServerTiming: c.ServerTiming, Audit: c.Audit,
 	}
 	if c.TLS != nil {
 		certificate, err := downstream.NewCertificate(c.TLS.Cert, c.TLS.Key, s.log)
@@ -157,7 +159,6 @@ func (s *sidecar) openProxy() error {
 			s.guard.Use(&t)
 		}
 		o.Purger, o.Prove, o.Positions.Ask = purger{s}, s.prove, s.position
-		o.Status = func() map[string]any { return map[string]any{"database": s.listener.Status()} }
 	}
 	if a := c.AccessLog; a != nil {
 		if o.Access, err = accesslog.Open(a.File, a.Format == config.AccessJSON, a.Query, s.log); err != nil {
@@ -177,6 +178,7 @@ func (s *sidecar) openProxy() error {
 		}
 		return usageError{err}
 	}
+	s.pages = admin.New(s.proxy, admin.Options{Purger: o.Purger, Token: string(c.AdminToken), Logger: s.log, Status: s.status})
 	if s.guard != nil {
 		if c.Redis != nil {
 			// The relay waits for entries, so it has connections of its own.
@@ -186,10 +188,18 @@ func (s *sidecar) openProxy() error {
 			s.database.Relay = &relay.Config{Client: s.relay, Setting: "redis.url", Namespace: c.Redis.Namespace}
 		}
 		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
-		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.tracing})
+		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.pages, s.tracing})
 		metrics.Watch(s.proxy.Registry(), s.listener)
 	}
 	return nil
+}
+
+// status is what the admin port's /status has beside what the proxy says.
+func (s *sidecar) status() map[string]any {
+	if s.listener == nil {
+		return nil
+	}
+	return map[string]any{"database": s.listener.Status()}
 }
 
 // Limits of the admin port. Profiles and scrapes take a while.
@@ -218,7 +228,7 @@ func (s *sidecar) listen(ctx context.Context) error {
 		}
 	}
 	s.admin = &http.Server{
-		Handler: s.proxy.Admin(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
+		Handler: s.pages.Handler(), ReadHeaderTimeout: adminHeaderTimeout, WriteTimeout: adminWriteTimeout,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
 	return nil
@@ -265,6 +275,7 @@ func (s *sidecar) run(ctx context.Context, reload, rotate <-chan os.Signal) erro
 		if s.config.ReusePort {
 			leavePort(drain, s.port)
 		}
+		s.pages.Close()
 		err := s.proxy.Close(drain)
 		if err != nil {
 			s.log.Warn("requests were cut off at the end", "error", err)
@@ -312,6 +323,7 @@ func (s *sidecar) close() {
 type changes struct {
 	*cdc.Metrics
 	proxy   *proxycache.Proxy
+	pages   *admin.Admin
 	tracing *tracing
 }
 
@@ -323,7 +335,9 @@ func (c changes) Applied(tx *coherence.Transaction, p *coherence.Purge, took tim
 		purged := p.Tables[t] // known of the table, shown with its first operation
 		for op, rows := range ops {
 			if rows > 0 {
-				c.proxy.Changed(tx.Tables()[t].Name, coherence.Op(op).String(), rows, purged, tx.End, took)
+				table, op := tx.Tables()[t].Name, coherence.Op(op).String()
+				c.proxy.Changed(table, op, rows, tx.End)
+				c.pages.Changed(table, op, rows, purged, took)
 				purged = 0
 			}
 		}

@@ -71,7 +71,7 @@ func showStatus(ctx context.Context, c *command) error {
 }
 
 // adminPort finds the port to ask.
-func (c *command) adminPort() (*admin, error) {
+func (c *command) adminPort() (*adminClient, error) {
 	if err := c.parse(); err != nil {
 		return nil, err
 	}
@@ -84,24 +84,24 @@ func (c *command) adminPort() (*admin, error) {
 	case c.status.ready && !c.status.check:
 		return nil, usageError{errors.New("-ready goes with -check; give both")}
 	case c.status.admin != "":
-		return newAdmin(c.status.admin)
+		return newAdminClient(c.status.admin)
 	case c.file == "":
-		return newAdmin(defaultAdmin)
+		return newAdminClient(defaultAdmin)
 	}
 	var err error
 	if c.config, err = config.Load(c.file, os.LookupEnv); err != nil {
 		return nil, err
 	}
-	return newAdmin(c.config.Admin.String())
+	return newAdminClient(c.config.Admin.String())
 }
 
-// admin is a proxy's admin port.
-type admin struct {
+// adminClient asks a proxy's admin port.
+type adminClient struct {
 	address string
 	client  *http.Client
 }
 
-func newAdmin(address string) (*admin, error) {
+func newAdminClient(address string) (*adminClient, error) {
 	network, at := "tcp", address
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		network, at = "unix", path
@@ -119,11 +119,11 @@ func newAdmin(address string) (*admin, error) {
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, at)
 	}}
-	return &admin{address, &http.Client{Transport: transport, Timeout: statusTimeout}}, nil
+	return &adminClient{address, &http.Client{Transport: transport, Timeout: statusTimeout}}, nil
 }
 
 // get asks for a path and returns its body. Another status than 200 is an error.
-func (a *admin) get(ctx context.Context, path string) ([]byte, error) {
+func (a *adminClient) get(ctx context.Context, path string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://admin"+path, nil)
 	if err != nil {
 		return nil, err
@@ -149,7 +149,7 @@ func (a *admin) get(ctx context.Context, path string) ([]byte, error) {
 }
 
 // check asks whether the proxy is well.
-func (a *admin) check(ctx context.Context, ready bool) error {
+func (a *adminClient) check(ctx context.Context, ready bool) error {
 	path := "/healthz"
 	if ready {
 		path = "/readyz"
@@ -216,7 +216,7 @@ type redisFacts struct {
 }
 
 // report asks for everything.
-func (a *admin) report(ctx context.Context) (*reported, error) {
+func (a *adminClient) report(ctx context.Context) (*reported, error) {
 	r := &reported{Admin: a.address, At: time.Now().Truncate(time.Millisecond)}
 	status, err := a.get(ctx, "/status")
 	if err != nil {

@@ -27,7 +27,7 @@ const (
 
 // watchStatus shows the report again and again until ctx ends. A proxy that
 // doesn't answer meanwhile is waited for: it may be being restarted.
-func watchStatus(ctx context.Context, c *command, a *admin) error {
+func watchStatus(ctx context.Context, c *command, a *adminClient) error {
 	colours := newPalette(c.stdout)
 	last, err := a.report(ctx)
 	if err != nil {

@@ -1,4 +1,4 @@
-package proxycache
+package admin
 
 import (
 	"bufio"
@@ -19,7 +19,7 @@ import (
 // adminServer serves the rig's admin port.
 func (r *rig) adminServer() *httptest.Server {
 	r.t.Helper()
-	s := httptest.NewServer(r.proxy.Admin())
+	s := httptest.NewServer(r.admin.Handler())
 	r.t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
@@ -82,8 +82,8 @@ func (s *snapshot) count(metric string, labels ...string) (n float64) {
 }
 
 func TestEventsFollowTheTraffic(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) {
-		o.AdminToken, o.Purger = "secret", &purges{}
+	r := newRig(t, func(o *Options) {
+		o.Token, o.Purger = "secret", &purges{}
 		o.Status = func() map[string]any { return map[string]any{"database": map[string]any{"state": "following"}} }
 	})
 	s := openStream(t, r.adminServer().URL)
@@ -97,7 +97,7 @@ func TestEventsFollowTheTraffic(t *testing.T) {
 	}
 	r.get("/api/listings/1")
 	r.get("/api/listings/1")
-	r.proxy.Changed("public.listings", "update", 3, 2, 1000, 1500*time.Microsecond)
+	r.admin.Changed("public.listings", "update", 3, 2, 1500*time.Microsecond)
 	for {
 		v := s.next() // the stream has an end in time
 		if v.At <= first.At {
@@ -115,7 +115,7 @@ func TestEventsFollowTheTraffic(t *testing.T) {
 
 func TestNothingRunsWithoutListeners(t *testing.T) {
 	r := newRig(t, nil)
-	d := r.proxy.dashboard
+	d := r.admin.dashboard
 	ticking := func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
@@ -148,9 +148,9 @@ func TestListenersAreBounded(t *testing.T) {
 	}
 	_ = open[0].resp.Body.Close()
 	r.eventually("a place is free again", func() bool {
-		events := r.proxy.dashboard.listen()
+		events := r.admin.dashboard.listen()
 		if events != nil {
-			r.proxy.dashboard.leave(events)
+			r.admin.dashboard.leave(events)
 		}
 		return events != nil
 	})
@@ -162,13 +162,11 @@ func TestCloseEndsTheStreams(t *testing.T) {
 	s.next()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if err := r.proxy.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
+	r.admin.Close()
 	for {
 		if _, err := s.r.ReadString('\n'); err != nil {
 			if ctx.Err() != nil || s.resp.Request.Context().Err() != nil {
-				t.Fatal("the stream outlives the proxy")
+				t.Fatal("the stream goes on")
 			}
 			return
 		}
@@ -195,7 +193,7 @@ func TestPageFetchesNothingFromElsewhere(t *testing.T) {
 		"/": "text/html", "/dashboard/style.css": "text/css", "/dashboard/script.js": "text/javascript",
 		"/dashboard/charts.js": "text/javascript", "/dashboard/uplot.js": "text/javascript", "/dashboard/uplot.css": "text/css",
 	} {
-		w := r.admin("GET", path, "")
+		w := r.ask("GET", path, "")
 		if w.Code != 200 || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) || !strings.HasPrefix(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %d %v", path, w.Code, w.Header())
 		}
@@ -210,7 +208,7 @@ func TestPageFetchesNothingFromElsewhere(t *testing.T) {
 // explain and purge.
 func TestDashboardInABrowser(t *testing.T) {
 	purger := &purges{}
-	r := newRig(t, func(_ *rig, o *Options) { o.Purger, o.AdminToken = purger, "secret" })
+	r := newRig(t, func(o *Options) { o.Purger, o.Token = purger, "secret" })
 	page, cancel := context.WithTimeout(browser.Start(t), time.Minute)
 	defer cancel()
 	total := func(n int) chromedp.Action[chromedp.Void] {
@@ -242,7 +240,7 @@ func TestDashboardInABrowser(t *testing.T) {
 	if got := strings.Join(purger.groups, " "); got != "front news" {
 		t.Error(got)
 	}
-	r.proxy.Changed("public.listings", "update", 1, 1, 1000, time.Millisecond)
+	r.admin.Changed("public.listings", "update", 1, 1, time.Millisecond)
 	if err := chromedp.Do(page, chromedp.WaitVisible(`//tbody[@id="changes"]/tr[td[2]="public.listings" and td[3]="update"]`)); err != nil {
 		t.Fatalf("see a change: %v", err)
 	}

@@ -1,10 +1,8 @@
-package proxycache
+package admin
 
 import (
 	"sync"
 	"time"
-
-	"walpurge/internal/coherence"
 )
 
 // keptChanges is how many of the last changes are kept for the dashboard.
@@ -48,16 +46,12 @@ func (c *changes) newest() []change {
 	return list
 }
 
-// Changed notes for the dashboard and for audits that a transaction whose
-// commit ends at end has changed rows of a table by op (insert, update, delete
-// or truncate), that purged responses went from the memory tier for it, and how
-// long that took. The dashboard keeps the last 32, audits the last 256 of each
-// table. It may be called from any goroutine and never waits for a reader.
-func (p *Proxy) Changed(table, op string, rows, purged int, end coherence.LSN, took time.Duration) {
-	if p.audit != nil {
-		p.audit.recent.add(table, recentChange{coherence.Position{Epoch: p.opt.Guard.Epoch(), LSN: end}, op, rows})
-	}
-	p.dashboard.changes.add(change{
+// Changed notes for the dashboard that a transaction has changed rows of a table
+// by op (insert, update, delete or truncate), that purged responses went from the
+// memory tier for it, and how long that took. The last 32 are kept. It may be
+// called from any goroutine and never waits for a reader.
+func (a *Admin) Changed(table, op string, rows, purged int, took time.Duration) {
+	a.dashboard.changes.add(change{
 		At: time.Now().UnixMilli(), Table: table, Op: op, Rows: rows, Purged: purged, Took: float64(took) / float64(time.Millisecond),
 	})
 }

@@ -1,4 +1,4 @@
-package proxycache
+package admin
 
 import (
 	"embed"
@@ -28,7 +28,7 @@ const (
 // dashboard sends snapshots to the pages that are open. Without one, nothing
 // runs: requests pay nothing for it.
 type dashboard struct {
-	p       *Proxy
+	a       *Admin
 	changes changes
 
 	mu struct {
@@ -40,8 +40,8 @@ type dashboard struct {
 	done chan struct{} // closed by close
 }
 
-func newDashboard(p *Proxy) *dashboard {
-	d := &dashboard{p: p, done: make(chan struct{})}
+func newDashboard(a *Admin) *dashboard {
+	d := &dashboard{a: a, done: make(chan struct{})}
 	d.mu.listeners = make(map[chan []byte]struct{})
 	return d
 }
@@ -115,7 +115,7 @@ func (d *dashboard) run(quit chan struct{}) {
 func (d *dashboard) event() []byte {
 	b, err := json.Marshal(d.snapshot())
 	if err != nil {
-		d.p.log.Warn("the dashboard's snapshot can't be sent", "error", err)
+		d.a.log.Warn("the dashboard's snapshot can't be sent", "error", err)
 		return []byte(": no snapshot\n\n")
 	}
 	return append(append([]byte("data: "), b...), "\n\n"...)

@@ -1,47 +1,75 @@
-package proxycache
+// Package admin is the admin port: metrics, readiness, status, explanations,
+// purges, profiles and the dashboard. It asks the proxy by what it exports, and
+// nothing of the proxy knows it.
+package admin
 
 import (
-	"context"
 	"crypto/subtle"
 	"encoding/json"
+	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/http/pprof"
-	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"walpurge/internal/coherence"
 	"walpurge/internal/problem"
+	"walpurge/internal/proxycache"
 )
 
-// Purger purges groups. It writes a logical message, so that a purge takes
-// the same way as every change and reaches every proxy.
-type Purger interface {
-	Purge(ctx context.Context, groups []string) (coherence.LSN, error)
+// Options is what the admin port is made with.
+type Options struct {
+	Purger proxycache.Purger // nil: purges are refused
+	Token  string            // bearer token for what changes state; empty: none is asked for
+	Logger *slog.Logger      // nil: nothing is logged
+
+	// Status adds the rest of the program to /status, by name; nil: nothing.
+	Status func() map[string]any
 }
 
-// Admin is the handler of the admin port.
-func (p *Proxy) Admin() http.Handler {
+// Admin answers on the admin port of one proxy: New, Handler, Close.
+type Admin struct {
+	proxy     *proxycache.Proxy
+	opt       Options
+	log       *slog.Logger
+	dashboard *dashboard
+}
+
+// New makes the admin port of p. It does no I/O, and starts nothing.
+func New(p *proxycache.Proxy, o Options) *Admin {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &Admin{proxy: p, opt: o, log: o.Logger}
+	a.dashboard = newDashboard(a)
+	return a
+}
+
+// Close ends the streams of open dashboards, so that the admin port need not
+// wait for pages that stay open. It may be called more than once.
+func (a *Admin) Close() { a.dashboard.close() }
+
+// Handler is what the admin port answers with.
+func (a *Admin) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(p.metrics.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(a.proxy.Registry(), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { plainText(w, http.StatusOK, "ok") })
-	mux.HandleFunc("GET /readyz", p.readyz)
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, p.status()) })
-	mux.HandleFunc("GET /explain", p.explain)
-	mux.HandleFunc("POST /purge", p.permitted(p.purge))
+	mux.HandleFunc("GET /readyz", a.readyz)
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, a.status()) })
+	mux.HandleFunc("GET /explain", a.explain)
+	mux.HandleFunc("POST /purge", a.permitted(a.purge))
 	mux.HandleFunc("GET /{$}", serveFile("index.html"))
 	mux.HandleFunc("GET /dashboard/style.css", serveFile("style.css"))
 	mux.HandleFunc("GET /dashboard/script.js", serveFile("script.js"))
 	mux.HandleFunc("GET /dashboard/charts.js", serveFile("charts.js"))
 	mux.HandleFunc("GET /dashboard/uplot.js", serveFile("uplot/uPlot.iife.min.js"))
 	mux.HandleFunc("GET /dashboard/uplot.css", serveFile("uplot/uPlot.min.css"))
-	mux.HandleFunc("GET /events", p.dashboard.serveEvents)
-	mux.HandleFunc("GET /debug/pprof/", p.permitted(pprof.Index))
-	mux.HandleFunc("GET /debug/pprof/profile", p.permitted(pprof.Profile))
-	mux.HandleFunc("GET /debug/pprof/trace", p.permitted(pprof.Trace))
+	mux.HandleFunc("GET /events", a.dashboard.serveEvents)
+	mux.HandleFunc("GET /debug/pprof/", a.permitted(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", a.permitted(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", a.permitted(pprof.Trace))
 	return mux
 }
 
@@ -68,22 +96,8 @@ func writeProblem(w http.ResponseWriter, status int, detail string) {
 	_, _ = w.Write(problem.Document(status, detail))
 }
 
-// ready tells whether the proxy can do what it is for, and if not, why.
-func (p *Proxy) ready() (bool, string) {
-	if p.opt.Guard == nil {
-		return true, "ready"
-	}
-	switch {
-	case p.opt.Guard.Epoch() == 0:
-		return false, "not ready: the write-ahead log is not being read yet"
-	case p.opt.Guard.Proven() == 0:
-		return false, "not ready: there is no proof of freshness yet; requests go to the origin"
-	}
-	return true, "ready"
-}
-
-func (p *Proxy) readyz(w http.ResponseWriter, _ *http.Request) {
-	ok, why := p.ready()
+func (a *Admin) readyz(w http.ResponseWriter, _ *http.Request) {
+	ok, why := a.proxy.Ready()
 	if !ok {
 		plainText(w, http.StatusServiceUnavailable, why)
 		return
@@ -92,69 +106,27 @@ func (p *Proxy) readyz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // status is what /status shows.
-func (p *Proxy) status() map[string]any {
-	ready, why := p.ready()
-	flying, joined := p.fills.flights.count()
-	s := map[string]any{
-		"version":     version(),
-		"uptime":      time.Since(p.started).Round(time.Second).String(),
-		"ready":       ready,
-		"readiness":   why,
-		"origin":      p.upstream.Name(),
-		"connections": p.clients.Connections(),
-		"memory": map[string]any{
-			"bytes": p.memory.bytes(), "limit": p.opt.Memory, "entries": p.memory.entries(),
-		},
-		"fills_in_flight": flying,
-		"fills_joined":    joined,
-	}
-	if p.redis != nil {
-		s["redis"] = p.redis.status()
-	}
-	if g := p.opt.Guard; g != nil {
-		guard := map[string]any{
-			"epoch": g.Epoch().String(), "applied": g.Applied().String(), "watermark": g.Watermark().String(), "handles": g.Handles(),
-		}
-		if proven := g.Proven(); proven != 0 {
-			guard["behind_seconds"] = time.Duration(p.opt.Now() - proven).Seconds()
-		}
-		s["guard"] = guard
-	}
-	declared := p.routing.Load().routes
-	routes := make([]string, len(declared))
-	for i, rt := range declared {
-		routes[i] = rt.Pattern
-	}
-	s["routes"] = routes
-	s["top_routes"], s["top_keys"] = p.topRoutes(topShown), p.top.list(topShown)
-	if p.opt.Status != nil {
-		for name, v := range p.opt.Status() {
-			s[name] = v
-		}
+func (a *Admin) status() map[string]any {
+	s := a.proxy.Status()
+	if a.opt.Status != nil {
+		maps.Copy(s, a.opt.Status())
 	}
 	return s
 }
 
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "unknown"
-}
-
 // allowed checks the bearer token in constant time.
-func (p *Proxy) allowed(r *http.Request) bool {
-	if p.opt.AdminToken == "" {
+func (a *Admin) allowed(r *http.Request) bool {
+	if a.opt.Token == "" {
 		return true
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(p.opt.AdminToken)) == 1
+	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(a.opt.Token)) == 1
 }
 
 // permitted is h for those who have the token.
-func (p *Proxy) permitted(h http.HandlerFunc) http.HandlerFunc {
+func (a *Admin) permitted(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if !p.allowed(r) {
+		if !a.allowed(r) {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 			writeProblem(w, http.StatusUnauthorized, "Send the admin token: Authorization: Bearer TOKEN.")
 			return
@@ -164,13 +136,13 @@ func (p *Proxy) permitted(h http.HandlerFunc) http.HandlerFunc {
 }
 
 // purge takes {"groups": ["a", "b"]} or group=a&group=b.
-func (p *Proxy) purge(w http.ResponseWriter, r *http.Request) {
+func (a *Admin) purge(w http.ResponseWriter, r *http.Request) {
 	// A form can be sent by any page in the operator's browser.
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		writeProblem(w, http.StatusForbidden, "A purge can't be asked for by another site.")
 		return
 	}
-	if p.opt.Purger == nil {
+	if a.opt.Purger == nil {
 		writeProblem(w, http.StatusNotImplemented, "Purging needs a connection to PostgreSQL; configure postgres.url.")
 		return
 	}
@@ -185,9 +157,9 @@ func (p *Proxy) purge(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	lsn, err := p.opt.Purger.Purge(r.Context(), groups)
+	lsn, err := a.opt.Purger.Purge(r.Context(), groups)
 	if err != nil {
-		p.log.Warn("purge failed", "error", err)
+		a.log.Warn("purge failed", "error", err)
 		writeProblem(w, http.StatusBadGateway, "The purge could not be written to PostgreSQL; see the log.")
 		return
 	}
@@ -220,13 +192,13 @@ func purgeGroups(w http.ResponseWriter, r *http.Request) ([]string, error) {
 	return groups, nil
 }
 
-func (p *Proxy) explain(w http.ResponseWriter, r *http.Request) {
+func (a *Admin) explain(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	method, target := q.Get("method"), q.Get("url")
 	if method == "" {
 		method = http.MethodGet
 	}
-	ex, err := p.Explain(method, target, nil)
+	ex, err := a.proxy.Explain(method, target, nil)
 	if err != nil {
 		writeProblem(w, http.StatusBadRequest, "This is no request: "+err.Error()+". Ask with ?method=GET&url=/path?query.")
 		return

@@ -1,4 +1,4 @@
-package proxycache
+package admin
 
 import (
 	"time"
@@ -29,13 +29,13 @@ var dashboardCounters = map[string]bool{
 }
 
 func (d *dashboard) snapshot() *snapshot {
-	p := d.p
+	a := d.a
 	s := &snapshot{
-		At: time.Now().UnixMilli(), Status: p.status(), Changes: d.changes.newest(), Counters: make(map[string][]series),
-		CanPurge: p.opt.Purger != nil, TokenNeeded: p.opt.AdminToken != "",
+		At: time.Now().UnixMilli(), Status: a.status(), Changes: d.changes.newest(), Counters: make(map[string][]series),
+		CanPurge: a.opt.Purger != nil, TokenNeeded: a.opt.Token != "",
 	}
 	// What could be gathered is returned with the error; the scrape reports it.
-	families, _ := p.metrics.registry.Gather()
+	families, _ := a.proxy.Registry().Gather()
 	for _, f := range families {
 		if !dashboardCounters[f.GetName()] {
 			continue
