@@ -161,3 +161,34 @@ func TestStopWhileItWaitsForTheDatabase(t *testing.T) {
 		t.Errorf("%v after %d lines", err, said)
 	}
 }
+
+// TestStopWithADashboardOpen: a page that stays open ends with the proxy, and
+// stopping doesn't wait for it.
+func TestStopWithADashboardOpen(t *testing.T) {
+	r := newRig(t, rigOptions{extra: "shutdown_timeout: 1m\n"})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.admin+"/events", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	events := bufio.NewReader(resp.Body)
+	if _, err := events.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- r.stop() }()
+	select {
+	case err := <-stopped:
+		if err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	case <-ctx.Done():
+		t.Fatal("stopping waits for the page")
+	}
+}
