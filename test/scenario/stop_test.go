@@ -165,14 +165,14 @@ func TestStopWhileItWaitsForTheDatabase(t *testing.T) {
 // TestStopWithADashboardOpen: a page that stays open ends with the proxy, and
 // stopping doesn't wait for it.
 func TestStopWithADashboardOpen(t *testing.T) {
-	r := newRig(t, rigOptions{extra: "shutdown_timeout: 1m\n"})
+	r := rig.New(t, rig.Options{Extra: "shutdown_timeout: 1m\n"})
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.admin+"/events", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.Admin+"/events", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp, err := r.client.Do(req)
+	resp, err := r.Client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestStopWithADashboardOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- r.stop() }()
+	go func() { stopped <- r.Stop() }()
 	select {
 	case err := <-stopped:
 		if err != nil {
