@@ -4,6 +4,9 @@ import (
 	"maps"
 	"net"
 	"slices"
+
+	"walpurge/internal/expr"
+	"walpurge/internal/suggest"
 )
 
 // checkRoute finds what contradicts itself inside a route. given holds the positions of the values in the file; declares
@@ -86,15 +89,15 @@ func (d *decoder) checkExpr(r *Route, e *Expr) {
 		name = "NAME"
 	}
 	switch e.Source {
-	case Path:
+	case expr.Path:
 		if known := r.Pattern.Parameters(); !slices.Contains(known, e.Name) {
 			if len(known) == 0 {
 				d.fail(e.Pos, "the route's path has no parameter; write {%s} into it", name)
 				return
 			}
-			d.fail(e.Pos, "the route's path has no parameter {%s}; %s", name, suggest(name, known))
+			d.fail(e.Pos, "the route's path has no parameter {%s}; %s", name, suggest.For(name, known))
 		}
-	case Query:
+	case expr.Query:
 		if r.Query.Counts(e.Name) {
 			return
 		}
@@ -103,7 +106,7 @@ func (d *decoder) checkExpr(r *Route, e *Expr) {
 			return
 		}
 		r.Query.Names = append(r.Query.Names, Parameter{e.Name, e.Pos})
-	case Header, Cookie:
+	case expr.Header, expr.Cookie:
 		if v := (Variant{e.Source, e.Name, e.Pos}); !varies(r.Vary, v) {
 			r.Vary = append(r.Vary, v)
 		}

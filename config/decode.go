@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"walpurge/internal/suggest"
 )
 
 // decoder fills a configuration from nodes and collects every problem on the way.
@@ -64,13 +66,13 @@ func (d *decoder) fields(n *node, path string, fields []field) map[string]Pos {
 				d.src.hide(e.value) // most likely a misspelled url
 			}
 			// A comma or a colon within a URL that isn't quoted makes a key of the rest.
-			if slipped(e.key) || urls && elsewhere(e.key, path, nil) == "" && nearest(e.key, known) == "" {
+			if slipped(e.key) || urls && elsewhere(e.key, path, nil) == "" && suggest.Nearest(e.key, known) == "" {
 				d.src.hidden[e.pos.Line] = append(d.src.hidden[e.pos.Line], stretch{e.pos.Column - 1, endOfLine})
-				d.fail(e.pos, "unknown key in %s, not shown, since it may be a part of a value; quote the value before it, or %s", whole(path), suggest("", known))
+				d.fail(e.pos, "unknown key in %s, not shown, since it may be a part of a value; quote the value before it, or %s", whole(path), suggest.For("", known))
 				continue
 			}
 			d.fail(e.pos, "unknown key %q in %s; %s", e.key, whole(path), elsewhere(e.key, path, known))
-			meant := nearest(e.key, known)
+			meant := suggest.Nearest(e.key, known)
 			if given[meant] = e.pos; meant == "admin_token" || meant == "secret" { // given, if misspelled: not missing, and not to be shown
 				d.noteSecret(e.value.raw)
 			}
@@ -145,7 +147,7 @@ func elsewhere(key, path string, known []string) string {
 	if known == nil {
 		return ""
 	}
-	return suggest(key, known)
+	return suggest.For(key, known)
 }
 
 // noteSecret has a secret that stands in the file masked wherever its lines are shown.
@@ -275,7 +277,7 @@ func (d *decoder) choice(n *node, key string, words ...string) int {
 	}
 	i := slices.Index(words, text)
 	if i < 0 {
-		d.fail(n.pos, "%s: %s is not a choice; write %s", key, n.show(), enumerate(words, " or "))
+		d.fail(n.pos, "%s: %s is not a choice; write %s", key, n.show(), suggest.Enumerate(words, " or "))
 		return -1
 	}
 	return i

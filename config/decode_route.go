@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"walpurge/internal/expr"
 )
 
 // forever bounds a route's durations to what time arithmetic can hold anywhere.
@@ -156,21 +158,21 @@ func (d *decoder) vary(n *node, r *Route) {
 		if !ok {
 			return
 		}
-		v := Variant{Source: Header, Name: text, Pos: item.pos}
+		v := Variant{Source: expr.Header, Name: text, Pos: item.pos}
 		if source, name, dotted := strings.Cut(text, "."); dotted && (source == "header" || source == "cookie") {
 			v.Name = name
 			if source == "cookie" {
-				v.Source = Cookie
+				v.Source = expr.Cookie
 			}
 		}
 		switch {
 		case v.Name == "*":
 			d.fail(item.pos, "vary: * would keep nothing; leave the route out, or name the headers")
 			return
-		case !fieldName.MatchString(v.Name):
+		case !expr.IsFieldName(v.Name):
 			d.fail(item.pos, "vary: %s is not a header or a cookie; write header.NAME, cookie.NAME or a header's name", item.show())
 			return
-		case v.Source == Header:
+		case v.Source == expr.Header:
 			v.Name = strings.ToLower(v.Name)
 		}
 		if varies(r.Vary, v) {

@@ -4,9 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
+	"walpurge/internal/expr"
 	"walpurge/internal/identifier"
+	"walpurge/internal/suggest"
 )
 
 var (
@@ -40,9 +43,9 @@ func (d *decoder) left(e entry, c *Condition) bool {
 	column := e.key
 	if m := foldedColumn.FindStringSubmatch(e.key); m != nil {
 		folds := []string{"lower", "upper"}
-		i := indexOf(folds, m[1])
+		i := slices.Index(folds, m[1])
 		if i < 0 {
-			d.fail(e.pos, "there is no function %q over a column; %s (a column of that name is written %s)", m[1], suggest(m[1], folds), inQuotes(e.key))
+			d.fail(e.pos, "there is no function %q over a column; %s (a column of that name is written %s)", m[1], suggest.For(m[1], folds), inQuotes(e.key))
 			return false
 		}
 		column, c.Fold = m[2], Fold(i+1)
@@ -108,18 +111,18 @@ func (d *decoder) expr(n *node) (Expr, bool) {
 	case n.broken:
 		return Expr{}, false
 	case n.kind == null:
-		d.fail(n.pos, "a value is missing; %s (NULL satisfies no condition)", exprForms)
+		d.fail(n.pos, "a value is missing; %s (NULL satisfies no condition)", expr.Forms)
 		return Expr{}, false
 	case n.kind != scalar:
-		d.fail(n.pos, "a value is wanted here, not %s; %s", n.what(), exprForms)
+		d.fail(n.pos, "a value is wanted here, not %s; %s", n.what(), expr.Forms)
 		return Expr{}, false
 	}
-	e, offset := Expr{Source: Literal, Literal: n.text}, 0
+	e, offset := Expr{Expr: expr.Expr{Source: expr.Literal, Name: n.text}}, 0
 	if constant := n.plain && (plainNumber.MatchString(n.text) || n.text == "true" || n.text == "false"); !constant {
 		var err error
-		e, offset, err = parseExpr(n.text)
-		if at := (*exprError)(nil); errors.As(err, &at) {
-			d.fail(n.at(at.offset), "%s", d.unlessEnv(n, err, "a value"))
+		e.Expr, offset, err = expr.Parse(n.text)
+		if at := (*expr.Error)(nil); errors.As(err, &at) {
+			d.fail(n.at(at.Offset), "%s", d.unlessEnv(n, err, "a value"))
 			return Expr{}, false
 		}
 	}

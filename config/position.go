@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"slices"
 	"time"
+
+	"walpurge/internal/expr"
 )
 
 // Position says how clients carry the position of their own writes, beside the header field, which always works.
@@ -86,7 +88,7 @@ func (d *decoder) checkPosition() {
 		return
 	}
 	for i := range c.Routes {
-		at := slices.IndexFunc(c.Routes[i].Vary, func(v Variant) bool { return v.Source == Cookie && v.Name == p.Cookie })
+		at := slices.IndexFunc(c.Routes[i].Vary, func(v Variant) bool { return v.Source == expr.Cookie && v.Name == p.Cookie })
 		if at >= 0 {
 			d.fail(c.Routes[i].Vary[at].Pos, "the cookie %q carries positions and ends at the proxy, so nothing can depend on it; take it out, or choose another position.cookie", p.Cookie)
 		}

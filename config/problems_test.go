@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"walpurge/internal/expr"
+
 	"github.com/cockroachdb/datadriven"
 )
 
@@ -46,7 +48,11 @@ func tree(c *Config) string {
 			for _, w := range d.Where {
 				fmt.Fprintf(&b, "    %s %s\n", at(w.Pos), w)
 				for _, e := range w.exprs() {
-					fmt.Fprintf(&b, "      %s %s %q%q%v%v\n", at(e.Pos), e.Source, e.Name, e.Literal, e.Steps, e.Funcs)
+					name, literal := e.Name, ""
+					if e.Source == expr.Literal {
+						name, literal = "", e.Name
+					}
+					fmt.Fprintf(&b, "      %s %s %q%q%v%v\n", at(e.Pos), e.Source, name, literal, e.Steps, e.Funcs)
 				}
 			}
 			for _, col := range d.Columns {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"walpurge/internal/expr"
 	"walpurge/internal/identifier"
 )
 
@@ -86,8 +87,8 @@ func (p Parameters) String() string {
 
 // Variant is a request header field or a cookie that tells responses of one URL apart.
 type Variant struct {
-	Source Source // Header or Cookie
-	Name   string // header names in lower case
+	Source expr.Source // Header or Cookie
+	Name   string      // header names in lower case
 	Pos    Pos
 }
 

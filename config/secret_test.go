@@ -47,7 +47,7 @@ routes:
 		t.Fatal(err)
 	}
 	if string(c.Postgres.URL) != env["DB"] || string(c.AdminToken) != env["TOKEN"] || c.Postgres.Slot != env["SLOT"] ||
-		c.Routes[0].DependsOn[0].Where[0].Any[0].Literal != env["CITY"] {
+		c.Routes[0].DependsOn[0].Where[0].Any[0].Name != env["CITY"] {
 		t.Fatalf("the values were not taken from the environment: %s", c)
 	}
 	var out bytes.Buffer

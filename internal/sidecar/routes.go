@@ -5,6 +5,7 @@ import (
 
 	"walpurge/config"
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache"
 )
 
@@ -145,9 +146,6 @@ func expressions(list []config.Expr) ([]proxycache.Expr, error) {
 
 func expression(e config.Expr) (proxycache.Expr, error) {
 	out := proxycache.Expr{Name: e.Name}
-	if e.Source == config.Literal {
-		out.Name = e.Literal
-	}
 	var err error
 	if out.Source, err = source(e.Source); err != nil {
 		return out, err
@@ -155,40 +153,40 @@ func expression(e config.Expr) (proxycache.Expr, error) {
 	for _, s := range e.Steps {
 		step := proxycache.Step{Kind: proxycache.Member, Name: s.Name, Index: s.Index}
 		switch s.Kind {
-		case config.Member:
-		case config.Element:
+		case expr.Member:
+		case expr.Element:
 			step.Kind = proxycache.Element
-		case config.Elements:
+		case expr.Elements:
 			step.Kind = proxycache.Elements
 		}
 		out.Steps = append(out.Steps, step)
 	}
 	for _, f := range e.Funcs {
 		switch f {
-		case config.Lower:
+		case expr.Lower:
 			out.Funcs = append(out.Funcs, proxycache.Lower)
-		case config.Upper:
+		case expr.Upper:
 			out.Funcs = append(out.Funcs, proxycache.Upper)
-		case config.Trim:
+		case expr.Trim:
 			out.Funcs = append(out.Funcs, proxycache.Trim)
 		}
 	}
 	return out, nil
 }
 
-func source(s config.Source) (proxycache.Source, error) {
+func source(s expr.Source) (proxycache.Source, error) {
 	switch s {
-	case config.Path:
+	case expr.Path:
 		return proxycache.Path, nil
-	case config.Query:
+	case expr.Query:
 		return proxycache.Query, nil
-	case config.Header:
+	case expr.Header:
 		return proxycache.Header, nil
-	case config.Cookie:
+	case expr.Cookie:
 		return proxycache.Cookie, nil
-	case config.Literal:
+	case expr.Literal:
 		return proxycache.Literal, nil
-	case config.Body:
+	case expr.Body:
 		return proxycache.Body, nil
 	}
 	return 0, fmt.Errorf("there are no values from the %s; use path, query, header, cookie or body", s)

@@ -19,9 +19,10 @@ const arrows = `
 cmd/proxy: sidecar
 cmd/origin: origin/command
 sidecar: PRODUCT GATEWAY ROOMS
-config: expr conninfo identifier redisclient
+config: expr suggest conninfo identifier redisclient
 
-expr: identifier
+expr: suggest
+suggest:
 coherence:
 identifier:
 loopback:
@@ -37,7 +38,7 @@ relay/relaytest: relay
 http1:
 rfc9111: http1
 downstream: http1
-upstream: http1 rfc9111
+upstream: http1 rfc9111 loopback
 accesslog: http1 coherence
 problem: http1
 
@@ -61,7 +62,7 @@ cdc/readahead: LOG cdc/catalogue cdc/pgoutput cdc/primary wal
 cdc: LOG cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal wire
 
 querycache: coherence redisclient
-querycache/follow: querycache cdc coherence relay
+querycache/follow: querycache cdc cdc/catalogue coherence relay
 origin: querycache coherence conninfo
 origin/command: origin querycache querycache/follow conninfo pgerror redisclient
 

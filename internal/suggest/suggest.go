@@ -1,4 +1,6 @@
-package config
+// Package suggest finds the word that somebody may have meant, for messages about
+// unknown ones. It knows nothing of the project.
+package suggest
 
 import (
 	"fmt"
@@ -6,16 +8,16 @@ import (
 	"strings"
 )
 
-// suggest ends a message about an unknown word: the nearest known one, or else all of them.
-func suggest(word string, known []string) string {
-	if best := nearest(word, known); best != "" {
+// For ends a message about an unknown word: the nearest known one, or else all of them.
+func For(word string, known []string) string {
+	if best := Nearest(word, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}
-	return "there is " + enumerate(known, " and ")
+	return "there is " + Enumerate(known, " and ")
 }
 
-// nearest returns the known word that word is most likely a slip of, or "" when none is near enough.
-func nearest(word string, known []string) string {
+// Nearest returns the known word that word is most likely a slip of, or "" when none is near enough.
+func Nearest(word string, known []string) string {
 	best, distance := "", len(word)/3+2
 	for _, k := range known {
 		if d := editDistance(strings.ToLower(word), k); d < distance {
@@ -25,7 +27,8 @@ func nearest(word string, known []string) string {
 	return best
 }
 
-func enumerate(words []string, and string) string {
+// Enumerate lists words with commas, and the last with and, which brings its blanks.
+func Enumerate(words []string, and string) string {
 	if len(words) < 2 {
 		return strings.Join(words, "")
 	}

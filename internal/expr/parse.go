@@ -1,4 +1,4 @@
-package config
+package expr
 
 import (
 	"errors"
@@ -6,24 +6,28 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"walpurge/internal/suggest"
 )
 
-// exprError is what is wrong with an expression, and at which byte of it.
-type exprError struct {
-	offset  int
-	message string
+// Error is what is wrong with an expression, and at which byte of it.
+type Error struct {
+	Offset  int // in the text, bytes
+	Message string
 }
 
-func (e *exprError) Error() string { return e.message }
+// Error is the message: one sentence with the mend.
+func (e *Error) Error() string { return e.Message }
 
 func exprErrorf(offset int, format string, args ...any) error {
-	return &exprError{offset, fmt.Sprintf(format, args...)}
+	return &Error{offset, fmt.Sprintf(format, args...)}
 }
 
-const exprForms = `a value is path.NAME, query.NAME, header.NAME, cookie.NAME, body.NAME or a literal with quotes of its own inside YAML's: "'text'"`
+// Forms says in a sentence what a value looks like.
+const Forms = `a value is path.NAME, query.NAME, header.NAME, cookie.NAME, body.NAME or a literal with quotes of its own inside YAML's: "'text'"`
 
-// parseExpr reads an expression. It returns the byte offset at which its value, inside the functions, begins.
-func parseExpr(text string) (e Expr, at int, err error) {
+// Parse reads an expression; an error is an *Error. It returns the byte offset at which its value, inside the functions, begins.
+func Parse(text string) (e Expr, at int, err error) {
 	from, to := 0, len(text)
 	for {
 		for from < to && text[from] == ' ' {
@@ -34,11 +38,11 @@ func parseExpr(text string) (e Expr, at int, err error) {
 		}
 		inner := text[from:to]
 		if inner == "" {
-			return e, from, exprErrorf(from, "a value is missing; %s", exprForms)
+			return e, from, exprErrorf(from, "a value is missing; %s", Forms)
 		}
 		if inner[0] == '\'' || inner[0] == '"' {
 			e.Source = Literal
-			e.Literal, err = parseQuoted(inner)
+			e.Name, err = parseQuoted(inner)
 			return e, from, shift(err, from)
 		}
 		open := strings.IndexByte(inner, '(')
@@ -49,7 +53,7 @@ func parseExpr(text string) (e Expr, at int, err error) {
 		name := strings.TrimRight(inner[:open], " ")
 		f := indexOf(funcNames, name)
 		if f < 0 {
-			return e, from, exprErrorf(from, "there is no function %q; %s", name, suggest(name, funcNames))
+			return e, from, exprErrorf(from, "there is no function %q; %s", name, suggest.For(name, funcNames))
 		}
 		if inner[len(inner)-1] != ')' {
 			return e, from, exprErrorf(from+open, "this bracket is not closed at the end; write %s(VALUE)", name)
@@ -60,9 +64,9 @@ func parseExpr(text string) (e Expr, at int, err error) {
 }
 
 func shift(err error, by int) error {
-	var at *exprError
+	var at *Error
 	if errors.As(err, &at) {
-		at.offset += by
+		at.Offset += by
 	}
 	return err
 }
@@ -98,6 +102,7 @@ func parseQuoted(text string) (string, error) {
 }
 
 var (
+	pathName  = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 	fieldName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$") // RFC 9110 section 5.6.2, token; cookies the same
 	queryName = regexp.MustCompile(`^[^\s(),'"]+$`)
 	bodyStep  = regexp.MustCompile(`^(?:\.([A-Za-z_][A-Za-z0-9_-]*)|\[(\*|[0-9]{1,9})\])`)
@@ -113,7 +118,7 @@ func parseSource(text string, e *Expr) error {
 	case s < 0 && word == text:
 		return exprErrorf(0, `%q is not a value; for the text itself write "'%s'", otherwise path.NAME, query.NAME, header.NAME, cookie.NAME or body.NAME`, text, text)
 	case s < 0:
-		return exprErrorf(0, "there is no source %q; %s", word, suggest(word, sourceNames))
+		return exprErrorf(0, "there is no source %q; %s", word, suggest.For(word, sourceNames))
 	}
 	e.Source = Source(s)
 	if e.Source == Body {
@@ -126,7 +131,7 @@ func parseSource(text string, e *Expr) error {
 	valid := false
 	switch e.Source {
 	case Path:
-		valid = isName(name)
+		valid = pathName.MatchString(name)
 	case Query:
 		valid = queryName.MatchString(name)
 	default:
@@ -163,3 +168,7 @@ func parseSteps(text string, e *Expr) error {
 	}
 	return nil
 }
+
+// IsFieldName tells whether name can be that of a header field or a cookie (RFC
+// 9110 section 5.6.2).
+func IsFieldName(name string) bool { return fieldName.MatchString(name) }
