@@ -19,6 +19,7 @@ import (
 	"walpurge/config"
 	"walpurge/internal/cdc"
 	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/cdcmetrics"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/redisclient"
@@ -175,7 +176,7 @@ func (s *sidecar) openProxy() error {
 			}
 			s.database.Relay = &relay.Config{Client: s.relay, Setting: "redis.url", Namespace: c.Redis.Namespace}
 		}
-		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
+		metrics := cdcmetrics.New(s.proxy.Registry(), tables)
 		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.tracing})
 		metrics.Watch(s.proxy.Registry(), s.listener)
 	}
@@ -300,7 +301,7 @@ func (s *sidecar) close() {
 
 // changes counts what is applied and shows the last of it on the dashboard.
 type changes struct {
-	*cdc.Metrics
+	*cdcmetrics.Metrics
 	proxy   *proxycache.Proxy
 	tracing *tracing
 }

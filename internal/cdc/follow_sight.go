@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -29,7 +30,7 @@ func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited
 	s.mu.Lock()
 	accepted, watches, tables := s.mu.accepted, slices.Clone(s.l.cfg.Watches), s.l.guard.Tables()
 	s.mu.Unlock()
-	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < followerLookInterval(s.l.maxLag()) {
+	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < proof.FollowerLookInterval(s.l.maxLag()) {
 		lsn, err := side.FlushPosition(ctx)
 		if accepted != nil {
 			asked = min(asked, s.proven)

@@ -11,6 +11,7 @@ import (
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
@@ -46,7 +47,7 @@ type Listener struct {
 	guard    *coherence.Guard
 	observer Observer
 	log      *slog.Logger
-	flush    flushGroup
+	flush    proof.FlushGroup
 	open     atomic.Int32 // transactions that are received while they are open
 	ahead    readahead.State
 	follower *follower     // nil without a relay

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -13,16 +14,16 @@ import (
 // that had returned before the call ends at or before the result, unless it
 // was made with synchronous_commit=off. Calls that arrive together share one
 // query. Without a connection to the primary it is an error at once.
-func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { return l.flush.ask(ctx) }
+func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { return l.flush.Ask(ctx) }
 
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
 	side := s.l.beside(s.server)
 	defer side.Close()
-	tick := time.NewTicker(probeInterval(s.l.maxLag()))
+	tick := time.NewTicker(proof.ProbeInterval(s.l.maxLag()))
 	defer tick.Stop()
-	wake := s.l.flush.waking()
-	stuck := forLeader()
+	wake := s.l.flush.Waking()
+	stuck := proof.ForLeader()
 	for {
 		err := s.probe(ctx, side, &stuck)
 		if goes, why := s.goesOn(ctx, "freshness", err); !goes {
@@ -36,18 +37,18 @@ func (s *session) prove(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case <-wake:
-		case <-stuck.again(s.l.guard.Applied()):
+		case <-stuck.Again(s.l.guard.Applied()):
 		}
-		tick.Reset(probeInterval(s.l.maxLag()))
+		tick.Reset(proof.ProbeInterval(s.l.maxLag()))
 	}
 }
 
 // probe asks once.
-func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standstill) error {
-	waiters := s.l.flush.take() // R6: before the question is asked
+func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *proof.Standstill) error {
+	waiters := s.l.flush.Take() // R6: before the question is asked
 	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
 	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)
-	waiters.answer(lsn, err)
+	waiters.Answer(lsn, err)
 	if err != nil {
 		return err
 	}
@@ -58,13 +59,13 @@ func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standsti
 	}
 	s.ahead.Fell(lsn, reached)
 	if reached {
-		stuck.over()
+		stuck.Over()
 		return nil
 	}
 	s.ask()
-	stuck.wait(len(waiters) > 0, lsn)
-	if stuck.lasts(lsn, s.l.guard.Applied()) {
-		return nudge(ctx, side)
+	stuck.Wait(len(waiters) > 0, lsn)
+	if stuck.Lasts(lsn, s.l.guard.Applied()) {
+		return proof.Nudge(ctx, side)
 	}
 	return nil
 }

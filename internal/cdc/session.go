@@ -15,6 +15,7 @@ import (
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 )
@@ -68,8 +69,8 @@ func (l *Listener) session(ctx context.Context) error {
 	l.noteSession(s)
 	defer func() { l.history.fingerprint = s.sight.accepted().String() }()
 	defer l.open.Store(0)
-	l.flush.open()
-	defer l.flush.shut(errNotFollowing)
+	l.flush.Open()
+	defer l.flush.Shut(proof.ErrNotFollowing)
 
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.receive(gctx) })

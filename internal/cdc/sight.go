@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -31,7 +32,7 @@ func (s *sight) replace(before, now *catalogue.Look) bool { return s.now.Compare
 
 // lookDue tells whether the next question is to include the catalogue.
 func (s *session) lookDue(waited bool) bool {
-	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= lookInterval(s.l.maxLag())
+	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= proof.LookInterval(s.l.maxLag())
 }
 
 // position asks how far the log is flushed, with waited or when it is due after a
