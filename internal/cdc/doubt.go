@@ -51,7 +51,7 @@ func (s *session) goesOn(ctx context.Context, what string, err error) (goes bool
 	case endsSession(err):
 		return false, err
 	case err != nil:
-		s.l.trouble(what, err)
+		s.trouble(what, err)
 	}
 	return true, nil
 }

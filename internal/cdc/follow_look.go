@@ -61,7 +61,7 @@ func (f *follower) ask(ctx context.Context) bool {
 	defer again.Stop()
 	for {
 		if err := f.stream.Ask(ctx, id); err != nil && ctx.Err() == nil {
-			f.l.trouble(forRelay, err)
+			f.trouble(forRelay, err)
 		}
 		for asked := true; asked; {
 			f.mu.Lock()
@@ -85,7 +85,7 @@ func (f *follower) ask(ctx context.Context) bool {
 
 // lookWhenAsked looks at the server whenever others have asked for it.
 func (s *session) lookWhenAsked(ctx context.Context) error {
-	w := s.l.writer
+	w := s.writer
 	for {
 		select {
 		case <-ctx.Done():
@@ -107,9 +107,9 @@ func (s *session) lookWhenAsked(ctx context.Context) error {
 // lookAnew makes sure that new connections lead to the server of the session,
 // and that its log has not gone back.
 func (s *session) lookAnew(ctx context.Context) error {
-	side := s.l.beside(s.server)
+	side := s.beside(s.server)
 	defer side.Close()
-	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
+	q := question{before: s.guard.Applied(), asked: s.cfg.Now()}
 	lsn, err := side.FlushPosition(ctx)
 	if err != nil {
 		return err

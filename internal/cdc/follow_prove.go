@@ -15,7 +15,7 @@ import (
 // the primary itself, and the relay has to bring everything up to the answer.
 // No clock of another machine is involved.
 func (f *follower) prove(ctx context.Context) error {
-	tick := time.NewTicker(proof.FollowerInterval(f.l.maxLag()))
+	tick := time.NewTicker(proof.FollowerInterval(f.maxLag()))
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		f.mu.Lock()
@@ -46,26 +46,26 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	if !ok {
 		return
 	}
-	side := f.l.beside(expect)
+	side := f.beside(expect)
 	defer side.Close()
 	sight := &followerSight{follower: f}
-	f.l.flush.Open()
-	wake := f.l.flush.Waking()
-	defer f.l.flush.Retire(wake, proof.ErrNotFollowing)
+	f.flush.Open()
+	wake := f.flush.Waking()
+	defer f.flush.Retire(wake, proof.ErrNotFollowing)
 	stuck := proof.ForFollower()
 	for ctx.Err() == nil {
 		goes, err := f.probe(ctx, side, sight, term, &stuck)
 		switch {
 		case !goes:
 			if err != nil {
-				f.l.trouble("freshness", err)
+				f.trouble("freshness", err)
 			}
 			return
 		case err == nil:
 			side.Rest(ctx, nil)
 		case ctx.Err() == nil:
 			f.misled(err)
-			f.l.trouble("freshness", err)
+			f.trouble("freshness", err)
 			side.Rest(ctx, err)
 		}
 		select {
@@ -74,16 +74,16 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 			return
 		case <-tick.C:
 		case <-wake:
-		case <-stuck.Again(f.l.guard.Applied()):
+		case <-stuck.Again(f.guard.Applied()):
 		}
-		tick.Reset(proof.FollowerInterval(f.l.maxLag()))
+		tick.Reset(proof.FollowerInterval(f.maxLag()))
 	}
 }
 
 // probe asks once. It reports whether the term goes on.
 func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followerSight, term int, stuck *proof.Standstill) (bool, error) {
-	waiters := f.l.flush.Take() // R6: before the question is asked
-	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
+	waiters := f.flush.Take() // R6: before the question is asked
+	before, asked := f.guard.Applied(), f.cfg.Now()
 	lsn, asked, err := sight.position(ctx, side, len(waiters) > 0, asked)
 	waiters.Answer(lsn, err)
 	goes, proven := f.proves(term), false
@@ -99,7 +99,7 @@ func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followe
 		if stuck.Wait(len(waiters) > 0, lsn); len(waiters) > 0 {
 			f.want()
 		}
-		if applied := f.l.guard.Applied(); stuck.Urgent(applied) && stuck.Lasts(lsn, applied) {
+		if applied := f.guard.Applied(); stuck.Urgent(applied) && stuck.Lasts(lsn, applied) {
 			err = proof.Nudge(ctx, side)
 		}
 	}
@@ -134,7 +134,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 		f.review()
 		return false, false, errSetBack(lsn, q.before)
 	}
-	return true, f.l.guard.Probe(lsn, q.asked), nil
+	return true, f.guard.Probe(lsn, q.asked), nil
 }
 
 // misled draws the consequences of err, with which the primary could not be
@@ -147,11 +147,11 @@ func (f *follower) misled(err error) {
 	}
 	switch {
 	case errors.Is(err, primary.ErrOtherServer):
-		f.l.guard.Unprove()
+		f.guard.Unprove()
 	case doubtOf(err) != nil:
 		// Another server than the announced one. It proves nothing here, and what it
 		// is worth is found out by whoever is about to lead on it.
-		f.l.guard.Unprove()
+		f.guard.Unprove()
 		f.foundOlder()
 	}
 }

@@ -18,11 +18,11 @@ func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { r
 
 // prove renews the proof of freshness (R6), for ever.
 func (s *session) prove(ctx context.Context) error {
-	side := s.l.beside(s.server)
+	side := s.beside(s.server)
 	defer side.Close()
-	tick := time.NewTicker(proof.ProbeInterval(s.l.maxLag()))
+	tick := time.NewTicker(proof.ProbeInterval(s.maxLag()))
 	defer tick.Stop()
-	wake := s.l.flush.Waking()
+	wake := s.flush.Waking()
 	stuck := proof.ForLeader()
 	for {
 		err := s.probe(ctx, side, &stuck)
@@ -37,16 +37,16 @@ func (s *session) prove(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case <-wake:
-		case <-stuck.Again(s.l.guard.Applied()):
+		case <-stuck.Again(s.guard.Applied()):
 		}
-		tick.Reset(proof.ProbeInterval(s.l.maxLag()))
+		tick.Reset(proof.ProbeInterval(s.maxLag()))
 	}
 }
 
 // probe asks once.
 func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *proof.Standstill) error {
-	waiters := s.l.flush.Take() // R6: before the question is asked
-	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
+	waiters := s.flush.Take() // R6: before the question is asked
+	q := question{before: s.guard.Applied(), asked: s.cfg.Now()}
 	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)
 	waiters.Answer(lsn, err)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *proof.St
 	}
 	s.ask()
 	stuck.Wait(len(waiters) > 0, lsn)
-	if stuck.Lasts(lsn, s.l.guard.Applied()) {
+	if stuck.Lasts(lsn, s.guard.Applied()) {
 		return proof.Nudge(ctx, side)
 	}
 	return nil
@@ -80,7 +80,7 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 	if filled := coherence.LSN(s.filled.Load()); filled > q.before {
 		s.progress.Advance(min(filled, lsn)) // sent, and flushed now
 	}
-	return s.l.guard.Probe(lsn, q.asked), nil
+	return s.guard.Probe(lsn, q.asked), nil
 }
 
 // errSetBack says that the server's log ends before what was applied, which is

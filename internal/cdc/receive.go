@@ -105,7 +105,7 @@ func (s *session) data(msg []byte) error {
 	if err != nil {
 		return &doubt{"decode", err}
 	}
-	s.l.open.Store(int32(s.decoder.Open()))
+	s.open.Store(int32(s.decoder.Open()))
 	s.pace.Bulk(s.decoder.Streaming())
 	if s.decoder.Suspects() {
 		s.suspect()

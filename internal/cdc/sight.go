@@ -32,7 +32,7 @@ func (s *sight) replace(before, now *catalogue.Look) bool { return s.now.Compare
 
 // lookDue tells whether the next question is to include the catalogue.
 func (s *session) lookDue(waited bool) bool {
-	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= proof.LookInterval(s.l.maxLag())
+	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= proof.LookInterval(s.maxLag())
 }
 
 // position asks how far the log is flushed, with waited or when it is due after a
@@ -45,7 +45,7 @@ func (s *session) position(ctx context.Context, side *primary.Conn, waited bool,
 		return lsn, min(asked, v.proven), err
 	}
 	began := time.Now()
-	lsn, sum, err := v.glance.Probe(ctx, side, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
+	lsn, sum, err := v.glance.Probe(ctx, side, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -77,11 +77,11 @@ func (s *session) holds(ctx context.Context, side *primary.Conn, sum string) (bo
 	}
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := catalogue.ReadLook(ctx, conn, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
+	now, err := catalogue.ReadLook(ctx, conn, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
 	if err != nil {
 		return false, err
 	}
-	if !accepted.Same(now, s.l.guard.Tables()) {
+	if !accepted.Same(now, s.guard.Tables()) {
 		s.sight.odd = now.Quick
 		s.suspect()
 		return false, nil
@@ -103,7 +103,7 @@ func (s *session) suspect() {
 
 // announce tells the other processes what is accepted.
 func (s *session) announce(now *catalogue.Look) {
-	if w := s.l.writer; w != nil {
+	if w := s.writer; w != nil {
 		w.Announce(now.String())
 	}
 }

@@ -24,7 +24,7 @@ func (e *undecodable) Unwrap() error { return e.err }
 func (s *session) failed(answer *pgconn.PgError) error {
 	err := fmt.Errorf("receive: %w", answer)
 	if answer.Code == "42704" { // undefined_object: of what decoding looks up by name there is the publication alone
-		return &doubt{catalogue.ReasonPublication, &undecodable{s.l.cfg.Publication, err}}
+		return &doubt{catalogue.ReasonPublication, &undecodable{s.cfg.Publication, err}}
 	}
 	return err
 }

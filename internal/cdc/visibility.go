@@ -57,7 +57,7 @@ func (v *visibility) settled(remaining int, report func(time.Duration)) {
 // asks on a connection of its own, never in the receive loop, which goes on
 // meanwhile.
 func (s *session) watchVisibility(ctx context.Context) error {
-	side := s.l.beside(s.server)
+	side := s.beside(s.server)
 	defer side.Close()
 	// Connect before the first commit, and look after what an earlier session
 	// left pending.
@@ -91,8 +91,8 @@ func (s *session) settle(ctx context.Context, side *primary.Conn) error {
 		if err != nil {
 			return err
 		}
-		remaining := s.l.guard.Settle(snap)
-		s.visibility.settled(remaining, s.l.observer.Settled)
+		remaining := s.guard.Settle(snap)
+		s.visibility.settled(remaining, s.observer.Settled)
 		if remaining == 0 {
 			return nil
 		}
