@@ -101,7 +101,7 @@ func (w *watcher) tableName(t coherence.TableID) string { return w.guard.Tables(
 // compare decides for each table what becomes of it.
 func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *catalogue.Look, ins *catalogue.Inspection) (*examination, error) {
 	x := &examination{now: ins.Catalogue.Look, lost: ins.OfTables(), waits: make(map[string]string)}
-	decodes := w.current.Load().Look // what decoding goes by, which may be newer than what was accepted
+	decodes := w.receiver.current.Load().Look // what decoding goes by, which may be newer than what was accepted
 	for i := range w.guard.Tables() {
 		t, name := coherence.TableID(i), w.tableName(coherence.TableID(i))
 		_, was := accepted.Lost[name]
@@ -177,7 +177,7 @@ func (w *watcher) renewed(ctx context.Context, ins *catalogue.Inspection, old re
 	for _, column := range ins.Catalogue.CompareBy(w.guard.Tables()) {
 		w.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
 	}
-	if err := w.renewWith(ctx, ins.Catalogue); err != nil {
+	if err := w.receiver.renewWith(ctx, ins.Catalogue); err != nil {
 		return fmt.Errorf("go by the catalogue of now: %w", err)
 	}
 	w.readAhead.Baseline.Begin(old)
@@ -200,7 +200,7 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 	}
 	ready, stop := w.guard.WaitApplied(at)
 	defer stop()
-	w.ask()
+	w.receiver.ask()
 	select {
 	case <-ready:
 	case <-ctx.Done():

@@ -25,7 +25,7 @@ type followerSight struct {
 	since   time.Time       // since when it isn't; zero: it is
 }
 
-// position is [session.position] on a follower.
+// position is [prober.position] on a follower.
 func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	s.mu.Lock()
 	accepted, watches, tables := s.mu.accepted, slices.Clone(s.cfg.Watches), s.guard.Tables()

@@ -29,9 +29,8 @@ func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{shared: &shared{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
-	s.progress.shared, s.progress.pending = s.shared, &s.visibility
-	s.visibility.wake = make(chan struct{}, 1)
+	s := &receiver{shared: &shared{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s.progress = &progress{shared: s.shared, pending: &visibility{wake: make(chan struct{}, 1)}}
 	keepalive := func(at uint64) {
 		t.Helper()
 		if err := s.frame(append(pgoutputtest.Big64([]byte{'k'}, at, 0), 0)); err != nil {
@@ -72,9 +71,8 @@ func TestKeepaliveWhileAStreamIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{shared: &shared{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
-	s.progress.shared, s.progress.pending = s.shared, &s.visibility
-	s.visibility.wake = make(chan struct{}, 1)
+	s := &receiver{shared: &shared{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s.progress = &progress{shared: s.shared, pending: &visibility{wake: make(chan struct{}, 1)}}
 	frame := func(data []byte) {
 		t.Helper()
 		if err := s.frame(data); err != nil {

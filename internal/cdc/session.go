@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -25,27 +23,18 @@ import (
 // connections beside it.
 type session struct {
 	*shared
-	follower    *follower     // nil without a relay
-	writer      *relay.Writer // nil without one, and until this process leads
-	server      primary.Server
-	catalogue   *catalogue.Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
-	current     atomic.Pointer[catalogue.Catalogue]
-	sight       sight
-	slot        string
-	replication *pgconn.PgConn
-	pace        *primary.Pace
-	decoder     *pgoutput.Decoder
-	visibility  visibility
-	progress    progress
-	from        coherence.LSN // where the stream starts
-	ahead       *readahead.Reader
-	suspicion   chan struct{}           // wakes the watcher
-	renewal     atomic.Pointer[renewal] // for the receiver
-	asked       atomic.Bool             // somebody wants an answer from the server
-	over        atomic.Bool             // the session ends
-	filled      atomic.Uint64           // LSN of a segment's end that has been sent, and may not be flushed yet
-	due         time.Time               // when the next status is sent at the latest
-	interval    time.Duration           // between two of them
+	follower   *follower     // nil without a relay
+	writer     *relay.Writer // nil without one, and until this process leads
+	server     primary.Server
+	catalogue  *catalogue.Catalogue // as the session found it; what has become of it is decoding's and [receiver.current]'s
+	sight      sight
+	slot       string
+	visibility visibility
+	progress   progress
+	receiver   receiver
+	from       coherence.LSN // where the stream starts
+	ahead      *readahead.Reader
+	suspicion  chan struct{} // wakes the watcher
 }
 
 // session runs one session. It always returns an error: why it ended.
@@ -62,9 +51,11 @@ func (l *Listener) session(ctx context.Context) error {
 	}
 	defer primary.CloseReplication(ctx, replication)
 
-	s := &session{shared: l.shared, follower: l.follower, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
+	s := &session{shared: l.shared, follower: l.follower, suspicion: make(chan struct{}, 1)}
 	s.visibility.wake = make(chan struct{}, 1)
 	s.progress.shared, s.progress.pending = s.shared, &s.visibility
+	r := &s.receiver
+	r.shared, r.progress, r.suspect, r.replication, r.pace = s.shared, &s.progress, s.suspect, replication, pace
 	defer s.follower.endTerm()
 	o := &opening{session: s, control: control, history: &l.history}
 	if err := o.prepare(ctx); err != nil {
@@ -81,10 +72,11 @@ func (s *session) run(ctx context.Context) error {
 	s.flush.Open()
 	defer s.flush.Shut(proof.ErrNotFollowing)
 
+	prober := &prober{session: s}
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.receive(gctx) })
-	group.Go(func() error { return s.watchVisibility(gctx) })
-	group.Go(func() error { return s.prove(gctx) })
+	group.Go(func() error { return s.receiver.receive(gctx) })
+	group.Go(func() error { return (&settler{shared: s.shared, server: s.server, pending: &s.visibility}).run(gctx) })
+	group.Go(func() error { return prober.run(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
 	if s.cfg.ReadAhead != 0 {
 		group.Go(func() error { return s.ahead.Run(gctx) })
@@ -93,7 +85,7 @@ func (s *session) run(ctx context.Context) error {
 		return group.Wait()
 	}
 	group.Go(func() error { return broken(s.writer.Run(gctx)) })
-	group.Go(func() error { return s.lookWhenAsked(gctx) })
+	group.Go(func() error { return prober.lookWhenAsked(gctx) })
 	err := group.Wait()
 	s.leave(ctx, err)
 	return err
@@ -134,9 +126,9 @@ func (o *opening) prepare(ctx context.Context) error {
 	if err := o.confirm(ctx, at); err != nil {
 		return err
 	}
-	o.current.Store(o.catalogue)
-	o.decoder = pgoutput.NewDecoder(o.catalogue.Schema(), o.guard.Tables(), o.cfg.BulkRows)
-	o.interval = o.catalogue.StatusInterval
+	o.receiver.current.Store(o.catalogue)
+	o.receiver.decoder = pgoutput.NewDecoder(o.catalogue.Schema(), o.guard.Tables(), o.cfg.BulkRows)
+	o.receiver.interval = o.catalogue.StatusInterval
 	o.ahead = o.reader()
 	return o.begin(ctx, p, at)
 }
@@ -149,7 +141,7 @@ func (o *opening) provide(ctx context.Context) (at coherence.LSN, reason string,
 	}
 	o.readAhead.Baseline.Begin(old)
 	found, err := o.cfg.Provide(ctx, o.control, &catalogue.Wants{
-		Server: o.server, Replication: o.replication, Tables: o.guard.Tables(), Everything: o.guard.Epoch() == 0, Stuck: o.history.stuck, Waits: o.waitsForSlot,
+		Server: o.server, Replication: o.receiver.replication, Tables: o.guard.Tables(), Everything: o.guard.Epoch() == 0, Stuck: o.history.stuck, Waits: o.waitsForSlot,
 	})
 	if err != nil {
 		return 0, "", err
@@ -171,7 +163,7 @@ func (s *session) askOldest(ctx context.Context, q primary.Querier) (readahead.O
 func (s *session) reader() *readahead.Reader {
 	return readahead.NewReader(readahead.Session{
 		Primary: s.cfg.Primary(), Beside: func() *primary.Conn { return s.beside(s.server) }, Server: s.server, Slot: s.slot, From: s.from,
-		After: s.cfg.ReadAhead, Interval: s.interval, Tables: s.guard.Tables(), BulkRows: s.cfg.BulkRows, Catalogue: s.current.Load,
+		After: s.cfg.ReadAhead, Interval: s.receiver.interval, Tables: s.guard.Tables(), BulkRows: s.cfg.BulkRows, Catalogue: s.receiver.current.Load,
 		Chance: s.cfg.Chance, Log: s.log, Trouble: func(err error) { s.trouble("read ahead", err) },
 	}, &s.progress, &s.readAhead)
 }
@@ -183,7 +175,7 @@ func (o *opening) identify(ctx context.Context) (coherence.LSN, error) {
 	if err != nil {
 		return 0, err
 	}
-	same, position, err := primary.IdentifySender(ctx, o.replication)
+	same, position, err := primary.IdentifySender(ctx, o.receiver.replication)
 	if err != nil {
 		return 0, err
 	}
@@ -222,12 +214,12 @@ func (o *opening) settings() (statements []string) {
 // start starts the stream.
 func (o *opening) start(ctx context.Context, at coherence.LSN) error {
 	for _, set := range o.settings() {
-		if _, err := o.replication.Exec(ctx, set).ReadAll(); err != nil {
+		if _, err := o.receiver.replication.Exec(ctx, set).ReadAll(); err != nil {
 			return fmt.Errorf("%s: %w", set, err)
 		}
 	}
 	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(o.cfg.Publication))
-	err := pglogrepl.StartReplication(ctx, o.replication, o.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
+	err := pglogrepl.StartReplication(ctx, o.receiver.replication, o.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
 	})
 	var answer *pgconn.PgError
