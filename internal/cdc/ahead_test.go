@@ -135,7 +135,7 @@ func (r *rig) settledCatalogue() {
 	}
 	eventually(r.t, "the catalogue has settled", func() bool {
 		r.exec("SELECT pg_logical_emit_message(true, 'nobody', '')")
-		return uint64(r.listener.ahead.Baseline.Xmin(r.guard.Applied())) > id
+		return uint64(r.listener.readAhead.Baseline.Xmin(r.guard.Applied())) > id
 	})
 }
 

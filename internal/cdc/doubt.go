@@ -44,14 +44,14 @@ func endsSession(err error) bool {
 // goesOn tells whether the session goes on after what was done on a side
 // connection, with err or without. If not, why is its end; nil: it was told to
 // end. Trouble with that connection alone is noted.
-func (s *session) goesOn(ctx context.Context, what string, err error) (goes bool, why error) {
+func (h *shared) goesOn(ctx context.Context, what string, err error) (goes bool, why error) {
 	switch {
 	case ctx.Err() != nil:
 		return false, nil
 	case endsSession(err):
 		return false, err
 	case err != nil:
-		s.l.trouble(what, err)
+		h.trouble(what, err)
 	}
 	return true, nil
 }

@@ -29,27 +29,27 @@ import (
 //
 // reason decides whether a session must start one. It returns the reason, or
 // the empty string if it continues the history.
-func (l *Listener) reason(s *session, found standing) string {
-	held := l.guard.Applied()
-	if l.follower != nil {
-		held = l.follower.held()
+func (o *opening) reason(found standing) string {
+	held := o.guard.Applied()
+	if o.follower != nil {
+		held = o.follower.held()
 	}
-	return l.reasonFrom(s, found, held)
+	return o.reasonFrom(found, held)
 }
 
 // reasonFrom decides when everything up to held need not come again.
-func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) string {
-	h := &l.history
+func (o *opening) reasonFrom(found standing, held coherence.LSN) string {
+	h := o.history
 	switch {
-	case l.guard.Epoch() == 0:
+	case o.guard.Epoch() == 0:
 		return "start"
 	case !h.begun: // it has followed what can't be continued
 		return cmp.Or(h.doubt, "gap")
-	case s.server.System != h.server.System:
+	case o.server.System != h.server.System:
 		return "system"
-	case s.server.Timeline != h.server.Timeline:
+	case o.server.Timeline != h.server.Timeline:
 		return "timeline"
-	case s.server.Started < h.server.Started:
+	case o.server.Started < h.server.Started:
 		return "system" // no restart: it was a copy that was followed
 	case found.position < found.applied || found.setBack:
 		return "behind"
@@ -59,24 +59,10 @@ func (l *Listener) reasonFrom(s *session, found standing, held coherence.LSN) st
 		return h.doubt
 	case found.slot > held:
 		return "slot_ahead"
-	case !s.catalogue.Look.Continues(catalogue.ParseLook(h.fingerprint), l.guard.Tables()):
+	case !o.catalogue.Look.Continues(catalogue.ParseLook(h.fingerprint), o.guard.Tables()):
 		return "catalogue"
 	}
 	return ""
-}
-
-// newEpoch starts an epoch at start.
-func (l *Listener) newEpoch(reason string, start coherence.LSN) {
-	l.enterEpoch(coherence.Epoch(random()), reason, start)
-}
-
-// enterEpoch is where every epoch starts, one's own and those that another
-// process has begun.
-func (l *Listener) enterEpoch(epoch coherence.Epoch, reason string, start coherence.LSN) {
-	dropped := l.guard.Reset(epoch, start)
-	l.observer.Epoch(reason, dropped)
-	l.log.Info("a new epoch: nothing that was cached before counts",
-		"reason", reason, "epoch", epoch.String(), "start", start.String(), "dropped", dropped)
 }
 
 // announced is the server as leaders announce it.

@@ -49,7 +49,7 @@ type examination struct {
 func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old readahead.Oldest, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*primary.QueryTimeout)
 	defer cancel()
-	ins, err := w.l.cfg.InspectOn(ctx, conn)
+	ins, err := w.cfg.InspectOn(ctx, conn)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old readahead.Old
 	if err := ins.OfServer().Err(); err != nil {
 		return &doubt{reason, err}
 	}
-	if !ins.Catalogue.Look.Continues(accepted, w.l.guard.Tables()) {
+	if !ins.Catalogue.Look.Continues(accepted, w.guard.Tables()) {
 		return &doubt{reason, errors.New("the publication has changed")}
 	}
 	x, err := w.compare(ctx, conn, accepted, ins)
@@ -90,19 +90,19 @@ func (w *watcher) examine(ctx context.Context, conn *pgx.Conn, old readahead.Old
 	for _, t := range x.regain {
 		delete(lost, w.tableName(t))
 		w.endHorizon(w.tableName(t))
-		w.l.log.Info("a table is followed again", "table", w.tableName(t))
+		w.log.Info("a table is followed again", "table", w.tableName(t))
 	}
 	w.settle(x.now.With(lost))
 	return nil
 }
 
-func (w *watcher) tableName(t coherence.TableID) string { return w.l.guard.Tables()[t].Name }
+func (w *watcher) tableName(t coherence.TableID) string { return w.guard.Tables()[t].Name }
 
 // compare decides for each table what becomes of it.
 func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *catalogue.Look, ins *catalogue.Inspection) (*examination, error) {
 	x := &examination{now: ins.Catalogue.Look, lost: ins.OfTables(), waits: make(map[string]string)}
-	decodes := w.current.Load().Look // what decoding goes by, which may be newer than what was accepted
-	for i := range w.l.guard.Tables() {
+	decodes := w.receiver.current.Load().Look // what decoding goes by, which may be newer than what was accepted
+	for i := range w.guard.Tables() {
 		t, name := coherence.TableID(i), w.tableName(coherence.TableID(i))
 		_, was := accepted.Lost[name]
 		change := accepted.Changed(name, x.now)
@@ -144,7 +144,7 @@ func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published s
 	h, known := w.horizons[table]
 	if !known || h.published != published {
 		w.endHorizon(table)
-		h = horizon{published: published, see: w.l.waits(waits)}
+		h = horizon{published: published, see: w.waits(waits)}
 		if h.id, err = primary.NextID(ctx, conn); err != nil {
 			return false, "", err
 		}
@@ -174,13 +174,13 @@ func (w *watcher) endHorizon(table string) {
 
 // renewed has decoding go by what was found.
 func (w *watcher) renewed(ctx context.Context, ins *catalogue.Inspection, old readahead.Oldest) error {
-	for _, column := range ins.Catalogue.CompareBy(w.l.guard.Tables()) {
-		w.l.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
+	for _, column := range ins.Catalogue.CompareBy(w.guard.Tables()) {
+		w.log.Warn("a column's type has changed: restart the proxy to compare it exactly", "column", column)
 	}
-	if err := w.renewWith(ctx, ins.Catalogue); err != nil {
+	if err := w.receiver.renewWith(ctx, ins.Catalogue); err != nil {
 		return fmt.Errorf("go by the catalogue of now: %w", err)
 	}
-	w.l.ahead.Baseline.Begin(old)
+	w.readAhead.Baseline.Begin(old)
 	return nil
 }
 
@@ -198,38 +198,22 @@ func (w *watcher) drop(ctx context.Context, conn *pgx.Conn, tables []coherence.T
 	if err != nil {
 		return &doubt{"catalogue", fmt.Errorf("drop what depends on %s: %w", strings.Join(names, ", "), err)}
 	}
-	ready, stop := w.l.guard.WaitApplied(at)
+	ready, stop := w.guard.WaitApplied(at)
 	defer stop()
-	w.ask()
+	w.receiver.ask()
 	select {
 	case <-ready:
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the log up to %s: %w", at, ctx.Err())
 	}
-	w.l.log.Info("the catalogue's entry of a table has changed: what depends on it was dropped", "tables", strings.Join(names, ", "))
+	w.log.Info("the catalogue's entry of a table has changed: what depends on it was dropped", "tables", strings.Join(names, ", "))
 	return nil
 }
 
 // settle accepts what has been found and done, and tells the other processes.
 func (w *watcher) settle(now *catalogue.Look) {
-	w.progress.between(func() { w.l.settleLost(now) })
+	w.progress.between(func() { w.settleLost(now) })
 	w.sight.accept(now)
-	w.l.noteLost(now.Lost)
+	w.noteLost(now.Lost)
 	w.announce(now)
-}
-
-// settleLost makes the guard's lost tables those of l. REQUIRES: nothing is being
-// applied.
-func (l *Listener) settleLost(now *catalogue.Look) {
-	for i := range l.guard.Tables() {
-		t, name := coherence.TableID(i), l.guard.Tables()[i].Name
-		why, lost := now.Lost[name]
-		switch {
-		case lost && !l.guard.Lost(t):
-			dropped := l.guard.Lose(t)
-			l.log.Error("a table can't be followed: what depends on it is asked of the origin", "table", name, "why", why, "dropped", dropped)
-		case !lost && l.guard.Lost(t):
-			l.guard.Regain(t)
-		}
-	}
 }

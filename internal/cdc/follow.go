@@ -17,7 +17,7 @@ import (
 // does. It lives as long as its Listener and knows at every moment how far
 // the stream and the guard agree.
 type follower struct {
-	l      *Listener
+	*shared
 	stream *relay.Stream
 	tx     *coherence.Transaction
 
@@ -40,11 +40,12 @@ type follower struct {
 		older     bool     // a server that was not the announced one ended before what was applied
 		terms     []uint64 // nonces of those that were seen, the latest last
 
-		leading   bool // the stream is written here, not read
-		attempt   bool // a session is about to start an epoch
-		loading   bool // the end of the stream has not been seen yet
-		proving   bool // what the primary says proves freshness here
-		term      int  // counts changes of proving and of the server
+		leading   bool          // the stream is written here, not read
+		writer    *relay.Writer // of the one that leads; nil: nobody leads here
+		attempt   bool          // a session is about to start an epoch
+		loading   bool          // the end of the stream has not been seen yet
+		proving   bool          // what the primary says proves freshness here
+		term      int           // counts changes of proving and of the server
 		changed   chan struct{}
 		said      string
 		foreign   string       // the cluster of a stream that isn't this one's, once it has been logged
@@ -57,10 +58,10 @@ type follower struct {
 }
 
 func newFollower(l *Listener, c *relay.Config, database string) *follower {
-	f := &follower{l: l, stream: c.Stream(database, l.cfg.Slot)}
+	f := &follower{shared: l.shared, stream: c.Stream(database, l.cfg.Slot)}
 	f.peers, f.describe = c.Peers(f.stream), l.Status
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
-	f.vacancy.l = l
+	f.vacancy.shared = l.shared
 	f.wanting = make(chan struct{}, 1)
 	f.mu.changed = make(chan struct{})
 	f.mu.loading = true
@@ -96,7 +97,7 @@ func (f *follower) end() {
 
 // read reads the stream and applies it, for ever.
 func (f *follower) read(ctx context.Context) error {
-	pauses := retry.Backoff{Chance: f.l.cfg.Chance}
+	pauses := retry.Backoff{Chance: f.cfg.Chance}
 	checked := time.Now()
 	for ctx.Err() == nil {
 		f.mu.Lock()
@@ -118,7 +119,7 @@ func (f *follower) read(ctx context.Context) error {
 			if ctx.Err() != nil {
 				return nil
 			}
-			f.l.trouble(forRelay, err)
+			f.trouble(forRelay, err)
 			retry.Wait(ctx, min(pauses.Next(), relay.Wait))
 			continue
 		}
@@ -172,7 +173,7 @@ func (f *follower) compare(newest relay.Message) {
 		return
 	}
 	if m.known {
-		f.l.log.Warn("the relay has lost entries: Redis has restarted, failed over or been emptied", "read", m.Seq, "last", newest.Seq)
+		f.log.Warn("the relay has lost entries: Redis has restarted, failed over or been emptied", "read", m.Seq, "last", newest.Seq)
 	}
 	m.known, m.loading, m.Seq, m.Sum = false, true, 0, 0
 }

@@ -20,7 +20,7 @@ func (f *follower) ingest(entries []relay.Message) {
 			f.mu.known = false
 			if said := err.Error(); said != f.mu.said {
 				f.mu.said = said
-				f.l.log.Warn("the relay can't be followed from here", "sequence", s.Seq, "error", err)
+				f.log.Warn("the relay can't be followed from here", "sequence", s.Seq, "error", err)
 			}
 		}
 		if !f.mu.known && wasKnown && !f.mu.loading {
@@ -104,9 +104,9 @@ const maxTerms = 256
 // the same history and nothing in between is missing. REQUIRES: f.mu held.
 func (f *follower) enter(e *relay.Entry) {
 	m := &f.mu
-	epoch := f.l.guard.Epoch()
-	if e.Epoch == epoch && e.From <= f.l.guard.Applied() {
-		f.l.log.Info("read the relay again: nothing was missed", "sequence", m.Seq)
+	epoch := f.guard.Epoch()
+	if e.Epoch == epoch && e.From <= f.guard.Applied() {
+		f.log.Info("read the relay again: nothing was missed", "sequence", m.Seq)
 		return
 	}
 	reason := "gap"
@@ -118,7 +118,7 @@ func (f *follower) enter(e *relay.Entry) {
 	case m.doubt != "":
 		reason = m.doubt
 	}
-	f.l.enterEpoch(e.Epoch, reason, e.From)
+	f.enterEpoch(e.Epoch, reason, e.From)
 	m.floor, m.Watermark = e.From, 0
 	if e.Begins {
 		m.Watermark = e.From
@@ -139,25 +139,25 @@ func (f *follower) announce(a *relay.Announcement) {
 		m.accepted = catalogue.ParseLook(a.Fingerprint)
 	}
 	m.announced = a
-	if own := f.l.system(); a.Server.System != own && a.Server.System != m.foreign {
+	if own := f.system(); a.Server.System != own && a.Server.System != m.foreign {
 		m.foreign = a.Server.System
-		f.l.log.Error("the relay is that of another database cluster, and nothing in it counts here: if both are in use, give each a redis.namespace of its own",
-			"system", a.Server.System, "here", own, "slot", f.l.cfg.Slot)
+		f.log.Error("the relay is that of another database cluster, and nothing in it counts here: if both are in use, give each a redis.namespace of its own",
+			"system", a.Server.System, "here", own, "slot", f.cfg.Slot)
 	}
-	m.mapping = a.Onto(f.l.guard.Tables())
+	m.mapping = a.Onto(f.guard.Tables())
 }
 
 // apply applies an entry's transactions and moves the guard. REQUIRES: f.mu
 // held.
 func (f *follower) apply(e *relay.Entry) error {
-	if err := e.Each(f.mu.mapping, f.tx, f.l.apply); err != nil {
+	if err := e.Each(f.mu.mapping, f.tx, f.shared.apply); err != nil {
 		return err
 	}
-	f.l.guard.Advance(e.Applied)
-	f.l.guard.SettleTo(e.Watermark)
+	f.guard.Advance(e.Applied)
+	f.guard.SettleTo(e.Watermark)
 	if e.Announced != nil && f.mu.accepted != nil {
-		f.l.settleLost(f.mu.accepted) // after what drops what was read before
-		f.l.noteLost(f.mu.accepted.Lost)
+		f.settleLost(f.mu.accepted) // after what drops what was read before
+		f.noteLost(f.mu.accepted.Lost)
 	}
 	return nil
 }

@@ -38,10 +38,10 @@ func (f *follower) catchUp(ctx context.Context) error {
 	}
 }
 
-// adopt makes the stream's history the one that a session has to continue.
-// REQUIRES: f.mu held.
-func (f *follower) adopt(ctx context.Context) error {
-	m, h := &f.mu, &f.l.history
+// adopt makes the stream's history, if there is one, h: the one that a session
+// has to continue. REQUIRES: f.mu held.
+func (f *follower) adopt(ctx context.Context, h *history) error {
+	m := &f.mu
 	err := f.catchUp(ctx)
 	if m.known {
 		h.begun, h.server, h.fingerprint = true, serverOf(m.announced.Server), m.announced.Fingerprint
@@ -54,14 +54,14 @@ func (f *follower) adopt(ctx context.Context) error {
 		h.doubt = m.doubt
 	case m.known:
 		h.doubt = ""
-	case err == nil && f.l.guard.Epoch() != 0 && h.doubt == "":
+	case err == nil && f.guard.Epoch() != 0 && h.doubt == "":
 		h.doubt = "redis" // a stream was followed, and is gone
 	}
 	return err
 }
 
 // origin names what a stream may be about.
-func (f *follower) origin() string { return f.l.cfg.Slot + " " + f.l.cfg.Publication }
+func (f *follower) origin() string { return f.cfg.Slot + " " + f.cfg.Publication }
 
 // held is the position up to which both the guard and the stream have
 // everything.
@@ -69,9 +69,9 @@ func (f *follower) held() coherence.LSN {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.mu.known {
-		return f.l.guard.Applied()
+		return f.guard.Applied()
 	}
-	return min(f.mu.Applied, f.l.guard.Applied())
+	return min(f.mu.Applied, f.guard.Applied())
 }
 
 // unsettled is the floor if commits below it may not be visible yet, or 0.
@@ -112,28 +112,28 @@ var errMoved = errors.New("another process has written to the relay while the sl
 // lead makes this process the one that writes the relay. The slot is its own
 // already, and its stream starts at at. Another outcome than the one planned is
 // an error: somebody led in between.
-func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
+func (o *opening) lead(ctx context.Context, p plan, at coherence.LSN) error {
 	reason := p.reason
-	l, f := s.l, s.l.follower
+	f := o.follower
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	m := &f.mu
-	reachable := f.adopt(ctx) == nil
+	reachable := f.adopt(ctx, o.history) == nil
 	held := m.Applied
 	if !m.known {
-		held = l.guard.Applied()
+		held = o.guard.Applied()
 	}
 	if reason != "" && m.Seq != p.read {
 		return errMoved // the reason may be that the plan is old
 	}
-	if now := l.reasonFrom(s, standing{p.position, l.guard.Applied(), at, p.provided, p.setBack}, min(held, l.guard.Applied())); (now == "") != (reason == "") || now == "" && m.Watermark < m.floor {
+	if now := o.reasonFrom(standing{p.position, o.guard.Applied(), at, p.provided, p.setBack}, min(held, o.guard.Applied())); (now == "") != (reason == "") || now == "" && m.Watermark < m.floor {
 		return errMoved
 	}
 	t := relay.Term{
-		Stream: f.stream, After: m.End, Nonce: random(), MaxLag: l.maxLag(),
-		Announced: &relay.Announcement{Server: announced(s.server), Origin: f.origin(), Fingerprint: s.sight.accepted().String(), Tables: l.guard.Tables()},
-		Watermark: l.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { l.trouble(forRelay, err) },
-		Chance: l.cfg.Chance, Logger: l.log,
+		Stream: f.stream, After: m.End, Nonce: random(), MaxLag: o.maxLag(),
+		Announced: &relay.Announcement{Server: announced(o.server), Origin: f.origin(), Fingerprint: o.sight.accepted().String(), Tables: o.guard.Tables()},
+		Watermark: o.guard.Watermark, Wrote: f.wrote, Trouble: func(err error) { o.trouble(forRelay, err) },
+		Chance: o.cfg.Chance, Logger: o.log,
 	}
 	if reachable {
 		top, err := f.stream.Top(ctx)
@@ -143,7 +143,7 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 		t.After.Seq = max(t.After.Seq, top)
 	}
 	e := &relay.Entry{TakesOver: true, Announced: t.Announced, Nonce: t.Nonce, Prev: t.After.Sum, From: held, Applied: held}
-	e.Epoch, e.Watermark = l.guard.Epoch(), min(l.guard.Watermark(), held)
+	e.Epoch, e.Watermark = o.guard.Epoch(), min(o.guard.Watermark(), held)
 	if reason != "" {
 		e.Begins, e.Reason = true, reason
 		e.Epoch, e.From, e.Applied, e.Watermark = coherence.Epoch(random()), at, at, at
@@ -159,14 +159,14 @@ func (s *session) lead(ctx context.Context, p plan, at coherence.LSN) error {
 		return err
 	case err != nil:
 		// Redis doesn't answer. The entry stays the next to be written.
-		l.trouble(forRelay, err)
+		o.trouble(forRelay, err)
 	}
 	if reason != "" {
-		l.enterEpoch(e.Epoch, reason, at)
+		o.enterEpoch(e.Epoch, reason, at)
 		m.floor, m.Watermark = at, at
 	}
 	m.doubt, m.older, m.elsewhere = "", false, ""
-	l.writer = w
+	m.writer, o.writer, o.progress.writer = w, w, w
 	return nil
 }
 
@@ -180,7 +180,7 @@ func broken(err error) error {
 }
 
 // leave ends the term, because of err.
-func (l *Listener) leave(ctx context.Context, err error) {
+func (s *session) leave(ctx context.Context, err error) {
 	if errors.Is(err, relay.ErrFenced) {
 		return
 	}
@@ -188,20 +188,19 @@ func (l *Listener) leave(ctx context.Context, err error) {
 	if doubted := doubtOf(err); doubted != nil {
 		reason = doubted.reason
 	}
-	l.writer.Leave(ctx, reason)
+	s.writer.Leave(ctx, reason)
 }
 
-// endTerm makes this process a follower again.
-func (l *Listener) endTerm() {
-	f := l.follower
+// endTerm makes this process a follower again. Without a relay there is none.
+func (f *follower) endTerm() {
 	if f == nil {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	w := l.writer
-	l.writer, f.mu.leading = nil, false
-	if w != nil && !w.Begun() && f.mu.Epoch != l.guard.Epoch() {
+	w := f.mu.writer
+	f.mu.writer, f.mu.leading = nil, false
+	if w != nil && !w.Begun() && f.mu.Epoch != f.guard.Epoch() {
 		// The guard has an epoch that the stream knows nothing of.
 		f.mu.known, f.mu.loading, f.mu.Seq, f.mu.Sum = false, true, 0, 0
 	}
@@ -211,22 +210,22 @@ func (l *Listener) endTerm() {
 
 // resumable is the position that a session which continues the history need
 // not ask for again: it is settled here, and the relay has it.
-func (l *Listener) resumable() coherence.LSN {
-	if l.follower == nil {
-		return l.guard.Watermark()
+func (o *opening) resumable() coherence.LSN {
+	if o.follower == nil {
+		return o.guard.Watermark()
 	}
-	return min(l.guard.Watermark(), l.follower.held())
+	return min(o.guard.Watermark(), o.follower.held())
 }
 
 // adopt takes over the history that the relay tells, if there is one.
-func (l *Listener) adopt(ctx context.Context) {
-	if l.follower == nil {
+func (o *opening) adopt(ctx context.Context) {
+	if o.follower == nil {
 		return
 	}
-	l.follower.mu.Lock()
-	defer l.follower.mu.Unlock()
-	if err := l.follower.adopt(ctx); err != nil {
-		l.trouble(forRelay, err)
+	o.follower.mu.Lock()
+	defer o.follower.mu.Unlock()
+	if err := o.follower.adopt(ctx, o.history); err != nil {
+		o.trouble(forRelay, err)
 	}
 }
 

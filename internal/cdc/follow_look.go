@@ -61,7 +61,7 @@ func (f *follower) ask(ctx context.Context) bool {
 	defer again.Stop()
 	for {
 		if err := f.stream.Ask(ctx, id); err != nil && ctx.Err() == nil {
-			f.l.trouble(forRelay, err)
+			f.trouble(forRelay, err)
 		}
 		for asked := true; asked; {
 			f.mu.Lock()
@@ -81,39 +81,4 @@ func (f *follower) ask(ctx context.Context) bool {
 			}
 		}
 	}
-}
-
-// lookWhenAsked looks at the server whenever others have asked for it.
-func (s *session) lookWhenAsked(ctx context.Context) error {
-	w := s.l.writer
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-w.Asked():
-		}
-		for ids := w.Requests(); len(ids) > 0; ids = w.Requests() {
-			err := s.lookAnew(ctx)
-			if goes, why := s.goesOn(ctx, "a look at the server", err); !goes {
-				return why
-			}
-			if err == nil { // else no answer: they ask again
-				w.Answer(ids)
-			}
-		}
-	}
-}
-
-// lookAnew makes sure that new connections lead to the server of the session,
-// and that its log has not gone back.
-func (s *session) lookAnew(ctx context.Context) error {
-	side := s.l.beside(s.server)
-	defer side.Close()
-	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
-	lsn, err := side.FlushPosition(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = s.answered(q, lsn)
-	return err
 }

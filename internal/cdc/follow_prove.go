@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -14,7 +15,7 @@ import (
 // the primary itself, and the relay has to bring everything up to the answer.
 // No clock of another machine is involved.
 func (f *follower) prove(ctx context.Context) error {
-	tick := time.NewTicker(followerInterval(f.l.maxLag()))
+	tick := time.NewTicker(proof.FollowerInterval(f.maxLag()))
 	defer tick.Stop()
 	for ctx.Err() == nil {
 		f.mu.Lock()
@@ -45,26 +46,26 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 	if !ok {
 		return
 	}
-	side := f.l.beside(expect)
+	side := f.beside(expect)
 	defer side.Close()
 	sight := &followerSight{follower: f}
-	f.l.flush.open()
-	wake := f.l.flush.waking()
-	defer f.l.flush.retire(wake, errNotFollowing)
-	stuck := forFollower()
+	f.flush.Open()
+	wake := f.flush.Waking()
+	defer f.flush.Retire(wake, proof.ErrNotFollowing)
+	stuck := proof.ForFollower()
 	for ctx.Err() == nil {
 		goes, err := f.probe(ctx, side, sight, term, &stuck)
 		switch {
 		case !goes:
 			if err != nil {
-				f.l.trouble("freshness", err)
+				f.trouble("freshness", err)
 			}
 			return
 		case err == nil:
 			side.Rest(ctx, nil)
 		case ctx.Err() == nil:
 			f.misled(err)
-			f.l.trouble("freshness", err)
+			f.trouble("freshness", err)
 			side.Rest(ctx, err)
 		}
 		select {
@@ -73,18 +74,18 @@ func (f *follower) proveTerm(ctx context.Context, tick *time.Ticker) {
 			return
 		case <-tick.C:
 		case <-wake:
-		case <-stuck.again(f.l.guard.Applied()):
+		case <-stuck.Again(f.guard.Applied()):
 		}
-		tick.Reset(followerInterval(f.l.maxLag()))
+		tick.Reset(proof.FollowerInterval(f.maxLag()))
 	}
 }
 
 // probe asks once. It reports whether the term goes on.
-func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followerSight, term int, stuck *standstill) (bool, error) {
-	waiters := f.l.flush.take() // R6: before the question is asked
-	before, asked := f.l.guard.Applied(), f.l.cfg.Now()
+func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followerSight, term int, stuck *proof.Standstill) (bool, error) {
+	waiters := f.flush.Take() // R6: before the question is asked
+	before, asked := f.guard.Applied(), f.cfg.Now()
 	lsn, asked, err := sight.position(ctx, side, len(waiters) > 0, asked)
-	waiters.answer(lsn, err)
+	waiters.Answer(lsn, err)
 	goes, proven := f.proves(term), false
 	if err == nil {
 		goes, proven, err = f.answered(question{term, before, asked}, lsn)
@@ -92,14 +93,14 @@ func (f *follower) probe(ctx context.Context, side *primary.Conn, sight *followe
 	switch {
 	case !goes || err != nil:
 	case proven:
-		stuck.over()
+		stuck.Over()
 	default:
 		// When nobody waits, the leader sees to it.
-		if stuck.wait(len(waiters) > 0, lsn); len(waiters) > 0 {
+		if stuck.Wait(len(waiters) > 0, lsn); len(waiters) > 0 {
 			f.want()
 		}
-		if applied := f.l.guard.Applied(); stuck.urgent(applied) && stuck.lasts(lsn, applied) {
-			err = nudge(ctx, side)
+		if applied := f.guard.Applied(); stuck.Urgent(applied) && stuck.Lasts(lsn, applied) {
+			err = proof.Nudge(ctx, side)
 		}
 	}
 	return goes, err
@@ -133,7 +134,7 @@ func (f *follower) answered(q question, lsn coherence.LSN) (goes, proven bool, _
 		f.review()
 		return false, false, errSetBack(lsn, q.before)
 	}
-	return true, f.l.guard.Probe(lsn, q.asked), nil
+	return true, f.guard.Probe(lsn, q.asked), nil
 }
 
 // misled draws the consequences of err, with which the primary could not be
@@ -146,11 +147,11 @@ func (f *follower) misled(err error) {
 	}
 	switch {
 	case errors.Is(err, primary.ErrOtherServer):
-		f.l.guard.Unprove()
+		f.guard.Unprove()
 	case doubtOf(err) != nil:
 		// Another server than the announced one. It proves nothing here, and what it
 		// is worth is found out by whoever is about to lead on it.
-		f.l.guard.Unprove()
+		f.guard.Unprove()
 		f.foundOlder()
 	}
 }

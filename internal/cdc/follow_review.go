@@ -15,7 +15,7 @@ func (f *follower) review() {
 	m.proving = proving
 	m.term++
 	if !proving && !m.leading {
-		f.l.guard.Unprove()
+		f.guard.Unprove()
 	}
 	f.wake()
 }
@@ -35,7 +35,7 @@ func (f *follower) sayUncovered() {
 	}
 	if said != f.mu.said {
 		f.mu.said = said
-		f.l.log.Error("nothing is served from the cache", "error", said, "slot", f.l.cfg.Slot)
+		f.log.Error("nothing is served from the cache", "error", said, "slot", f.cfg.Slot)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -24,12 +25,12 @@ type followerSight struct {
 	since   time.Time       // since when it isn't; zero: it is
 }
 
-// position is [session.position] on a follower.
+// position is [prober.position] on a follower.
 func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	s.mu.Lock()
-	accepted, watches, tables := s.mu.accepted, slices.Clone(s.l.cfg.Watches), s.l.guard.Tables()
+	accepted, watches, tables := s.mu.accepted, slices.Clone(s.cfg.Watches), s.guard.Tables()
 	s.mu.Unlock()
-	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < followerLookInterval(s.l.maxLag()) {
+	if accepted == nil || !waited && !s.asked.IsZero() && s.with == accepted && time.Since(s.asked) < proof.FollowerLookInterval(s.maxLag()) {
 		lsn, err := side.FlushPosition(ctx)
 		if accepted != nil {
 			asked = min(asked, s.proven)
@@ -40,7 +41,7 @@ func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited
 		return 0, 0, err
 	}
 	began := time.Now()
-	lsn, sum, err := s.glance.Probe(ctx, side, s.version, s.l.cfg.Publication, watches)
+	lsn, sum, err := s.glance.Probe(ctx, side, s.version, s.cfg.Publication, watches)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -65,7 +66,7 @@ func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepte
 	}
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := catalogue.ReadLook(ctx, conn, s.version, s.l.cfg.Publication, watches)
+	now, err := catalogue.ReadLook(ctx, conn, s.version, s.cfg.Publication, watches)
 	if err != nil {
 		return false, err
 	}

@@ -22,7 +22,7 @@ const (
 // connection that stays, where asking for the slot itself takes two new
 // connections and a look at the whole catalogue.
 type vacancy struct {
-	l    *Listener
+	*shared
 	conn *pgx.Conn
 }
 
@@ -33,7 +33,7 @@ func (f *follower) awaitVacancy(ctx context.Context) bool {
 		if !f.vacancy.taken(ctx) {
 			return ctx.Err() == nil
 		}
-		f.l.setState("the slot is held by another process", nil)
+		f.setState("the slot is held by another process", nil)
 		if !f.pauseForVacancy(ctx) {
 			return false
 		}
@@ -67,18 +67,18 @@ func (v *vacancy) taken(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
 	if v.conn == nil || v.conn.IsClosed() {
-		conn, err := v.l.cfg.Primary().Connect(ctx)
+		conn, err := v.cfg.Primary().Connect(ctx)
 		if err != nil {
 			return false
 		}
 		v.conn = conn
 	}
-	slot, err := catalogue.FindSlot(ctx, v.conn, v.l.cfg.Slot)
+	slot, err := catalogue.FindSlot(ctx, v.conn, v.cfg.Slot)
 	if err != nil {
 		v.close()
 		return false
 	}
-	v.l.noteSlot(v.l.cfg.Slot, slot)
+	v.noteSlot(v.cfg.Slot, slot)
 	return slot != nil && slot.Active
 }
 

@@ -27,7 +27,7 @@ func (f *follower) status() (string, *RelayStatus) {
 	m := &f.mu
 	s := &RelayStatus{Sequence: m.Seq, Applied: m.Applied.String(), Watermark: m.Watermark.String(), Doubt: m.doubt, Elsewhere: m.elsewhere}
 	s.Covered = m.leading || m.known && f.covered()
-	if w := f.l.writer; w != nil {
+	if w := f.mu.writer; w != nil {
 		s.Queued = w.Queued()
 	}
 	switch {

@@ -19,12 +19,12 @@ const (
 // that was open when a table came into the publication may never be published
 // for that table; one whose commit lies before a slot's start is not decoded
 // and may not be visible yet. Nothing may be cached while one is open.
-func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
+func (h *shared) passHorizon(ctx context.Context, control *pgx.Conn) error {
 	horizon, err := primary.NextID(ctx, control)
 	if err != nil {
 		return err
 	}
-	see := l.waits("nothing is cached until the transactions that were open at the start have ended")
+	see := h.waits("nothing is cached until the transactions that were open at the start have ended")
 	defer see(nil)
 	var asked time.Time
 	for {
@@ -35,7 +35,7 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 		if now.XMin > horizon {
 			return nil
 		}
-		l.setState("waiting for open transactions", nil)
+		h.setState("waiting for open transactions", nil)
 		if time.Since(asked) >= horizonLook {
 			asked = time.Now()
 			if found, err := primary.AskOpen(ctx, control, horizon); err == nil { // else the next snapshot says why
@@ -50,12 +50,24 @@ func (l *Listener) passHorizon(ctx context.Context, control *pgx.Conn) error {
 
 // waits returns what notes for /status whom the listener waits for, nil when the
 // wait is over, and logs it with message when it lasts.
-func (l *Listener) waits(message string) func(primary.Waited) {
-	s := primary.Sayer{After: time.Now().Add(primary.WaitShort), Say: func(text string) { l.log.Warn(message, "waiting_for", text) }}
+func (h *shared) waits(message string) func(primary.Waited) {
+	s := primary.Sayer{After: time.Now().Add(primary.WaitShort), Say: func(text string) { h.log.Warn(message, "waiting_for", text) }}
 	return func(w primary.Waited) {
-		l.mu.Lock()
-		l.mu.status.WaitingFor = w.String()
-		l.mu.Unlock()
+		h.mu.Lock()
+		h.mu.status.WaitingFor = w.String()
+		h.mu.Unlock()
 		s.See(w)
+	}
+}
+
+// waitsForSlot returns what notes whom the server waits for before it makes
+// the slot.
+func (h *shared) waitsForSlot() func(primary.Waited) {
+	see := h.waits("the server makes the slot once the transactions that are open now have ended")
+	return func(w primary.Waited) {
+		if w != nil {
+			h.setState("waiting for open transactions", nil)
+		}
+		see(w)
 	}
 }

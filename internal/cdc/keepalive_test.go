@@ -29,9 +29,8 @@ func TestKeepaliveInsideATransactionSaysNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
-	s.progress.l, s.progress.pending = s.l, &s.visibility
-	s.visibility.wake = make(chan struct{}, 1)
+	s := &receiver{shared: &shared{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s.progress = &progress{shared: s.shared, pending: &visibility{wake: make(chan struct{}, 1)}}
 	keepalive := func(at uint64) {
 		t.Helper()
 		if err := s.frame(append(pgoutputtest.Big64([]byte{'k'}, at, 0), 0)); err != nil {
@@ -72,9 +71,8 @@ func TestKeepaliveWhileAStreamIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	guard.Reset(1, 100)
-	s := &session{l: &Listener{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
-	s.progress.l, s.progress.pending = s.l, &s.visibility
-	s.visibility.wake = make(chan struct{}, 1)
+	s := &receiver{shared: &shared{guard: guard, observer: deaf{}}, pace: &primary.Pace{}, decoder: pgoutput.NewDecoder(schemaOfA(), guard.Tables(), 10)}
+	s.progress = &progress{shared: s.shared, pending: &visibility{wake: make(chan struct{}, 1)}}
 	frame := func(data []byte) {
 		t.Helper()
 		if err := s.frame(data); err != nil {
@@ -106,15 +104,15 @@ func TestKeepaliveWhileAStreamIsOpen(t *testing.T) {
 	keepalive(110, 100)
 	send(pgoutputtest.InPiece(7, pgoutputtest.InsertA(1)), pgoutputtest.StreamStop())
 	keepalive(120, 120)
-	if guard.Watermark() != 120 || !p.handle.Live() || s.l.open.Load() != 1 {
-		t.Errorf("while it is open: watermark %s, page live %t, %d open", guard.Watermark(), p.handle.Live(), s.l.open.Load())
+	if guard.Watermark() != 120 || !p.handle.Live() || s.open.Load() != 1 {
+		t.Errorf("while it is open: watermark %s, page live %t, %d open", guard.Watermark(), p.handle.Live(), s.open.Load())
 	}
 	send(pgoutputtest.StreamAbort(7, 7))
 	if !p.handle.Live() || guard.Pending() != 0 || guard.Applied() != 120 {
 		t.Error("a transaction that was rolled back has purged")
 	}
 	send(pgoutputtest.StreamStart(8, 1), pgoutputtest.InPiece(8, pgoutputtest.DescribeA), pgoutputtest.InPiece(8, pgoutputtest.InsertA(1)), pgoutputtest.StreamStop(), pgoutputtest.StreamCommit(8, 130, 140))
-	if p.handle.Live() || guard.Applied() != 140 || guard.Watermark() != 130 || guard.Pending() != 1 || s.l.open.Load() != 0 {
+	if p.handle.Live() || guard.Applied() != 140 || guard.Watermark() != 130 || guard.Pending() != 1 || s.open.Load() != 0 {
 		t.Errorf("after the commit: page live %t, applied %s, watermark %s", p.handle.Live(), guard.Applied(), guard.Watermark())
 	}
 	// R1: asof below the end of the commit is too old, and the end is not.

@@ -3,15 +3,12 @@ package cdc
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
-	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
 	"walpurge/internal/pgerror"
 	"walpurge/internal/relay"
@@ -42,13 +39,7 @@ func (deaf) Epoch(string, int)                                               {}
 
 // Listener follows one database's log for one guard.
 type Listener struct {
-	cfg      Config
-	guard    *coherence.Guard
-	observer Observer
-	log      *slog.Logger
-	flush    flushGroup
-	open     atomic.Int32 // transactions that are received while they are open
-	ahead    readahead.State
+	*shared
 	follower *follower     // nil without a relay
 	writer   *relay.Writer // nil unless this process leads
 
@@ -57,11 +48,9 @@ type Listener struct {
 
 	mu struct {
 		sync.Mutex
-		status    Status
 		rewatch   *rewatch           // asked for, and not done yet
 		interrupt context.CancelFunc // ends the session, or the wait for one
 	}
-	lag atomic.Int64 // how old a proof of freshness may be
 }
 
 // history is what a session must continue to stay in the epoch.
@@ -79,12 +68,12 @@ func NewListener(cfg Config, catalogue *catalogue.Catalogue, guard *coherence.Gu
 	if observer == nil {
 		observer = deaf{}
 	}
-	l := &Listener{cfg: cfg, guard: guard, observer: observer, log: cfg.Log()}
+	l := &Listener{shared: &shared{cfg: cfg, guard: guard, observer: observer, log: cfg.Log()}}
 	l.SetMaxLag(cfg.MaxLag)
 	if cfg.Relay != nil {
 		l.follower = newFollower(l, cfg.Relay, catalogue.Database)
 	}
-	l.mu.status = Status{State: "starting", Slot: cfg.Slot, Publication: cfg.Publication, Version: catalogue.Version, System: catalogue.SystemID}
+	l.shared.mu.status = Status{State: "starting", Slot: cfg.Slot, Publication: cfg.Publication, Version: catalogue.Version, System: catalogue.SystemID}
 	for _, w := range catalogue.Warnings {
 		l.log.Warn(w)
 	}
@@ -189,12 +178,6 @@ func (l *Listener) ended(err error) {
 	}
 }
 
-// beside makes a connection to expect beside the replication connection, for
-// one goroutine.
-func (l *Listener) beside(expect primary.Server) *primary.Conn {
-	return primary.NewConn(l.cfg.Primary(), expect, l.guard.Applied, l.cfg.Chance)
-}
-
 // follow follows the process that leads, if there is a relay, until the slot
 // may be asked for. It tells whether term goes on.
 func (l *Listener) follow(ctx, term context.Context) bool {
@@ -203,40 +186,6 @@ func (l *Listener) follow(ctx, term context.Context) bool {
 	}
 	l.follower.begin(ctx)
 	return l.follower.awaitVacancy(term)
-}
-
-// receive is where every transaction from the slot goes through.
-func (l *Listener) receive(tx *coherence.Transaction) {
-	l.apply(tx)
-	if l.writer != nil {
-		l.writer.Transaction(tx)
-	}
-}
-
-// advance notes that everything up to lsn has come from the slot.
-func (l *Listener) advance(lsn coherence.LSN) {
-	l.guard.Advance(lsn)
-	if l.writer != nil {
-		l.writer.Moved(lsn)
-	}
-}
-
-// apply is where every transaction goes through.
-func (l *Listener) apply(tx *coherence.Transaction) {
-	began := time.Now()
-	again := tx.End <= l.guard.Applied()
-	purge := l.guard.Apply(tx)
-	if !again && !tx.Empty() {
-		l.observer.Applied(tx, purge, time.Since(began))
-	}
-}
-
-// acknowledge is the position up to which the server may forget (R5).
-func (l *Listener) acknowledge() coherence.LSN {
-	if l.writer != nil {
-		return min(l.guard.Watermark(), l.writer.Held())
-	}
-	return l.guard.Watermark()
 }
 
 // EmitPurge writes a message into the log of the database at url that purges
@@ -259,18 +208,6 @@ func EmitPurge(ctx context.Context, url string, groups []string) (coherence.LSN,
 // EmitPurge is the function of the same name for the listener's database.
 func (l *Listener) EmitPurge(ctx context.Context, groups []string) (coherence.LSN, error) {
 	return EmitPurge(ctx, l.cfg.URL, groups)
-}
-
-// setState notes where the listener stands.
-func (l *Listener) setState(state string, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s := &l.mu.status
-	if err != nil {
-		s.LastError, s.LastErrorAt = pgerror.Line(err), time.Now()
-		s.Failures++
-	}
-	s.State, s.Connected = state, state == following
 }
 
 // following is the state of a session whose stream runs.

@@ -32,6 +32,7 @@ type modelProcess struct {
 	astray     bool // new connections lead to the older copy
 
 	session     *session // nil: it follows
+	opening     *opening // of it
 	plan        plan
 	planned     bool
 	leading     bool   // the session's stream has started
@@ -121,9 +122,11 @@ func (p *modelProcess) connect(t *rapid.T) {
 	if p.session != nil || p.primaryCut {
 		t.Skip("connected, or cut off")
 	}
-	p.session = &session{l: p.l, server: m.server, catalogue: &catalogue.Catalogue{Look: modelCatalogue}}
+	p.session = &session{shared: p.l.shared, follower: p.l.follower, server: m.server, catalogue: &catalogue.Catalogue{Look: modelCatalogue}}
+	p.session.progress.shared = p.l.shared
+	p.opening = &opening{session: p.session, history: &p.l.history}
 	p.incarnation, p.planned = m.incarnation, false
-	p.plan.standing = p.session.arrive(p.readonly)
+	p.plan.standing = p.opening.arrive(p.readonly)
 }
 
 // decide is what comes next, up to the plan.
@@ -158,7 +161,7 @@ func (p *modelProcess) decide(t *rapid.T) {
 		m.slot.confirmed, m.slot.before = m.end, m.end
 	}
 	found.slot = m.slot.confirmed
-	p.plan, p.planned = p.session.plan(p.readonly, found), true
+	p.plan, p.planned = p.opening.plan(p.readonly, found), true
 	p.horizon = m.xid
 }
 
@@ -179,7 +182,7 @@ func (p *modelProcess) lead(t *rapid.T) {
 			}
 		}
 	}
-	at := p.session.startAt(p.plan)
+	at := p.opening.startAt(p.plan)
 	switch {
 	case m.slot.holder != nil:
 		p.end(catalogue.ErrSlotInUse)
@@ -190,7 +193,7 @@ func (p *modelProcess) lead(t *rapid.T) {
 	}
 	p.wire, p.wireOf = &modelWire{sent: max(at, m.slot.confirmed)}, m
 	m.slot.holder = p.wire
-	if err := p.session.begin(p.readonly, p.plan, at); err != nil {
+	if err := p.opening.begin(p.readonly, p.plan, at); err != nil {
 		p.end(err)
 		return
 	}
@@ -207,12 +210,12 @@ func (p *modelProcess) lead(t *rapid.T) {
 func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 	f := p.l.follower
 	switch {
-	case !p.asking && !p.session.astray(found):
+	case !p.asking && !p.opening.astray(found):
 		h := &p.l.history
 		p.excused = h.doubt != "" || !h.begun || p.guard.Epoch() == 0 || h.server == p.session.server || h.server.Timeline < p.session.server.Timeline
 		return false, true
 	case !p.asking:
-		p.session.hesitate()
+		p.opening.hesitate()
 		p.w.asked[f.request()] = p.w.now()
 		p.asking = true
 		p.question = f.mu.request
@@ -222,7 +225,7 @@ func (p *modelProcess) hear(t *rapid.T, found standing) (setBack, known bool) {
 		if p.w.looked[p.question] < p.w.asked[p.question] {
 			t.Fatalf("%s is answered from a look that began at %d, before it asked at %d", p.name, p.w.looked[p.question], p.w.asked[p.question])
 		}
-		p.end(p.session.turnAway())
+		p.end(p.opening.turnAway())
 		return false, false
 	case p.w.now()-p.w.asked[p.question] >= coherence.Nanos(lookPatience), evenly(t, 32, "patience") == 0:
 		p.w.count["questions in vain"]++
@@ -237,7 +240,7 @@ func (p *modelProcess) lookAnew(t *rapid.T) {
 	if !p.leading || p.primaryCut || p.looking != nil {
 		t.Skip("it doesn't lead, or looks already")
 	}
-	ids := p.l.writer.Requests()
+	ids := p.session.writer.Requests()
 	if len(ids) == 0 {
 		t.Skip("nobody asks")
 	}
@@ -262,7 +265,7 @@ func (p *modelProcess) tell(t *rapid.T) {
 	}
 	if err == nil && q.incarnation == q.of.incarnation {
 		if _, err = p.session.answered(q.question, q.lsn); err == nil {
-			p.l.writer.Answer(q.asked)
+			p.session.writer.Answer(q.asked)
 		}
 	}
 	if err != nil {
@@ -273,9 +276,9 @@ func (p *modelProcess) tell(t *rapid.T) {
 // end ends a session, as Listener.session and Listener.Run do.
 func (p *modelProcess) end(err error) {
 	if p.leading {
-		p.l.leave(context.Background(), err)
+		p.session.leave(context.Background(), err)
 	}
-	p.l.endTerm()
+	p.l.follower.endTerm()
 	if p.wire != nil {
 		p.wireOf.hangUp(p.wire)
 	}
@@ -302,11 +305,11 @@ func (p *modelProcess) deliver(t *rapid.T) {
 	f := p.wire.queue[0]
 	p.wire.queue = p.wire.queue[1:]
 	if f.commit == nil {
-		p.l.advance(f.keepalive)
+		p.session.progress.advance(f.keepalive)
 		return
 	}
 	f.commit.transaction(p.tx, rapid.Bool().Draw(t, "full"))
-	p.l.receive(p.tx)
+	p.session.progress.receive(p.tx)
 }
 
 // acknowledge sends a status.
@@ -314,7 +317,7 @@ func (p *modelProcess) acknowledge(t *rapid.T) {
 	if !p.leading || p.wire.closed || p.primaryCut {
 		t.Skip("nobody to tell")
 	}
-	p.wireOf.acknowledge(p.l.acknowledge())
+	p.wireOf.acknowledge(p.session.progress.settled())
 }
 
 // write is one attempt of the relay's writer.
@@ -330,7 +333,7 @@ func (p *modelProcess) write(t *rapid.T) {
 		return
 	}
 	p.link.lose = rapid.IntRange(0, 19).Draw(t, "lose") == 0
-	w := p.l.writer
+	w := p.session.writer
 	_, err := w.Drain(p.readonly)
 	err = broken(err)
 	p.link.lose = false
@@ -341,10 +344,10 @@ func (p *modelProcess) write(t *rapid.T) {
 
 // giveUp is what the writer does after patience without Redis.
 func (p *modelProcess) giveUp(t *rapid.T) {
-	if !p.leading || p.given || !p.l.writer.Unsent() || !p.link.away() {
+	if !p.leading || p.given || !p.session.writer.Unsent() || !p.link.away() {
 		t.Skip("nothing to give up")
 	}
-	p.l.writer.GiveUp()
+	p.session.writer.GiveUp()
 	p.given = true
 	p.w.happened("relay")
 }
@@ -353,10 +356,10 @@ func (p *modelProcess) giveUp(t *rapid.T) {
 func (p *modelProcess) look(*rapid.T) {
 	switch {
 	case p.leading && !p.given:
-		if p.l.writer.Unsent() {
+		if p.session.writer.Unsent() {
 			return
 		}
-		if err := broken(p.l.writer.Check(p.readonly)); err != nil {
+		if err := broken(p.session.writer.Check(p.readonly)); err != nil {
 			p.end(err)
 		}
 	case p.follows():

@@ -40,7 +40,7 @@ func TestWhoIsAskedBeforeLeading(t *testing.T) {
 		l := NewListener(Config{Scope: catalogue.Scope{Slot: "s"}, Relay: &relay.Config{}}, &catalogue.Catalogue{Tables: modelTables}, guard, nil)
 		l.history = history{begun: true, server: own, doubt: c.doubt}
 		l.follower.mu.older = c.older
-		s := &session{l: l, server: c.found}
+		s := &opening{session: &session{shared: l.shared, follower: l.follower, server: c.found}, history: &l.history}
 		if got := s.astray(standing{position: c.position, applied: applied}); got != c.want {
 			t.Errorf("%s: %t", name, got)
 		}

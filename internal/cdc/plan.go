@@ -29,31 +29,30 @@ type plan struct {
 // asked for before, what another process has led meanwhile would look like a
 // log that was set back. Of what comes later, [session.lead] and the prober
 // notice if it was.
-func (s *session) arrive(ctx context.Context) standing {
-	s.l.adopt(ctx)
-	return standing{applied: s.l.guard.Applied()}
+func (o *opening) arrive(ctx context.Context) standing {
+	o.adopt(ctx)
+	return standing{applied: o.guard.Applied()}
 }
 
 // plan decides whether the session continues the history. If not, nothing is
 // proven any more from here on.
-func (s *session) plan(ctx context.Context, found standing) plan {
-	l := s.l
-	l.adopt(ctx)
-	p := plan{standing: found, reason: l.reason(s, found)}
-	if l.follower != nil {
-		p.unsettled, p.read = l.follower.unsettled(), l.follower.sequence()
+func (o *opening) plan(ctx context.Context, found standing) plan {
+	o.adopt(ctx)
+	p := plan{standing: found, reason: o.reason(found)}
+	if o.follower != nil {
+		p.unsettled, p.read = o.follower.unsettled(), o.follower.sequence()
 	}
 	if p.reason != "" {
-		if l.follower != nil {
-			l.follower.hesitate()
+		if o.follower != nil {
+			o.follower.hesitate()
 		}
-		l.guard.Unprove()
+		o.guard.Unprove()
 	}
 	// A history that goes on goes by what was accepted in it. What has changed since then is found
 	// before anything is proven.
-	s.sight.accept(s.catalogue.Look)
-	if before := catalogue.ParseLook(l.history.fingerprint); p.reason == "" && before != nil {
-		s.sight.accept(before)
+	o.sight.accept(o.catalogue.Look)
+	if before := catalogue.ParseLook(o.history.fingerprint); p.reason == "" && before != nil {
+		o.sight.accept(before)
 	}
 	return p
 }
@@ -63,29 +62,28 @@ func (s *session) plan(ctx context.Context, found standing) plan {
 func (p *plan) waits() bool { return p.reason != "" || p.unsettled != 0 }
 
 // startAt is where the stream has to start. REQUIRES: what p waits for is over.
-func (s *session) startAt(p plan) coherence.LSN {
+func (o *opening) startAt(p plan) coherence.LSN {
 	if p.unsettled != 0 {
-		s.l.follower.settle(p.unsettled)
+		o.follower.settle(p.unsettled)
 	}
 	if p.reason == "" {
-		return max(p.slot, s.l.resumable())
+		return max(p.slot, o.resumable())
 	}
 	return p.slot
 }
 
 // begin does as planned: the stream has started at at, and the slot is ours.
-func (s *session) begin(ctx context.Context, p plan, at coherence.LSN) error {
-	l := s.l
-	if l.follower != nil {
-		if err := s.lead(ctx, p, at); err != nil {
+func (o *opening) begin(ctx context.Context, p plan, at coherence.LSN) error {
+	if o.follower != nil {
+		if err := o.lead(ctx, p, at); err != nil {
 			return err
 		}
 	} else if p.reason != "" {
-		l.newEpoch(p.reason, at)
+		o.newEpoch(p.reason, at)
 	}
-	l.settleLost(s.sight.accepted())
-	l.noteLost(s.sight.accepted().Lost)
-	l.history.server, l.history.fingerprint = s.server, s.sight.accepted().String()
-	l.history.begun, l.history.doubt = true, ""
+	o.settleLost(o.sight.accepted())
+	o.noteLost(o.sight.accepted().Lost)
+	o.history.server, o.history.fingerprint = o.server, o.sight.accepted().String()
+	o.history.begun, o.history.doubt = true, ""
 	return nil
 }

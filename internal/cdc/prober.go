@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -13,22 +14,28 @@ import (
 // that had returned before the call ends at or before the result, unless it
 // was made with synchronous_commit=off. Calls that arrive together share one
 // query. Without a connection to the primary it is an error at once.
-func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { return l.flush.ask(ctx) }
+func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { return l.flush.Ask(ctx) }
 
-// prove renews the proof of freshness (R6), for ever.
-func (s *session) prove(ctx context.Context) error {
-	side := s.l.beside(s.server)
-	defer side.Close()
-	tick := time.NewTicker(probeInterval(s.l.maxLag()))
+// prober renews the proof of freshness of the one that leads (R6).
+type prober struct {
+	*session
+	side *primary.Conn
+}
+
+// run renews the proof of freshness (R6), for ever.
+func (s *prober) run(ctx context.Context) error {
+	s.side = s.beside(s.server)
+	defer s.side.Close()
+	tick := time.NewTicker(proof.ProbeInterval(s.maxLag()))
 	defer tick.Stop()
-	wake := s.l.flush.waking()
-	stuck := forLeader()
+	wake := s.flush.Waking()
+	stuck := proof.ForLeader()
 	for {
-		err := s.probe(ctx, side, &stuck)
+		err := s.probe(ctx, &stuck)
 		if goes, why := s.goesOn(ctx, "freshness", err); !goes {
 			return why
 		}
-		if !side.Rest(ctx, err) {
+		if !s.side.Rest(ctx, err) {
 			return nil
 		}
 		select {
@@ -36,18 +43,18 @@ func (s *session) prove(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		case <-wake:
-		case <-stuck.again(s.l.guard.Applied()):
+		case <-stuck.Again(s.guard.Applied()):
 		}
-		tick.Reset(probeInterval(s.l.maxLag()))
+		tick.Reset(proof.ProbeInterval(s.maxLag()))
 	}
 }
 
 // probe asks once.
-func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standstill) error {
-	waiters := s.l.flush.take() // R6: before the question is asked
-	q := question{before: s.l.guard.Applied(), asked: s.l.cfg.Now()}
-	lsn, proves, err := s.position(ctx, side, len(waiters) > 0, q.asked)
-	waiters.answer(lsn, err)
+func (s *prober) probe(ctx context.Context, stuck *proof.Standstill) error {
+	waiters := s.flush.Take() // R6: before the question is asked
+	q := question{before: s.guard.Applied(), asked: s.cfg.Now()}
+	lsn, proves, err := s.position(ctx, len(waiters) > 0, q.asked)
+	waiters.Answer(lsn, err)
 	if err != nil {
 		return err
 	}
@@ -58,13 +65,13 @@ func (s *session) probe(ctx context.Context, side *primary.Conn, stuck *standsti
 	}
 	s.ahead.Fell(lsn, reached)
 	if reached {
-		stuck.over()
+		stuck.Over()
 		return nil
 	}
-	s.ask()
-	stuck.wait(len(waiters) > 0, lsn)
-	if stuck.lasts(lsn, s.l.guard.Applied()) {
-		return nudge(ctx, side)
+	s.receiver.ask()
+	stuck.Wait(len(waiters) > 0, lsn)
+	if stuck.Lasts(lsn, s.guard.Applied()) {
+		return proof.Nudge(ctx, s.side)
 	}
 	return nil
 }
@@ -76,14 +83,49 @@ func (s *session) answered(q question, lsn coherence.LSN) (bool, error) {
 	if lsn < q.before {
 		return false, &doubt{"behind", errSetBack(lsn, q.before)}
 	}
-	if filled := coherence.LSN(s.filled.Load()); filled > q.before {
+	if filled := coherence.LSN(s.receiver.filled.Load()); filled > q.before {
 		s.progress.Advance(min(filled, lsn)) // sent, and flushed now
 	}
-	return s.l.guard.Probe(lsn, q.asked), nil
+	return s.guard.Probe(lsn, q.asked), nil
 }
 
 // errSetBack says that the server's log ends before what was applied, which is
 // never beyond what it has flushed.
 func errSetBack(lsn, applied coherence.LSN) error {
 	return fmt.Errorf("the server's log ends at %s, before %s up to which it has been applied: it was set back", lsn, applied)
+}
+
+// lookWhenAsked looks at the server whenever others have asked for it.
+func (s *prober) lookWhenAsked(ctx context.Context) error {
+	w := s.writer
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-w.Asked():
+		}
+		for ids := w.Requests(); len(ids) > 0; ids = w.Requests() {
+			err := s.lookAnew(ctx)
+			if goes, why := s.goesOn(ctx, "a look at the server", err); !goes {
+				return why
+			}
+			if err == nil { // else no answer: they ask again
+				w.Answer(ids)
+			}
+		}
+	}
+}
+
+// lookAnew makes sure that new connections lead to the server of the session,
+// and that its log has not gone back.
+func (s *prober) lookAnew(ctx context.Context) error {
+	side := s.beside(s.server)
+	defer side.Close()
+	q := question{before: s.guard.Applied(), asked: s.cfg.Now()}
+	lsn, err := side.FlushPosition(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = s.answered(q, lsn)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // progress is how far the log has been applied in one session, in which it may
@@ -12,8 +13,9 @@ import (
 // read ahead of it. Each delivers every transaction in the log's order, so
 // whichever is first counts, and what comes a second time is skipped.
 type progress struct {
-	l       *Listener
-	pending *visibility // what has been applied and may not be visible yet
+	*shared
+	writer  *relay.Writer // nil unless this process leads others
+	pending *visibility   // what has been applied and may not be visible yet
 
 	mu struct {
 		sync.Mutex
@@ -30,7 +32,7 @@ func (p *progress) Deliver(tx *coherence.Transaction) bool {
 		return false
 	}
 	p.mu.at = tx.End
-	p.l.receive(tx)
+	p.receive(tx)
 	if !tx.Empty() {
 		p.pending.add(tx.CommittedAt)
 	}
@@ -43,7 +45,7 @@ func (p *progress) Advance(lsn coherence.LSN) {
 	defer p.mu.Unlock()
 	if lsn > p.mu.at {
 		p.mu.at = lsn
-		p.l.advance(lsn)
+		p.advance(lsn)
 	}
 }
 
@@ -75,5 +77,29 @@ func (p *progress) stream(lsn coherence.LSN) {
 // acknowledge is the position up to which the server may forget (R5). What has
 // only been read ahead is kept until the stream has been there too.
 func (p *progress) acknowledge() coherence.LSN {
-	return min(p.l.acknowledge(), p.Streamed())
+	return min(p.settled(), p.Streamed())
+}
+
+// receive is where every transaction from the log goes through.
+func (p *progress) receive(tx *coherence.Transaction) {
+	p.apply(tx)
+	if p.writer != nil {
+		p.writer.Transaction(tx)
+	}
+}
+
+// advance notes that everything up to lsn has come from the log.
+func (p *progress) advance(lsn coherence.LSN) {
+	p.guard.Advance(lsn)
+	if p.writer != nil {
+		p.writer.Moved(lsn)
+	}
+}
+
+// settled is the position up to which everything is visible, and in the relay.
+func (p *progress) settled() coherence.LSN {
+	if p.writer != nil {
+		return min(p.guard.Watermark(), p.writer.Held())
+	}
+	return p.guard.Watermark()
 }

@@ -17,9 +17,8 @@ func TestBothSourcesDeliverOnce(t *testing.T) {
 	}
 	guard.Reset(1, 10)
 	n := &notes{guard: guard}
-	s := &session{l: &Listener{guard: guard, observer: n}}
-	s.progress.l, s.progress.pending = s.l, &s.visibility
-	s.visibility.wake = make(chan struct{}, 1)
+	s := &receiver{shared: &shared{guard: guard, observer: n}}
+	s.progress = &progress{shared: s.shared, pending: &visibility{wake: make(chan struct{}, 1)}}
 	s.progress.stream(10)
 	tx := coherence.NewTransaction(tables, 10)
 	commit := func(xid uint32, start, end coherence.LSN) bool {

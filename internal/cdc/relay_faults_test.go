@@ -152,7 +152,7 @@ func TestShortAbsenceOfRedis(t *testing.T) {
 	f.exec("INSERT INTO listings VALUES (1, 'Lagos', 10, NULL)")
 	at := f.position()
 	eventually(t, "the leader settles it", func() bool { return leader.guard.Watermark() >= at })
-	if ack := leader.listener.acknowledge(); ack >= at {
+	if ack := leader.settled(); ack >= at {
 		t.Errorf("%s is acknowledged, and the relay doesn't have %s", ack, at)
 	}
 	if err := redis.Resume(); err != nil {

@@ -205,3 +205,11 @@ func (f *fleet) entries() []*relay.Entry {
 }
 
 func redisAddress(f *fleet) string { return f.redis.(*redis.Client).Options().Addr }
+
+// settled is the position up to which everything is visible, and in the relay.
+func (r *rig) settled() coherence.LSN {
+	f := r.listener.follower
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return (&progress{shared: f.shared, writer: f.mu.writer}).settled()
+}

@@ -13,12 +13,12 @@ type renewal struct {
 }
 
 // renewWith has the receiver go by another catalogue, and returns when it does.
-func (s *session) renewWith(ctx context.Context, c *catalogue.Catalogue) error {
-	r := &renewal{catalogue: c, done: make(chan struct{})}
-	s.renewal.Store(r)
-	s.ask()
+func (r *receiver) renewWith(ctx context.Context, c *catalogue.Catalogue) error {
+	wish := &renewal{catalogue: c, done: make(chan struct{})}
+	r.renewal.Store(wish)
+	r.ask()
 	select {
-	case <-r.done:
+	case <-wish.done:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -26,12 +26,12 @@ func (s *session) renewWith(ctx context.Context, c *catalogue.Catalogue) error {
 }
 
 // renew does what renewWith asks for, unless a transaction is being received.
-func (s *session) renew() {
-	if s.renewal.Load() == nil || s.decoder.Inside() {
+func (r *receiver) renew() {
+	if r.renewal.Load() == nil || r.decoder.Inside() {
 		return
 	}
-	r := s.renewal.Swap(nil)
-	s.decoder.Renew(r.catalogue.Schema())
-	s.current.Store(r.catalogue)
-	close(r.done)
+	wish := r.renewal.Swap(nil)
+	r.decoder.Renew(wish.catalogue.Schema())
+	r.current.Store(wish.catalogue)
+	close(wish.done)
 }

@@ -94,6 +94,3 @@ func (l *Listener) extend(wish *rewatch) error {
 func (l *Listener) SetMaxLag(lag time.Duration) {
 	l.lag.Store(int64(lag))
 }
-
-// maxLag is how old a proof of freshness may be now.
-func (l *Listener) maxLag() time.Duration { return time.Duration(l.lag.Load()) }

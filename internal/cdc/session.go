@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
@@ -15,33 +13,28 @@ import (
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/cdc/readahead"
 	"walpurge/internal/coherence"
+	"walpurge/internal/relay"
 )
 
 // session is one replication connection from its start to its end, with the
 // connections beside it.
 type session struct {
-	l           *Listener
-	server      primary.Server
-	catalogue   *catalogue.Catalogue // as the session found it; what has become of it is decoding's and [session.current]'s
-	current     atomic.Pointer[catalogue.Catalogue]
-	sight       sight
-	slot        string
-	replication *pgconn.PgConn
-	pace        *primary.Pace
-	decoder     *pgoutput.Decoder
-	visibility  visibility
-	progress    progress
-	from        coherence.LSN // where the stream starts
-	ahead       *readahead.Reader
-	suspicion   chan struct{}           // wakes the watcher
-	renewal     atomic.Pointer[renewal] // for the receiver
-	asked       atomic.Bool             // somebody wants an answer from the server
-	over        atomic.Bool             // the session ends
-	filled      atomic.Uint64           // LSN of a segment's end that has been sent, and may not be flushed yet
-	due         time.Time               // when the next status is sent at the latest
-	interval    time.Duration           // between two of them
+	*shared
+	follower   *follower     // nil without a relay
+	writer     *relay.Writer // nil without one, and until this process leads
+	server     primary.Server
+	catalogue  *catalogue.Catalogue // as the session found it; what has become of it is decoding's and [receiver.current]'s
+	sight      sight
+	slot       string
+	visibility visibility
+	progress   progress
+	receiver   receiver
+	from       coherence.LSN // where the stream starts
+	ahead      *readahead.Reader
+	suspicion  chan struct{} // wakes the watcher
 }
 
 // session runs one session. It always returns an error: why it ended.
@@ -58,95 +51,109 @@ func (l *Listener) session(ctx context.Context) error {
 	}
 	defer primary.CloseReplication(ctx, replication)
 
-	s := &session{l: l, replication: replication, pace: pace, suspicion: make(chan struct{}, 1)}
+	s := &session{shared: l.shared, follower: l.follower, suspicion: make(chan struct{}, 1)}
 	s.visibility.wake = make(chan struct{}, 1)
-	s.progress.l, s.progress.pending = l, &s.visibility
-	defer l.endTerm()
-	if err := s.prepare(ctx, control); err != nil {
+	s.progress.shared, s.progress.pending = s.shared, &s.visibility
+	r := &s.receiver
+	r.shared, r.progress, r.suspect, r.replication, r.pace = s.shared, &s.progress, s.suspect, replication, pace
+	defer s.follower.endTerm()
+	o := &opening{session: s, control: control, history: &l.history}
+	if err := o.prepare(ctx); err != nil {
 		return err
 	}
-	l.noteSession(s)
+	s.noteSession(s)
 	defer func() { l.history.fingerprint = s.sight.accepted().String() }()
-	defer l.open.Store(0)
-	l.flush.open()
-	defer l.flush.shut(errNotFollowing)
+	return s.run(ctx)
+}
 
+// run follows the stream that an opening has started.
+func (s *session) run(ctx context.Context) error {
+	defer s.open.Store(0)
+	s.flush.Open()
+	defer s.flush.Shut(proof.ErrNotFollowing)
+
+	prober := &prober{session: s}
 	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return s.receive(gctx) })
-	group.Go(func() error { return s.watchVisibility(gctx) })
-	group.Go(func() error { return s.prove(gctx) })
+	group.Go(func() error { return s.receiver.receive(gctx) })
+	group.Go(func() error { return (&settler{shared: s.shared, server: s.server, pending: &s.visibility}).run(gctx) })
+	group.Go(func() error { return prober.run(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
-	if l.cfg.ReadAhead != 0 {
+	if s.cfg.ReadAhead != 0 {
 		group.Go(func() error { return s.ahead.Run(gctx) })
 	}
-	if l.writer == nil {
+	if s.writer == nil {
 		return group.Wait()
 	}
-	group.Go(func() error { return broken(l.writer.Run(gctx)) })
-	group.Go(func() error { return s.lookWhenAsked(gctx) })
-	err = group.Wait()
-	l.leave(ctx, err)
+	group.Go(func() error { return broken(s.writer.Run(gctx)) })
+	group.Go(func() error { return prober.lookWhenAsked(gctx) })
+	err := group.Wait()
+	s.leave(ctx, err)
 	return err
 }
 
+// opening is a session up to the start of its stream.
+type opening struct {
+	*session
+	control *pgx.Conn
+	history *history // what the session has to continue to stay in the epoch
+}
+
 // prepare does all that doc.go lists, up to the start of the stream.
-func (s *session) prepare(ctx context.Context, control *pgx.Conn) error {
-	l := s.l
-	found := s.arrive(ctx)
+func (o *opening) prepare(ctx context.Context) error {
+	found := o.arrive(ctx)
 	var err error
-	if found.position, err = s.identify(ctx, control); err != nil {
+	if found.position, err = o.identify(ctx); err != nil {
 		return err
 	}
-	if found.setBack, err = s.hearLeader(ctx, found); err != nil {
+	if found.setBack, err = o.hearLeader(ctx, found); err != nil {
 		return err
 	}
-	if found.slot, found.provided, err = s.provide(ctx, control); err != nil {
+	if found.slot, found.provided, err = o.provide(ctx); err != nil {
 		return err
 	}
-	p := s.plan(ctx, found)
+	p := o.plan(ctx, found)
 	if p.waits() {
-		if err := l.passHorizon(ctx, control); err != nil {
+		if err := o.passHorizon(ctx, o.control); err != nil {
 			return err
 		}
 	}
-	at := s.startAt(p)
-	s.from = at
-	s.progress.stream(at)
-	if err := s.start(ctx, at); err != nil {
+	at := o.startAt(p)
+	o.from = at
+	o.progress.stream(at)
+	if err := o.start(ctx, at); err != nil {
 		return err
 	}
-	if err := s.confirm(ctx, control, at); err != nil {
+	if err := o.confirm(ctx, at); err != nil {
 		return err
 	}
-	s.current.Store(s.catalogue)
-	s.decoder = pgoutput.NewDecoder(s.catalogue.Schema(), l.guard.Tables(), l.cfg.BulkRows)
-	s.interval = s.catalogue.StatusInterval
-	s.ahead = s.reader()
-	return s.begin(ctx, p, at)
+	o.receiver.current.Store(o.catalogue)
+	o.receiver.decoder = pgoutput.NewDecoder(o.catalogue.Schema(), o.guard.Tables(), o.cfg.BulkRows)
+	o.receiver.interval = o.catalogue.StatusInterval
+	o.ahead = o.reader()
+	return o.begin(ctx, p, at)
 }
 
 // provide checks the catalogue and finds or makes publication and slot.
-func (s *session) provide(ctx context.Context, control *pgx.Conn) (at coherence.LSN, reason string, err error) {
-	l := s.l
-	old, err := s.askOldest(ctx, control)
+func (o *opening) provide(ctx context.Context) (at coherence.LSN, reason string, err error) {
+	old, err := o.askOldest(ctx, o.control)
 	if err != nil {
 		return 0, "", err
 	}
-	l.ahead.Baseline.Begin(old)
-	found, err := l.cfg.Provide(ctx, control, &catalogue.Wants{
-		Server: s.server, Replication: s.replication, Tables: l.guard.Tables(), Everything: l.guard.Epoch() == 0, Stuck: l.history.stuck, Waits: l.waitsForSlot,
+	o.readAhead.Baseline.Begin(old)
+	found, err := o.cfg.Provide(ctx, o.control, &catalogue.Wants{
+		Server: o.server, Replication: o.receiver.replication, Tables: o.guard.Tables(), Everything: o.guard.Epoch() == 0, Stuck: o.history.stuck, Waits: o.waitsForSlot,
 	})
 	if err != nil {
 		return 0, "", err
 	}
-	s.catalogue, s.slot, l.history.stuck = found.Catalogue, found.Slot, nil
+	o.catalogue, o.slot, o.history.stuck = found.Catalogue, found.Slot, nil
 	return found.At, found.Reason, nil
 }
 
 // askOldest asks for the transactions that have ended, unless nobody will
 // need it.
 func (s *session) askOldest(ctx context.Context, q primary.Querier) (readahead.Oldest, error) {
-	if s.l.cfg.ReadAhead == 0 || s.server.Recovery {
+	if s.cfg.ReadAhead == 0 || s.server.Recovery {
 		return readahead.Oldest{}, nil
 	}
 	return readahead.AskOldest(ctx, q)
@@ -154,34 +161,21 @@ func (s *session) askOldest(ctx context.Context, q primary.Querier) (readahead.O
 
 // reader makes what reads the log ahead of the stream.
 func (s *session) reader() *readahead.Reader {
-	l := s.l
 	return readahead.NewReader(readahead.Session{
-		Primary: l.cfg.Primary(), Beside: func() *primary.Conn { return l.beside(s.server) }, Server: s.server, Slot: s.slot, From: s.from,
-		After: l.cfg.ReadAhead, Interval: s.interval, Tables: l.guard.Tables(), BulkRows: l.cfg.BulkRows, Catalogue: s.current.Load,
-		Chance: l.cfg.Chance, Log: l.log, Trouble: func(err error) { l.trouble("read ahead", err) },
-	}, &s.progress, &l.ahead)
-}
-
-// waitsForSlot returns what notes whom the server waits for before it makes
-// the slot.
-func (l *Listener) waitsForSlot() func(primary.Waited) {
-	see := l.waits("the server makes the slot once the transactions that are open now have ended")
-	return func(w primary.Waited) {
-		if w != nil {
-			l.setState("waiting for open transactions", nil)
-		}
-		see(w)
-	}
+		Primary: s.cfg.Primary(), Beside: func() *primary.Conn { return s.beside(s.server) }, Server: s.server, Slot: s.slot, From: s.from,
+		After: s.cfg.ReadAhead, Interval: s.receiver.interval, Tables: s.guard.Tables(), BulkRows: s.cfg.BulkRows, Catalogue: s.receiver.current.Load,
+		Chance: s.cfg.Chance, Log: s.log, Trouble: func(err error) { s.trouble("read ahead", err) },
+	}, &s.progress, &s.readAhead)
 }
 
 // identify makes sure that both connections reach one and the same primary,
 // and returns its flush position.
-func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LSN, error) {
-	found, err := primary.Identify(ctx, control)
+func (o *opening) identify(ctx context.Context) (coherence.LSN, error) {
+	found, err := primary.Identify(ctx, o.control)
 	if err != nil {
 		return 0, err
 	}
-	same, position, err := primary.IdentifySender(ctx, s.replication)
+	same, position, err := primary.IdentifySender(ctx, o.receiver.replication)
 	if err != nil {
 		return 0, err
 	}
@@ -191,7 +185,7 @@ func (s *session) identify(ctx context.Context, control *pgx.Conn) (coherence.LS
 	if err := found.Expect(same); err != nil {
 		return 0, err
 	}
-	s.server = found
+	o.server = found
 	return position, nil
 }
 
@@ -205,11 +199,11 @@ const transactionTimeoutVersion = 170000
 
 // settings are what the walsender is told once it is known which server it
 // belongs to.
-func (s *session) settings() (statements []string) {
-	if s.catalogue.DecodingRoom > pieceSize {
+func (o *opening) settings() (statements []string) {
+	if o.catalogue.DecodingRoom > pieceSize {
 		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
 	}
-	if s.catalogue.Version >= transactionTimeoutVersion {
+	if o.catalogue.Version >= transactionTimeoutVersion {
 		// The walsender is inside a transaction while it sends one of ours. On a slow network it would
 		// be ended each time at the same place.
 		statements = append(statements, "SET transaction_timeout = 0")
@@ -218,14 +212,14 @@ func (s *session) settings() (statements []string) {
 }
 
 // start starts the stream.
-func (s *session) start(ctx context.Context, at coherence.LSN) error {
-	for _, set := range s.settings() {
-		if _, err := s.replication.Exec(ctx, set).ReadAll(); err != nil {
+func (o *opening) start(ctx context.Context, at coherence.LSN) error {
+	for _, set := range o.settings() {
+		if _, err := o.receiver.replication.Exec(ctx, set).ReadAll(); err != nil {
 			return fmt.Errorf("%s: %w", set, err)
 		}
 	}
-	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(s.l.cfg.Publication))
-	err := pglogrepl.StartReplication(ctx, s.replication, s.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
+	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(o.cfg.Publication))
+	err := pglogrepl.StartReplication(ctx, o.receiver.replication, o.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
 		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
 	})
 	var answer *pgconn.PgError
@@ -240,15 +234,15 @@ func (s *session) start(ctx context.Context, at coherence.LSN) error {
 
 // confirm makes sure that the stream starts where it was asked to, and that
 // the server doesn't wait for us.
-func (s *session) confirm(ctx context.Context, control *pgx.Conn, at coherence.LSN) error {
-	now, err := catalogue.FindSlot(ctx, control, s.slot)
+func (o *opening) confirm(ctx context.Context, at coherence.LSN) error {
+	now, err := catalogue.FindSlot(ctx, o.control, o.slot)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read slot %s: %w", s.slot, err)
+		return fmt.Errorf("read slot %s: %w", o.slot, err)
 	case now == nil:
-		return fmt.Errorf("slot %s has gone", s.slot)
+		return fmt.Errorf("slot %s has gone", o.slot)
 	case now.Confirmed > at:
-		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", s.slot, at, now.Confirmed)
+		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", o.slot, at, now.Confirmed)
 	}
-	return catalogue.CheckAsynchronous(ctx, control, now.PID)
+	return catalogue.CheckAsynchronous(ctx, o.control, now.PID)
 }

@@ -13,36 +13,34 @@ var errOlderCopy = errors.New("the URL leads to an older copy of the PostgreSQL 
 // hearLeader makes sure, before anything is done with a server that seems to
 // be an older copy, that nobody leads on the newer one. It tells whether the
 // server was set back, as far as anybody can know.
-func (s *session) hearLeader(ctx context.Context, found standing) (setBack bool, _ error) {
-	l := s.l
-	if l.follower == nil || !s.astray(found) {
+func (o *opening) hearLeader(ctx context.Context, found standing) (setBack bool, _ error) {
+	if o.follower == nil || !o.astray(found) {
 		return false, nil
 	}
-	l.setState("asking the process that leads whether the server was set back", nil)
-	s.hesitate()
-	if l.follower.ask(ctx) {
-		return false, s.turnAway()
+	o.setState("asking the process that leads whether the server was set back", nil)
+	o.hesitate()
+	if o.follower.ask(ctx) {
+		return false, o.turnAway()
 	}
 	return true, ctx.Err()
 }
 
 // astray tells whether the server is another one than the history's, and
 // behind it. If a leader has said that the history ends, it doesn't matter.
-func (s *session) astray(found standing) bool {
-	l := s.l
-	h := &l.history
-	if l.guard.Epoch() == 0 || !h.begun || h.doubt != "" || s.server.System != h.server.System || s.server == h.server {
+func (o *opening) astray(found standing) bool {
+	h := o.history
+	if o.guard.Epoch() == 0 || !h.begun || h.doubt != "" || o.server.System != h.server.System || o.server == h.server {
 		return false
 	}
-	if s.server.Timeline != h.server.Timeline {
-		return s.server.Timeline < h.server.Timeline
+	if o.server.Timeline != h.server.Timeline {
+		return o.server.Timeline < h.server.Timeline
 	}
-	return found.position < found.applied || l.follower.hasFoundOlder()
+	return found.position < found.applied || o.follower.hasFoundOlder()
 }
 
 // hesitate is what comes before the question.
-func (s *session) hesitate() {
-	f := s.l.follower
+func (o *opening) hesitate() {
+	f := o.follower
 	// Own connections may still lead to the newer one, and nobody knows yet which
 	// of the two counts.
 	f.hesitate()
@@ -52,10 +50,10 @@ func (s *session) hesitate() {
 }
 
 // turnAway is the end of a session that somebody who leads has spoken against.
-func (s *session) turnAway() error {
-	f := s.l.follower
+func (o *opening) turnAway() error {
+	f := o.follower
 	f.vacancy.close() // its connection leads there as well
-	err := fmt.Errorf("%w (this one was started at %s)", errOlderCopy, s.server.Since())
+	err := fmt.Errorf("%w (this one was started at %s)", errOlderCopy, o.server.Since())
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.elsewhere = err.Error()

@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
+	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
 
@@ -30,25 +31,25 @@ func (s *sight) accept(l *catalogue.Look) { s.now.Store(l) }
 func (s *sight) replace(before, now *catalogue.Look) bool { return s.now.CompareAndSwap(before, now) }
 
 // lookDue tells whether the next question is to include the catalogue.
-func (s *session) lookDue(waited bool) bool {
-	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= lookInterval(s.l.maxLag())
+func (s *prober) lookDue(waited bool) bool {
+	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= proof.LookInterval(s.maxLag())
 }
 
 // position asks how far the log is flushed, with waited or when it is due after a
 // look at the catalogue. It returns the instant that the answer proves (R6): that
 // of the question, or of the last look that found what was accepted.
-func (s *session) position(ctx context.Context, side *primary.Conn, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
+func (s *prober) position(ctx context.Context, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
 	v := &s.sight
 	if !s.lookDue(waited) {
-		lsn, err := side.FlushPosition(ctx)
+		lsn, err := s.side.FlushPosition(ctx)
 		return lsn, min(asked, v.proven), err
 	}
 	began := time.Now()
-	lsn, sum, err := v.glance.Probe(ctx, side, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
+	lsn, sum, err := v.glance.Probe(ctx, s.side, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
 	if err != nil {
 		return 0, 0, err
 	}
-	holds, err := s.holds(ctx, side, sum)
+	holds, err := s.holds(ctx, sum)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -61,7 +62,7 @@ func (s *session) position(ctx context.Context, side *primary.Conn, waited bool,
 
 // holds tells whether the catalogue of a quick look is what was accepted, or
 // differs from it in what nobody reads. If not, the watcher finds out.
-func (s *session) holds(ctx context.Context, side *primary.Conn, sum string) (bool, error) {
+func (s *prober) holds(ctx context.Context, sum string) (bool, error) {
 	accepted := s.sight.accepted()
 	if sum == accepted.Quick {
 		return true, nil
@@ -70,17 +71,17 @@ func (s *session) holds(ctx context.Context, side *primary.Conn, sum string) (bo
 		s.suspect()
 		return false, nil
 	}
-	conn, err := side.Open(ctx)
+	conn, err := s.side.Open(ctx)
 	if err != nil {
 		return false, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
 	defer cancel()
-	now, err := catalogue.ReadLook(ctx, conn, s.catalogue.Version, s.l.cfg.Publication, s.l.cfg.Watches)
+	now, err := catalogue.ReadLook(ctx, conn, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
 	if err != nil {
 		return false, err
 	}
-	if !accepted.Same(now, s.l.guard.Tables()) {
+	if !accepted.Same(now, s.guard.Tables()) {
 		s.sight.odd = now.Quick
 		s.suspect()
 		return false, nil
@@ -102,7 +103,7 @@ func (s *session) suspect() {
 
 // announce tells the other processes what is accepted.
 func (s *session) announce(now *catalogue.Look) {
-	if w := s.l.writer; w != nil {
+	if w := s.writer; w != nil {
 		w.Announce(now.String())
 	}
 }

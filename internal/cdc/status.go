@@ -1,6 +1,8 @@
 package cdc
 
 import (
+	"maps"
+	"slices"
 	"time"
 
 	"walpurge/internal/cdc/catalogue"
@@ -46,12 +48,12 @@ type Status struct {
 
 // Status may be called from any goroutine.
 func (l *Listener) Status() Status {
-	l.mu.Lock()
-	s := l.mu.status
-	l.mu.Unlock()
+	l.shared.mu.Lock()
+	s := l.shared.mu.status
+	l.shared.mu.Unlock()
 	s.Epoch = l.guard.Epoch().String()
 	s.Applied, s.Watermark = l.guard.Applied().String(), l.guard.Watermark().String()
-	s.ReadAhead, s.ReadAheadTransactions = l.ahead.On(), l.ahead.Transactions()
+	s.ReadAhead, s.ReadAheadTransactions = l.readAhead.On(), l.readAhead.Transactions()
 	s.Pending, s.Open = l.guard.Pending(), int(l.open.Load())
 	switch {
 	case l.follower != nil:
@@ -69,51 +71,73 @@ func (l *Listener) Status() Status {
 	return s
 }
 
+// forRelay is what a connection to Redis is for. Where its URL is set is logged
+// with it, and never the URL, which may have a password.
+const forRelay = "relay"
+
 // noteSlot notes what the watcher saw of the slot.
-func (l *Listener) noteSlot(name string, s *catalogue.Slot) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.mu.status.RetainedBytes, l.mu.status.WALStatus = -1, ""
+func (h *shared) noteSlot(name string, s *catalogue.Slot) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mu.status.RetainedBytes, h.mu.status.WALStatus = -1, ""
 	if s != nil {
-		l.mu.status.RetainedBytes, l.mu.status.WALStatus = s.Retained, s.WALStatus
+		h.mu.status.RetainedBytes, h.mu.status.WALStatus = s.Retained, s.WALStatus
 	}
 }
 
 // noteSession notes that a stream has started.
-func (l *Listener) noteSession(s *session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	st := &l.mu.status
+func (h *shared) noteSession(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := &h.mu.status
 	st.Slot, st.System, st.Timeline, st.Version = s.slot, s.server.System, s.server.Timeline, s.catalogue.Version
 	st.Sessions++
 	st.State, st.Connected = following, true
 }
 
+// noteLost notes which tables can't be followed.
+func (h *shared) noteLost(lost map[string]string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.mu.status.Lost = nil // those who have a status keep theirs
+	for _, table := range slices.Sorted(maps.Keys(lost)) {
+		h.mu.status.Lost = append(h.mu.status.Lost, Lost{table, lost[table]})
+	}
+}
+
+// setState notes where the listener stands.
+func (h *shared) setState(state string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := &h.mu.status
+	if err != nil {
+		s.LastError, s.LastErrorAt = pgerror.Line(err), time.Now()
+		s.Failures++
+	}
+	s.State, s.Connected = state, state == following
+}
+
 // system is the identifier of the database cluster that was reached last.
-func (l *Listener) system() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.mu.status.System
+func (h *shared) system() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.status.System
 }
 
 // trouble notes an error beside the stream, which goes on, and logs it unless
 // it is the one that was noted last.
-func (l *Listener) trouble(what string, err error) {
+func (h *shared) trouble(what string, err error) {
 	line := pgerror.Line(err)
-	l.mu.Lock()
-	same := l.mu.status.LastError == line
-	l.mu.status.LastError, l.mu.status.LastErrorAt = line, time.Now()
-	l.mu.Unlock()
+	h.mu.Lock()
+	same := h.mu.status.LastError == line
+	h.mu.status.LastError, h.mu.status.LastErrorAt = line, time.Now()
+	h.mu.Unlock()
 	if same {
 		return
 	}
 	said := []any{"for", what, "error", line}
-	if what == forRelay && l.cfg.Relay.Setting != "" {
-		said = append(said, "setting", l.cfg.Relay.Setting)
+	if what == forRelay && h.cfg.Relay.Setting != "" {
+		said = append(said, "setting", h.cfg.Relay.Setting)
 	}
-	l.log.Warn("a connection beside the stream failed", said...)
+	h.log.Warn("a connection beside the stream failed", said...)
 }
-
-// forRelay is what a connection to Redis is for. Where its URL is set is logged
-// with it, and never the URL, which may have a password.
-const forRelay = "relay"

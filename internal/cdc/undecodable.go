@@ -21,10 +21,10 @@ func (e *undecodable) Error() string {
 func (e *undecodable) Unwrap() error { return e.err }
 
 // failed is the error with which the server ends the stream.
-func (s *session) failed(answer *pgconn.PgError) error {
+func (r *receiver) failed(answer *pgconn.PgError) error {
 	err := fmt.Errorf("receive: %w", answer)
 	if answer.Code == "42704" { // undefined_object: of what decoding looks up by name there is the publication alone
-		return &doubt{catalogue.ReasonPublication, &undecodable{s.l.cfg.Publication, err}}
+		return &doubt{catalogue.ReasonPublication, &undecodable{r.cfg.Publication, err}}
 	}
 	return err
 }

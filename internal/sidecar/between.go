@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/admin"
-	"walpurge/internal/cdc"
+	"walpurge/internal/cdc/cdcmetrics"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/redisclient"
@@ -18,7 +18,7 @@ import (
 
 // changes counts what is applied and shows the last of it on the dashboard.
 type changes struct {
-	*cdc.Metrics
+	*cdcmetrics.Metrics
 	proxy   *proxycache.Proxy
 	pages   *admin.Admin
 	tracing *tracing

@@ -21,6 +21,7 @@ import (
 	"walpurge/internal/admin"
 	"walpurge/internal/cdc"
 	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/cdcmetrics"
 	"walpurge/internal/coherence"
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache"
@@ -186,7 +187,7 @@ func (s *sidecar) openProxy() error {
 			}
 			s.database.Relay = &relay.Config{Client: s.relay, Setting: "redis.url", Namespace: c.Redis.Namespace}
 		}
-		metrics := cdc.NewMetrics(s.proxy.Registry(), tables)
+		metrics := cdcmetrics.New(s.proxy.Registry(), tables)
 		s.listener = cdc.NewListener(*s.database, s.catalogue, s.guard, changes{metrics, s.proxy, s.pages, s.tracing})
 		metrics.Watch(s.proxy.Registry(), s.listener)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"walpurge/internal/cdc"
 	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/cdcmetrics"
 	"walpurge/internal/coherence"
 	"walpurge/internal/querycache"
 	"walpurge/internal/relay"
@@ -102,7 +103,7 @@ func Open(ctx context.Context, c Config, tables []querycache.Table) (f *Cache, e
 	if err != nil {
 		return nil, err
 	}
-	metrics := cdc.NewMetrics(c.Registry, catalogue.Tables)
+	metrics := cdcmetrics.New(c.Registry, catalogue.Tables)
 	f.listener = cdc.NewListener(config, catalogue, f.guard, metrics)
 	metrics.Watch(c.Registry, f.listener)
 	return f, nil

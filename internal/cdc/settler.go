@@ -53,20 +53,26 @@ func (v *visibility) settled(remaining int, report func(time.Duration)) {
 	}
 }
 
-// watchVisibility ends the pending state of what has become visible (R4). It
-// asks on a connection of its own, never in the receive loop, which goes on
-// meanwhile.
-func (s *session) watchVisibility(ctx context.Context) error {
-	side := s.l.beside(s.server)
+// settler ends the pending state of what has become visible (R4). It asks on a
+// connection of its own, never in the receive loop, which goes on meanwhile.
+type settler struct {
+	*shared
+	server  primary.Server
+	pending *visibility
+}
+
+// run settles, for ever.
+func (s *settler) run(ctx context.Context) error {
+	side := s.beside(s.server)
 	defer side.Close()
 	// Connect before the first commit, and look after what an earlier session
 	// left pending.
-	s.visibility.poke()
+	s.pending.poke()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.visibility.wake:
+		case <-s.pending.wake:
 		}
 		err := s.settle(ctx, side)
 		if goes, why := s.goesOn(ctx, "visibility", err); !goes {
@@ -76,13 +82,13 @@ func (s *session) watchVisibility(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			s.visibility.poke()
+			s.pending.poke()
 		}
 	}
 }
 
 // settle asks for snapshots until nothing is pending.
-func (s *session) settle(ctx context.Context, side *primary.Conn) error {
+func (s *settler) settle(ctx context.Context, side *primary.Conn) error {
 	pause := firstSnapshotPause
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -91,8 +97,8 @@ func (s *session) settle(ctx context.Context, side *primary.Conn) error {
 		if err != nil {
 			return err
 		}
-		remaining := s.l.guard.Settle(snap)
-		s.visibility.settled(remaining, s.l.observer.Settled)
+		remaining := s.guard.Settle(snap)
+		s.pending.settled(remaining, s.observer.Settled)
 		if remaining == 0 {
 			return nil
 		}
@@ -100,7 +106,7 @@ func (s *session) settle(ctx context.Context, side *primary.Conn) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.visibility.wake:
+		case <-s.pending.wake:
 			pause = firstSnapshotPause
 		case <-timer.C:
 			pause = min(2*pause, lastSnapshotPause)

@@ -1,4 +1,4 @@
-package cdc
+package proof
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ func TestProbeInterval(t *testing.T) {
 		2 * time.Second:        {50 * time.Millisecond, 200 * time.Millisecond},
 		time.Minute:            {50 * time.Millisecond, time.Second},
 	} {
-		if got := [2]time.Duration{probeInterval(lag), followerInterval(lag)}; got != want {
+		if got := [2]time.Duration{ProbeInterval(lag), FollowerInterval(lag)}; got != want {
 			t.Errorf("a leader and a follower probe every %v for a lag of %v", got, lag)
 		}
 	}

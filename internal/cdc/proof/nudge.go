@@ -1,4 +1,4 @@
-package cdc
+package proof
 
 import (
 	"context"
@@ -19,7 +19,7 @@ const (
 	nudgePause      = 20 * time.Millisecond  // between two nudges of one process
 )
 
-// standstill notices a log that has been flushed to the middle of a record
+// Standstill notices a log that has been flushed to the middle of a record
 // and stays there. The WAL writer flushes whole pages and leaves the rest of
 // the last record until somebody commits, which on a quiet server may take
 // 15 seconds; and the walsender sends no position inside a record.
@@ -27,7 +27,7 @@ const (
 // A strict read that got such a position as its answer waits for it, so the
 // next look is soon. Of many followers in this state one nudges first, and
 // the others see the log move.
-type standstill struct {
+type Standstill struct {
 	hurry func() time.Duration // how long to watch while somebody waits
 
 	since          time.Time
@@ -37,50 +37,50 @@ type standstill struct {
 	nudged         time.Time
 }
 
-// forLeader is a standstill as the one that leads watches for it.
-func forLeader() standstill {
-	return standstill{hurry: func() time.Duration { return leaderHurry }}
+// ForLeader is a standstill as the one that leads watches for it.
+func ForLeader() Standstill {
+	return Standstill{hurry: func() time.Duration { return leaderHurry }}
 }
 
-// forFollower is the same on a follower: how long it watches differs from one
+// ForFollower is the same on a follower: how long it watches differs from one
 // to the next.
-func forFollower() standstill {
-	return standstill{hurry: func() time.Duration { return followerHurry + rand.N(2*followerHurry) }}
+func ForFollower() Standstill {
+	return Standstill{hurry: func() time.Duration { return followerHurry + rand.N(2*followerHurry) }}
 }
 
-// wait notes that lsn was the answer, and whether somebody waits for it.
-func (s *standstill) wait(waited bool, lsn coherence.LSN) {
+// Wait notes that lsn was the answer, and whether somebody waits for it.
+func (s *Standstill) Wait(waited bool, lsn coherence.LSN) {
 	if waited {
 		s.wanted, s.wantedAt = lsn, time.Now()
 	}
 }
 
-// over notes that the log was found applied to its end.
-func (s *standstill) over() { s.since, s.wanted = time.Time{}, 0 }
+// Over notes that the log was found applied to its end.
+func (s *Standstill) Over() { s.since, s.wanted = time.Time{}, 0 }
 
-// urgent tells whether somebody may be waiting still.
-func (s *standstill) urgent(applied coherence.LSN) bool {
+// Urgent tells whether somebody may be waiting still.
+func (s *Standstill) Urgent(applied coherence.LSN) bool {
 	return s.wanted > applied && time.Since(s.wantedAt) < standstillAfter
 }
 
-// again says when to look again out of turn.
-func (s *standstill) again(applied coherence.LSN) <-chan time.Time {
-	if !s.urgent(applied) {
+// Again says when to look again out of turn.
+func (s *Standstill) Again(applied coherence.LSN) <-chan time.Time {
+	if !s.Urgent(applied) {
 		return nil
 	}
 	return time.After(s.hurry())
 }
 
-// lasts tells whether neither position has moved for a while, so that the log
+// Lasts tells whether neither position has moved for a while, so that the log
 // wants a nudge.
-func (s *standstill) lasts(flush, applied coherence.LSN) bool {
+func (s *Standstill) Lasts(flush, applied coherence.LSN) bool {
 	now := time.Now()
 	if s.since.IsZero() || s.flush != flush || s.applied != applied {
 		s.since, s.flush, s.applied = now, flush, applied
 		return false
 	}
 	after := standstillAfter
-	if s.urgent(applied) {
+	if s.Urgent(applied) {
 		after = leaderHurry
 	}
 	if now.Sub(s.since) < after || now.Sub(s.nudged) < nudgePause {
@@ -90,9 +90,9 @@ func (s *standstill) lasts(flush, applied coherence.LSN) bool {
 	return true
 }
 
-// nudge commits an empty message, which flushes the log to the end of a
+// Nudge commits an empty message, which flushes the log to the end of a
 // record. It is a hundred bytes of WAL.
-func nudge(ctx context.Context, side *primary.Conn) error {
+func Nudge(ctx context.Context, side *primary.Conn) error {
 	conn, err := side.Open(ctx)
 	if err != nil {
 		return err

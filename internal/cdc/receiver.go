@@ -6,50 +6,72 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 
+	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/coherence"
 )
 
-// receive reads the stream until it ends or ctx does. It alone reads from and
-// writes to the replication connection.
-func (s *session) receive(ctx context.Context) error {
+// receiver reads the stream and applies what has committed. It alone reads
+// from and writes to the replication connection.
+type receiver struct {
+	*shared
+	progress    *progress
+	replication *pgconn.PgConn
+	pace        *primary.Pace
+	decoder     *pgoutput.Decoder
+	suspect     func()        // is told that the catalogue may have changed
+	due         time.Time     // when the next status is sent at the latest
+	interval    time.Duration // between two of them
+
+	// Of all goroutines.
+	current atomic.Pointer[catalogue.Catalogue] // what decoding goes by
+	renewal atomic.Pointer[renewal]             // what it is to go by
+	asked   atomic.Bool                         // somebody wants an answer from the server
+	over    atomic.Bool                         // the session ends
+	filled  atomic.Uint64                       // LSN of a segment's end that has been sent, and may not be flushed yet
+}
+
+// receive reads the stream until it ends or ctx does.
+func (r *receiver) receive(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() {
-		s.over.Store(true)
-		s.interrupt()
+		r.over.Store(true)
+		r.interrupt()
 	})()
-	if err := s.status(true); err != nil {
+	if err := r.status(true); err != nil {
 		return err
 	}
 	for {
 		// A context would cost a function to be called at its end for every message;
 		// the deadline is set once a status.
-		msg, err := s.replication.ReceiveMessage(context.Background())
+		msg, err := r.replication.ReceiveMessage(context.Background())
 		if err != nil {
 			var timeout net.Error
 			if !errors.As(err, &timeout) || !timeout.Timeout() {
 				return fmt.Errorf("receive: %w", err)
 			}
 			if ctx.Err() != nil {
-				_ = s.status(false) // spares the next session what is known already
+				_ = r.status(false) // spares the next session what is known already
 				return ctx.Err()
 			}
-			s.renew()
-			if err := s.status(s.asked.Swap(false)); err != nil {
+			r.renew()
+			if err := r.status(r.asked.Swap(false)); err != nil {
 				return err
 			}
 			continue
 		}
 		switch m := msg.(type) {
 		case *pgproto3.CopyData:
-			err = s.frame(m.Data)
+			err = r.frame(m.Data)
 		case *pgproto3.ErrorResponse:
-			err = s.failed(pgconn.ErrorResponseToPgError(m))
+			err = r.failed(pgconn.ErrorResponseToPgError(m))
 		case *pgproto3.NoticeResponse, *pgproto3.ParameterStatus, *pgproto3.NotificationResponse:
 		case *pgproto3.CopyDone:
 			err = errors.New("receive: the server ended the stream")
@@ -63,18 +85,18 @@ func (s *session) receive(ctx context.Context) error {
 }
 
 // frame handles one frame of the stream.
-func (s *session) frame(data []byte) error {
+func (r *receiver) frame(data []byte) error {
 	switch {
 	case len(data) >= primary.XLogHeader && data[0] == 'w':
-		return s.data(data[primary.XLogHeader:])
+		return r.data(data[primary.XLogHeader:])
 	case len(data) == primary.KeepaliveSize && data[0] == 'k':
-		if !s.decoder.Inside() {
+		if !r.decoder.Inside() {
 			// In the middle of a transaction, or of a piece of one, the position says
 			// nothing: a commit before it may still be on its way.
-			s.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
+			r.reached(coherence.LSN(binary.BigEndian.Uint64(data[1:])))
 		}
 		if data[primary.KeepaliveSize-1] != 0 {
-			return s.status(false)
+			return r.status(false)
 		}
 		return nil
 	}
@@ -90,69 +112,69 @@ const switchAlign = 1 << 20
 // writing. Then it counts once the server says how far it is: a position that
 // the log has not reached looks like a server that was set back.
 // https://www.postgresql.org/docs/current/functions-admin.html#FUNCTIONS-ADMIN-BACKUP (pg_switch_wal)
-func (s *session) reached(at coherence.LSN) {
-	s.progress.stream(at)
+func (r *receiver) reached(at coherence.LSN) {
+	r.progress.stream(at)
 	if at%switchAlign == 0 {
-		s.filled.Store(uint64(at))
+		r.filled.Store(uint64(at))
 		return
 	}
-	s.progress.Advance(at)
+	r.progress.Advance(at)
 }
 
 // data decodes one message and applies the transaction that it completes.
-func (s *session) data(msg []byte) error {
-	committed, err := s.decoder.Decode(msg)
+func (r *receiver) data(msg []byte) error {
+	committed, err := r.decoder.Decode(msg)
 	if err != nil {
 		return &doubt{"decode", err}
 	}
-	s.l.open.Store(int32(s.decoder.Open()))
-	s.pace.Bulk(s.decoder.Streaming())
-	if s.decoder.Suspects() {
-		s.suspect()
+	r.open.Store(int32(r.decoder.Open()))
+	r.pace.Bulk(r.decoder.Streaming())
+	if r.decoder.Suspects() {
+		r.suspect()
 	}
 	if committed {
-		tx := s.decoder.Transaction()
-		s.progress.Deliver(tx)
-		s.progress.stream(tx.End)
+		tx := r.decoder.Transaction()
+		r.progress.Deliver(tx)
+		r.progress.stream(tx.End)
 	}
-	s.renew()
+	r.renew()
 	return nil
 }
 
 // status tells the server how far we are, and asks for an answer with reply.
-func (s *session) status(reply bool) error {
+func (r *receiver) status(reply bool) error {
 	now := time.Now()
-	if at := pglogrepl.LSN(s.progress.acknowledge()); at != 0 {
-		conn := s.replication.Conn()
+	if at := pglogrepl.LSN(r.progress.acknowledge()); at != 0 {
+		conn := r.replication.Conn()
 		if err := conn.SetWriteDeadline(now.Add(primary.QueryTimeout)); err != nil {
 			return fmt.Errorf("send status: %w", err)
 		}
 		// R5: all three positions, as pglogrepl fills a missing one from the others.
-		err := pglogrepl.SendStandbyStatusUpdate(context.Background(), s.replication, pglogrepl.StandbyStatusUpdate{
+		err := pglogrepl.SendStandbyStatusUpdate(context.Background(), r.replication, pglogrepl.StandbyStatusUpdate{
 			WALWritePosition: at, WALFlushPosition: at, WALApplyPosition: at, ClientTime: now, ReplyRequested: reply,
 		})
 		if err != nil {
 			return fmt.Errorf("send status: %w", err)
 		}
 	}
-	s.due = now.Add(s.interval)
-	if err := s.replication.Conn().SetReadDeadline(s.due); err != nil {
+	r.due = now.Add(r.interval)
+	if err := r.replication.Conn().SetReadDeadline(r.due); err != nil {
 		return fmt.Errorf("receive: %w", err)
 	}
-	if s.asked.Load() || s.over.Load() {
+	if r.asked.Load() || r.over.Load() {
 		// Whoever interrupted did so before the deadline was set, and was
 		// overwritten. A server that shuts down wants a status after each status:
 		// no read would ever wait for its deadline again.
-		return s.replication.Conn().SetReadDeadline(primary.LongAgo)
+		return r.replication.Conn().SetReadDeadline(primary.LongAgo)
 	}
 	return nil
 }
 
 // ask makes receive send a status that the server answers with a keepalive.
-func (s *session) ask() {
-	s.asked.Store(true)
-	s.interrupt()
+func (r *receiver) ask() {
+	r.asked.Store(true)
+	r.interrupt()
 }
 
 // interrupt ends a read that waits.
-func (s *session) interrupt() { _ = s.replication.Conn().SetReadDeadline(primary.LongAgo) }
+func (r *receiver) interrupt() { _ = r.replication.Conn().SetReadDeadline(primary.LongAgo) }

@@ -1,4 +1,4 @@
-package cdc
+package proof
 
 import (
 	"context"
@@ -14,34 +14,34 @@ type flushAnswer struct {
 	err error
 }
 
-// flushGroup lets those who ask for the flush position at about the same time
+// FlushGroup lets those who ask for the flush position at about the same time
 // share one query. The query starts after the last of them has asked, so the
 // answer holds for each.
-type flushGroup struct {
+type FlushGroup struct {
 	mu struct {
 		sync.Mutex
 		wake    chan struct{} // nil: nobody answers
-		waiters askers
+		waiters Askers
 	}
 }
 
-// open says that somebody answers from now on.
-func (f *flushGroup) open() {
+// Open says that somebody answers from now on.
+func (f *FlushGroup) Open() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.mu.wake = make(chan struct{}, 1)
 }
 
-// shut sends everybody away with err.
-func (f *flushGroup) shut(err error) {
+// Shut sends everybody away with err.
+func (f *FlushGroup) Shut(err error) {
 	f.mu.Lock()
 	f.mu.wake = nil
 	f.mu.Unlock()
-	f.take().answer(0, err)
+	f.Take().Answer(0, err)
 }
 
-// take removes those who wait.
-func (f *flushGroup) take() askers {
+// Take removes those who wait.
+func (f *FlushGroup) Take() Askers {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	waiters := f.mu.waiters
@@ -49,31 +49,31 @@ func (f *flushGroup) take() askers {
 	return waiters
 }
 
-// waking gets something when somebody asks.
-func (f *flushGroup) waking() <-chan struct{} {
+// Waking gets something when somebody asks.
+func (f *FlushGroup) Waking() <-chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.mu.wake
 }
 
-// askers wait for one answer.
-type askers []chan flushAnswer
+// Askers wait for one answer.
+type Askers []chan flushAnswer
 
-// answer gives it to them.
-func (w askers) answer(lsn coherence.LSN, err error) {
+// Answer gives it to them.
+func (w Askers) Answer(lsn coherence.LSN, err error) {
 	for _, to := range w {
 		to <- flushAnswer{lsn, err}
 	}
 }
 
-// ask asks for the flush position: see [Listener.FlushPosition].
-func (f *flushGroup) ask(ctx context.Context) (coherence.LSN, error) {
+// Ask asks for the flush position: see [Listener.FlushPosition].
+func (f *FlushGroup) Ask(ctx context.Context) (coherence.LSN, error) {
 	mine := make(chan flushAnswer, 1)
 	f.mu.Lock()
 	wake := f.mu.wake
 	if wake == nil {
 		f.mu.Unlock()
-		return 0, errNotFollowing
+		return 0, ErrNotFollowing
 	}
 	f.mu.waiters = append(f.mu.waiters, mine)
 	f.mu.Unlock()
@@ -89,16 +89,16 @@ func (f *flushGroup) ask(ctx context.Context) (coherence.LSN, error) {
 	}
 }
 
-// retire shuts f if it is still the one that wake belongs to: a session may
+// Retire shuts f if it is still the one that wake belongs to: a session may
 // have opened it anew.
-func (f *flushGroup) retire(wake <-chan struct{}, err error) {
+func (f *FlushGroup) Retire(wake <-chan struct{}, err error) {
 	f.mu.Lock()
 	mine := f.mu.wake == wake
 	f.mu.Unlock()
 	if mine {
-		f.shut(err)
+		f.Shut(err)
 	}
 }
 
-// errNotFollowing says that there is no session that could answer.
-var errNotFollowing = errors.New("the database's log is not followed at the moment")
+// ErrNotFollowing says that there is no session that could answer.
+var ErrNotFollowing = errors.New("the database's log is not followed at the moment")

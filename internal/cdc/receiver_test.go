@@ -67,7 +67,8 @@ func TestReceiveEndsWhileTheServerAsks(t *testing.T) {
 	}
 	guard.Reset(1, 1)
 	for range 20 {
-		s := &session{l: &Listener{guard: guard}, replication: pesterer(t), decoder: &pgoutput.Decoder{}, interval: time.Hour}
+		s := &receiver{shared: &shared{guard: guard}, replication: pesterer(t), decoder: &pgoutput.Decoder{}, interval: time.Hour}
+		s.progress = &progress{shared: s.shared}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- s.receive(ctx) }()

@@ -23,9 +23,9 @@ const (
 // be different in the catalogue, the slot, and whether the server has begun to
 // wait for us.
 func (s *session) watch(ctx context.Context) error {
-	side := s.l.beside(s.server)
+	side := s.beside(s.server)
 	defer side.Close()
-	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: catalogue.NewMender(&s.l.cfg.Scope)}
+	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: catalogue.NewMender(&s.cfg.Scope)}
 	defer func() {
 		for table := range w.horizons {
 			w.endHorizon(table)
@@ -84,7 +84,7 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 	if err != nil {
 		return err
 	}
-	_, sum, err := w.glance.Probe(ctx, w.side, w.catalogue.Version, w.l.cfg.Publication, w.l.cfg.Watches)
+	_, sum, err := w.glance.Probe(ctx, w.side, w.catalogue.Version, w.cfg.Publication, w.cfg.Watches)
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (w *watcher) look(ctx context.Context, reason string) error {
 			return err
 		}
 	} else {
-		w.l.ahead.Baseline.Accept(old, w.progress.Applied())
+		w.readAhead.Baseline.Accept(old, w.progress.Applied())
 	}
 	if time.Since(w.seen) < watchInterval {
 		return nil
@@ -110,7 +110,7 @@ func (w *watcher) lookAtSlot(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return fmt.Errorf("read slot %s: %w", w.slot, err)
 	}
-	w.l.noteSlot(w.slot, now)
+	w.noteSlot(w.slot, now)
 	if now == nil || !now.Active {
 		// The server may be a moment behind when a stream starts or ends.
 		if w.inactive++; w.inactive >= 3 {
