@@ -11,6 +11,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/problem"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -93,16 +94,16 @@ func (x *exchange) serveLive() verdict {
 		body := problem.Document(http.StatusMethodNotAllowed, "The feed knows GET.")
 		head := problem.AppendHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
 		_ = x.Send(http1.AppendField(head, "Allow", "GET"), body)
-		x.done(pass, liveDetail)
+		x.done(outcome.Pass, liveDetail)
 		return verdict{}
 	}
 	w, words := x.onlooker()
 	if w == nil {
-		return refused(http.StatusUnprocessableEntity, pass, cs, words)
+		return refused(http.StatusUnprocessableEntity, outcome.Pass, cs, words)
 	}
 	l := x.p.live
 	if !l.enter(w) {
-		return refused(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
+		return refused(http.StatusServiceUnavailable, outcome.Pass, cs, "Too many pages listen already.")
 	}
 	defer l.leave(w)
 	// First the watch, then the answer: whoever has the answer misses nothing.
@@ -117,7 +118,7 @@ func (x *exchange) serveLive() verdict {
 	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
 		return verdict{}
 	}
-	x.done(pass, liveDetail) // here, since how long a page stays open is no response time
+	x.done(outcome.Pass, liveDetail) // here, since how long a page stays open is no response time
 	x.Watch(func() { close(w.gone) })
 	w.run(settled)
 	_ = x.Finish(nil)

@@ -11,6 +11,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // Route says how the responses for one path pattern are cached and which rows
@@ -86,7 +87,7 @@ type route struct {
 	late     bool        // some dependency is known only with the whole response
 	names    atomic.Bool // some response has named dependencies of its own
 	told     sync.Map    // why responses can't be kept, as far as the log says it
-	counters outcomes
+	counters outcome.Counters
 }
 
 // maxParams bounds the parameters of one pattern, so that matching needs no
