@@ -93,7 +93,7 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool,
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
 	key, target := x.appendKey((*scratch)[:0], https, ex.Request, host)
 	x.key = string(key)
-	x.target = x.key[target.from:target.to]
+	x.target = x.key[target.From:target.To]
 	*scratch = key[:0]
 	p.scratch.Put(scratch)
 	x.wish = rfc9111.ParseWish(http1.Texts(ex.Request, http1.CacheControl), http1.Texts(ex.Request, http1.Pragma))

@@ -11,6 +11,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/problem"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
@@ -146,14 +147,14 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
 	}
 	for _, k := range rt.keys {
-		if k.Source == Cookie || k.Name == "authorization" {
+		if k.Source == depends.Cookie || k.Name == "authorization" {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
 	https, host := x.p.opt.Clients.Trusted.Outside(x.Exchange)
 	key, at := asks.appendKey(nil, https, x.Request, host)
 	return &onlooker{
-		x: x, shown: asks.subject(x.Request, string(key[at.from:at.to])), key: string(key), routing: asks.routing,
+		x: x, route: rt, shown: asks.subject(x.Request, string(key[at.From:at.To])), key: string(key), routing: asks.routing,
 		gone: make(chan struct{}), anew: make(chan struct{}, 1),
 	}, ""
 }
@@ -201,7 +202,7 @@ func (w *onlooker) tell() bool {
 			return false
 		}
 	}
-	if !w.sleep(w.shown.route.StaleOnChange) || !w.sleep(w.x.p.live.pause-time.Since(w.last)) {
+	if !w.sleep(w.route.StaleOnChange) || !w.sleep(w.x.p.live.pause-time.Since(w.last)) {
 		return false
 	}
 	w.last = time.Now()
