@@ -13,6 +13,7 @@ import (
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/upstream"
 )
 
@@ -35,22 +36,22 @@ var testTables = []coherence.Table{{Name: "public.listings", Columns: []coherenc
 
 // testRoutes are a detail and a list page over listings.
 func testRoutes() []proxycache.Route {
-	query := func(name string) *proxycache.Expr { return &proxycache.Expr{Source: proxycache.Query, Name: name} }
+	query := func(name string) *depends.Expr { return &depends.Expr{Source: depends.Query, Name: name} }
 	return []proxycache.Route{
 		{
 			Pattern: "/api/listings/{id}", MaxLag: time.Hour,
-			Depends: []proxycache.Dependency{{
+			Depends: []depends.Dependency{{
 				Template: coherence.Template{Equal: []coherence.Equal{{Column: 0}}},
-				Equal:    [][]proxycache.Expr{{{Source: proxycache.Path, Name: "id"}}},
+				Equal:    [][]depends.Expr{{{Source: depends.Path, Name: "id"}}},
 				Words:    "listings where id = path.id",
 			}},
 		},
 		{
 			Pattern: "/api/listings", MaxLag: time.Hour,
-			Depends: []proxycache.Dependency{{
+			Depends: []depends.Dependency{{
 				Template: coherence.Template{Equal: []coherence.Equal{{Column: 1}}, Ranges: []int{2}},
-				Equal:    [][]proxycache.Expr{{*query("city")}},
-				Ranges:   []proxycache.Range{{From: query("min_price"), To: query("max_price")}},
+				Equal:    [][]depends.Expr{{*query("city")}},
+				Ranges:   []depends.Range{{From: query("min_price"), To: query("max_price")}},
 			}},
 		},
 	}

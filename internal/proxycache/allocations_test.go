@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // hitSteps are the steps of a hit, each by itself, with n responses stored.
@@ -57,7 +58,9 @@ func (s *hitSteps) lookup() { s.entry = s.proxy.memory.get(s.key) }
 
 func (s *hitSteps) form() { _ = s.entry.form(s.request) }
 
-func (s *hitSteps) count() { s.proxy.plain.counters[hit].count(coherence.Nanos(20 * time.Microsecond)) }
+func (s *hitSteps) count() {
+	s.proxy.plain.counters[outcome.Hit].Count(coherence.Nanos(20 * time.Microsecond))
+}
 
 // Every step of a hit allocates nothing; the whole of it is measured by
 // TestHitAllocatesNothing.

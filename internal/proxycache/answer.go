@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
@@ -52,9 +53,9 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.
 		return false
 	}
 	p.sendHit(ex, e, now)
-	rt.counters[hit].count(p.opt.Now() - now)
+	rt.counters[outcome.Hit].Count(p.opt.Now() - now)
 	p.top.note(e.key(), true, now)
-	ex.Note.Route, ex.Note.Outcome = rt.label, outcomeNames[hit]
+	ex.Note.Route, ex.Note.Outcome = rt.label, outcome.Hit.Name()
 	if p.audit != nil && e.guarded {
 		p.audit.hit(ex, e, rt, now)
 	}

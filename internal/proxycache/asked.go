@@ -1,6 +1,9 @@
 package proxycache
 
-import "walpurge/internal/http1"
+import (
+	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/depends"
+)
 
 // Asked is what a request asks for as the cache reads it: the route that it is
 // for, and what its key is made of. [routing.read] alone makes one.
@@ -37,16 +40,16 @@ func (t *routing) read(a *Asked, path, query []byte, hasQuery bool) {
 // https and host are what the client has asked for, host only where a trusted
 // proxy has changed it. target is where in the key the target lies as the
 // origin gets it.
-func (a *Asked) appendKey(dst []byte, https bool, req *http1.Request, host []byte) (key []byte, target span) {
+func (a *Asked) appendKey(dst []byte, https bool, req *http1.Request, host []byte) (key []byte, target depends.Span) {
 	return appendKey(dst, https, req, host, a.route, a.path, a.query, a.hasQuery)
 }
 
 // subject is what the route's expressions read of the request, with the target
 // as the origin gets it.
-func (a *Asked) subject(req *http1.Request, target string) *subject {
-	s := &subject{req: req, path: a.path, route: a.route, places: a.places.at[:a.places.n]}
+func (a *Asked) subject(req *http1.Request, target string) *depends.Subject {
+	s := &depends.Subject{Request: req, Path: a.path, Params: a.route.params, Places: a.places.at[:a.places.n]}
 	if i := len(a.path); i < len(target) && target[i] == '?' {
-		s.query = []byte(target[i+1:])
+		s.Query = []byte(target[i+1:])
 	}
 	return s
 }

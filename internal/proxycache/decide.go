@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -16,13 +17,13 @@ func (x *exchange) decide() verdict {
 	method := string(x.Method)
 	switch {
 	case method == "CONNECT":
-		return refused(http.StatusNotImplemented, pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
+		return refused(http.StatusNotImplemented, outcome.Pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
 	case x.route.Events:
 		return verdict{way: toFeed}
 	case x.endsHere():
 		return verdict{way: toAnswerHere}
 	case x.wantsUpgrade():
-		return verdict{way: toUpgrade, outcome: pass, cs: rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: Upgrade}}
+		return verdict{way: toUpgrade, outcome: outcome.Pass, cs: rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: Upgrade}}
 	case x.hidesFields():
 		return passed(rfc9111.FwdRequest, HiddenFields)
 	case method == rfc9111.MethodQuery && x.keepsAnswer():

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -76,16 +77,16 @@ func (x *exchange) await(f *Flight, leader bool) (v verdict, again, alone bool) 
 
 // whole is the answer with a flight's complete response.
 func (x *exchange) whole(f *Flight, s *flightState, leader bool) verdict {
-	v := verdict{way: toReply, outcome: miss, cs: f.status(s, leader), entry: s.entry, at: x.p.opt.Now()}
+	v := verdict{way: toReply, outcome: outcome.Miss, cs: f.status(s, leader), entry: s.entry, at: x.p.opt.Now()}
 	if leader && s.own != nil {
 		v.entry = s.entry.withHead(s.own)
 		x.p.memory.finish(v.entry)
 	}
 	switch {
 	case s.valid:
-		v.outcome = revalidated
+		v.outcome = outcome.Revalidated
 	case !leader:
-		v.outcome = collapsed
+		v.outcome = outcome.Collapsed
 	}
 	return v
 }
@@ -94,17 +95,17 @@ func (x *exchange) whole(f *Flight, s *flightState, leader bool) verdict {
 // allows it, else a problem document.
 func (x *exchange) failure(f *Flight, s *flightState) verdict {
 	if e := f.standIn(s, x.wish.NoCache); e != nil {
-		return fromCache(stale, e, x.p.opt.Now(), s.reason)
+		return fromCache(outcome.Stale, e, x.p.opt.Now(), s.reason)
 	}
-	return refused(s.status, fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
+	return refused(s.status, outcome.Fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
 }
 
 // stream sends a response while it arrives. leave tells the flight that the
 // client is gone.
 func (x *exchange) stream(f *Flight, s flightState, leader bool, leave func()) {
-	cs, o := f.status(&s, leader), miss
+	cs, o := f.status(&s, leader), outcome.Miss
 	if !leader {
-		o = collapsed
+		o = outcome.Collapsed
 	}
 	defer x.done(o, cs.Detail)
 	if tag, ok := notModified(x.Request, s.entry); ok {
@@ -178,9 +179,9 @@ func (x *exchange) sendRest(f *Flight, s *flightState, sent int, started bool) {
 	}
 	defer r.end()
 	if !started {
-		cs, o := f.status(s, true), miss
+		cs, o := f.status(s, true), outcome.Miss
 		if s.reason != TooLarge {
-			o = pass
+			o = outcome.Pass
 		}
 		defer x.done(o, cs.Detail)
 		e := &entry{status: uint16(r.resp.StatusCode)}

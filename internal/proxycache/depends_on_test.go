@@ -2,14 +2,12 @@ package proxycache
 
 import (
 	"log/slog"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/dunglas/httpsfv"
-
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 )
 
 // namedTables are tables whose names and columns Depends-On has trouble with.
@@ -30,7 +28,7 @@ func declares(t *testing.T, fields ...string) (*rig, *changeLog) {
 			t.Fatal(err)
 		}
 		o.Guard, o.Logger = r.guard, slog.New(slog.NewTextHandler(log, nil))
-		o.Routes = []Route{{Pattern: "/said", MaxLag: time.Hour, Declared: true}, {Pattern: "/both", MaxLag: time.Hour, Depends: []Dependency{{Template: coherence.Template{Table: 1}}}}}
+		o.Routes = []Route{{Pattern: "/said", MaxLag: time.Hour, Declared: true}, {Pattern: "/both", MaxLag: time.Hour, Depends: []depends.Dependency{{Template: coherence.Template{Table: 1}}}}}
 	})
 	r.say("x", fields...)
 	return r, log
@@ -136,34 +134,4 @@ func TestDependsOnThatSaysNothingOrTwoThings(t *testing.T) {
 	if got := r.get("/said").cacheStatus(); strings.HasPrefix(got, "walpurge; hit") {
 		t.Error(got)
 	}
-}
-
-// FuzzDependsOn looks for fields whose parameters we find elsewhere than the
-// parser does.
-func FuzzDependsOn(f *testing.F) {
-	for _, s := range []string{`a;b=1, "c;d=\"1, 2";e, f; g=:aa==:;h=?1`, `%"a;b";c=@1`, `a;b="\\";c`, "a\t,\tb;c = 1"} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, field string) {
-		params := readParams(field)
-		list, err := httpsfv.UnmarshalList([]string{field})
-		if err != nil {
-			return
-		}
-		for i, member := range list {
-			item, ok := member.(httpsfv.Item)
-			if !ok {
-				return // an inner list is refused
-			}
-			var keys []string
-			for _, p := range params {
-				if p.member == i && !slices.Contains(keys, p.key) {
-					keys = append(keys, p.key)
-				}
-			}
-			if !slices.Equal(keys, item.Params.Names()) {
-				t.Fatalf("%q: member %d has the keys %q, and we find %q", field, i, item.Params.Names(), keys)
-			}
-		}
-	})
 }

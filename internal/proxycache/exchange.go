@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 )
@@ -92,7 +93,7 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool,
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
 	key, target := x.appendKey((*scratch)[:0], https, ex.Request, host)
 	x.key = string(key)
-	x.target = x.key[target.from:target.to]
+	x.target = x.key[target.From:target.To]
 	*scratch = key[:0]
 	p.scratch.Put(scratch)
 	x.wish = rfc9111.ParseWish(http1.Texts(ex.Request, http1.CacheControl), http1.Texts(ex.Request, http1.Pragma))
@@ -101,15 +102,15 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool,
 }
 
 // done counts the request.
-func (x *exchange) done(o outcome, reason Reason) {
+func (x *exchange) done(o outcome.Outcome, reason Reason) {
 	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
-	x.route.counters[o].count(took)
-	if o != pass && o != bypass {
-		x.p.top.note(x.key, o == hit || o == stale, x.start)
+	x.route.counters[o].Count(took)
+	if o != outcome.Pass && o != outcome.Bypass {
+		x.p.top.note(x.key, o == outcome.Hit || o == outcome.Stale, x.start)
 	}
-	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, outcomeNames[o], string(reason)
+	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, o.Name(), string(reason)
 	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
-		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", outcomeNames[o], "reason", string(reason))
+		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", o.Name(), "reason", string(reason))
 	}
 }

@@ -3,6 +3,7 @@ package proxycache
 import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/rfc9111"
 )
 
@@ -39,7 +40,7 @@ func (t *fills) fromRedis(key string, a *Asked, req *http1.Request, target strin
 
 // vouched tells whether e, which s was, may be served. If it is to be kept its
 // handle is open then.
-func (t *fills) vouched(e *entry, s *stored, of *subject, now coherence.Nanos, keep bool) bool {
+func (t *fills) vouched(e *entry, s *stored, of *depends.Subject, now coherence.Nanos, keep bool) bool {
 	proven := t.guard.Proven() // C1
 	if !e.route.proves(now, proven) {
 		return false
@@ -58,7 +59,7 @@ func (t *fills) vouched(e *entry, s *stored, of *subject, now coherence.Nanos, k
 
 // storedDeps are the dependencies of a response from the Redis tier: those of
 // its route, and those that it declares itself.
-func (t *fills) storedDeps(e *entry, s *stored, of *subject) (deps []coherence.Dependency, ok bool) {
+func (t *fills) storedDeps(e *entry, s *stored, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
 	rt := e.route
 	deps = rt.bind(t.guard, of)
 	if !rt.late && !rt.Declared && !s.declares {
@@ -68,7 +69,7 @@ func (t *fills) storedDeps(e *entry, s *stored, of *subject) (deps []coherence.D
 	said, ok := t.declared(rt, h)
 	deps = append(deps, said...)
 	if rt.late {
-		of.body = readDocument(h, e.body)
+		of.Body = depends.ReadDocument(h, e.body)
 		deps = append(deps, rt.bindLate(t.guard, of)...)
 	}
 	return deps, ok

@@ -159,7 +159,7 @@ func FuzzRequest(f *testing.F) {
 		for _, rule := range []QueryRule{{Only: true, Names: []string{"b"}}, {Names: []string{"b"}}, {Sort: true}} {
 			rt := &route{Route: Route{Query: rule}}
 			key, at := appendKey(nil, false, req, nil, rt, path, query, has)
-			again := bytes.TrimPrefix(key[at.from:at.to], path)
+			again := bytes.TrimPrefix(key[at.From:at.To], path)
 			again = bytes.TrimPrefix(again, []byte("?"))
 			if twice := appendQuery(nil, rt, again, len(again) > 0); len(again) > 0 && !bytes.Equal(bytes.TrimPrefix(twice, []byte("?")), again) {
 				t.Fatalf("%q by %+v is %q, then %q", query, rule, again, twice)

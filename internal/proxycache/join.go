@@ -73,8 +73,8 @@ func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
 	if rt.late {
 		header["Accept-Encoding"] = []string{"identity"} // what is compressed can't be read
 		o.subject = x.subject(o.req, x.target)
-		o.subject.path, _, _ = http1.SplitTarget(o.req) // what it reads belongs to the order
-		o.subject.places = slices.Clone(o.subject.places)
+		o.subject.Path, _, _ = http1.SplitTarget(o.req) // what it reads belongs to the order
+		o.subject.Places = slices.Clone(o.subject.Places)
 	}
 	return o, header
 }

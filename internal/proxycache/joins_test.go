@@ -11,61 +11,17 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 )
-
-func TestValuesInABody(t *testing.T) {
-	member := func(names ...string) (steps []Step) {
-		for _, n := range names {
-			steps = append(steps, Step{Name: n})
-		}
-		return steps
-	}
-	all, second := Step{Kind: Elements}, Step{Kind: Element, Index: 1}
-	const page = `{"items": [{"id": 7, "agent": {"id": 1}}, {"id": "eight", "agent": null}], "n": 12345678901234567890, "on": true, "none": []}`
-	for _, c := range []struct {
-		body  string
-		steps []Step
-		want  []string
-		known bool
-	}{
-		{page, append(member("items"), all, Step{Name: "id"}), []string{"7", "eight"}, true},
-		{page, append(member("items"), second, Step{Name: "id"}), []string{"eight"}, true},
-		{page, append(member("items"), Step{Kind: Element, Index: 2}, Step{Name: "id"}), nil, true},
-		{page, append(member("items"), all, Step{Name: "agent"}, Step{Name: "id"}), []string{"1"}, true}, // NULL satisfies no condition
-		{page, member("n"), []string{"12345678901234567890"}, true},
-		{page, member("on"), []string{"true"}, true},
-		{page, append(member("none"), all, Step{Name: "id"}), nil, true},
-		{page, member("missing"), nil, false},
-		{page, append(member("items"), all, Step{Name: "city"}), nil, false},
-		{page, member("items"), nil, false},
-		{page, append(member("n"), all), nil, false},
-		{`[3, 4]`, []Step{all}, []string{"3", "4"}, true},
-		{`3`, nil, []string{"3"}, true},
-		{`"a\u0000b"`, nil, nil, false},
-		{"\"\xff\"", nil, nil, false},
-		{`"\ud800"`, nil, nil, false},
-		{`3 4`, nil, nil, false},
-		{`<html>`, nil, nil, false},
-		{``, nil, nil, false},
-	} {
-		got, known := readDocument(http.Header{}, []byte(c.body)).values(c.steps)
-		if known != c.known || known && !slices.Equal(got, c.want) {
-			t.Errorf("%s%s: %q, %t; want %q, %t", c.body, stepsString(c.steps), got, known, c.want, c.known)
-		}
-	}
-	if readDocument(http.Header{"Content-Encoding": {"gzip"}}, []byte("3")) != nil {
-		t.Error("a compressed body was read")
-	}
-}
 
 // joined adds a route whose responses name the listings in them, and one whose
 // responses must say what they depend on.
 func joined(_ *rig, o *Options) {
 	o.Routes = append(o.Routes, Route{
 		Pattern: "/joined", MaxLag: time.Hour,
-		Depends: []Dependency{{
+		Depends: []depends.Dependency{{
 			Template: coherence.Template{Equal: []coherence.Equal{{Column: 0}}},
-			Equal:    [][]Expr{{{Source: Body, Steps: []Step{{Name: "items"}, {Kind: Elements}, {Name: "id"}}}}},
+			Equal:    [][]depends.Expr{{{Source: depends.Body, Steps: []depends.Step{{Name: "items"}, {Kind: depends.Elements}, {Name: "id"}}}}},
 		}},
 	}, Route{Pattern: "/declared", MaxLag: time.Hour, Declared: true})
 	for i := range o.Routes {
@@ -100,7 +56,7 @@ func TestBodyAndHeaderNameTheRows(t *testing.T) {
 		{"body", "/joined", items("1", `"7"`, "null"), nil, row{id: "7"}, row{id: "2"}},
 		{"nothing in the body", "/joined", items(), nil, row{}, row{id: "2"}},
 		{"many in the body", "/joined", manyItems(100), nil, row{id: "100"}, row{id: "101"}},
-		{"more than are compared", "/joined", manyItems(maxBodyValues + 1), nil, row{id: "0"}, row{}},
+		{"more than are compared", "/joined", manyItems(depends.MaxBodyValues + 1), nil, row{id: "0"}, row{}},
 		{"another form", "/joined", `{"items":[{"ID":1}]}`, nil, row{id: "2"}, row{}},
 		{"no JSON", "/joined", `<p>1</p>`, nil, row{id: "2"}, row{}},
 		{"header", "/declared", "x", []string{"Depends-On: listings;id=1, listings;id=7"}, row{id: "7"}, row{id: "2"}},
@@ -134,7 +90,7 @@ func TestWhatIsNotDeclaredIsNotKept(t *testing.T) {
 		{"/declared", "Depends-On: prices;id=1"},
 		{"/declared", "Depends-On: listings;id="},
 		{"/declared", "Depends-On: (listings)"},
-		{"/declared", "Depends-On: " + strings.Repeat("listings,", maxDeclared) + "listings"},
+		{"/declared", "Depends-On: " + strings.Repeat("listings,", depends.MaxDeclared) + "listings"},
 		{"/api/listings/1", "Depends-On: prices;id=1"},
 	} {
 		r := newRig(t, joined)

@@ -5,13 +5,14 @@ import (
 	"slices"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/rfc9111"
 )
 
 // appendKey builds the key of a request: scheme, host and target as the
 // origin gets them, then what else the route keys on, a line each. dst grows.
 // target is where the target lies in the result.
-func appendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte, rt *route, path, query []byte, hasQuery bool) (key []byte, target span) {
+func appendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte, rt *route, path, query []byte, hasQuery bool) (key []byte, target depends.Span) {
 	scheme, port := "http://", ":80"
 	if https {
 		scheme, port = "https://", ":443"
@@ -27,10 +28,10 @@ func appendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte,
 		}
 		dst = append(dst, c)
 	}
-	target.from = len(dst)
+	target.From = len(dst)
 	dst = append(dst, path...)
 	dst = appendQuery(dst, rt, query, hasQuery)
-	target.to = len(dst)
+	target.To = len(dst)
 	if len(forwardedHost) > 0 {
 		dst = append(append(dst, "\nx-forwarded-host="...), forwardedHost...)
 	}
@@ -44,7 +45,7 @@ func appendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte,
 
 func appendKeyed(dst []byte, k Key, req *http1.Request) []byte {
 	dst = append(dst, '\n')
-	if k.Source == Cookie {
+	if k.Source == depends.Cookie {
 		dst = append(append(dst, "cookie."...), k.Name...)
 		v, n := http1.FindCookie(req, k.Name)
 		if n > 1 {

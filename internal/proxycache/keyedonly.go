@@ -5,6 +5,8 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+
+	"walpurge/internal/proxycache/depends"
 )
 
 // keepKeyedCookies takes the cookies that are not in the key out of a fill on
@@ -17,7 +19,7 @@ func (rt *route) keepKeyedCookies(h http.Header) {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(part, "=")
 			name = strings.TrimSpace(name)
-			if slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == Cookie && strings.EqualFold(k.Name, name) }) {
+			if slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == depends.Cookie && strings.EqualFold(k.Name, name) }) {
 				kept = append(kept, name+"="+strings.TrimSpace(value))
 			}
 		}
@@ -53,13 +55,13 @@ func (rt *route) dropOverrides(h http.Header) {
 		if as == name || rt.keyedField(name) {
 			continue
 		}
-		taken := func(k Key) bool { return k.Source == Header && strings.EqualFold(dashed(k.Name), as) }
+		taken := func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(dashed(k.Name), as) }
 		if slices.Contains(overrides, as) || slices.Contains(asserted, as) || slices.ContainsFunc(rt.keys, taken) {
 			delete(h, name)
 		}
 	}
 	for _, k := range rt.keys {
-		if k.Source != Header || dashed(k.Name) == textproto.CanonicalMIMEHeaderKey(k.Name) {
+		if k.Source != depends.Header || dashed(k.Name) == textproto.CanonicalMIMEHeaderKey(k.Name) {
 			continue
 		}
 		if as := dashed(k.Name); !rt.keyedField(as) {
@@ -69,7 +71,7 @@ func (rt *route) dropOverrides(h http.Header) {
 }
 
 func (rt *route) keyedField(name string) bool {
-	return slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == Header && strings.EqualFold(k.Name, name) })
+	return slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(k.Name, name) })
 }
 
 // dashed is a field's name as servers see it that know no other sign than the

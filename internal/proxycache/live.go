@@ -11,6 +11,8 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/problem"
+	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -93,16 +95,16 @@ func (x *exchange) serveLive() verdict {
 		body := problem.Document(http.StatusMethodNotAllowed, "The feed knows GET.")
 		head := problem.AppendHead(x.Buffer(), http.StatusMethodNotAllowed, cs.String(), len(body), time.Now())
 		_ = x.Send(http1.AppendField(head, "Allow", "GET"), body)
-		x.done(pass, liveDetail)
+		x.done(outcome.Pass, liveDetail)
 		return verdict{}
 	}
 	w, words := x.onlooker()
 	if w == nil {
-		return refused(http.StatusUnprocessableEntity, pass, cs, words)
+		return refused(http.StatusUnprocessableEntity, outcome.Pass, cs, words)
 	}
 	l := x.p.live
 	if !l.enter(w) {
-		return refused(http.StatusServiceUnavailable, pass, cs, "Too many pages listen already.")
+		return refused(http.StatusServiceUnavailable, outcome.Pass, cs, "Too many pages listen already.")
 	}
 	defer l.leave(w)
 	// First the watch, then the answer: whoever has the answer misses nothing.
@@ -117,7 +119,7 @@ func (x *exchange) serveLive() verdict {
 	if err := x.Start(http.StatusOK, cs.Append(head), http1.Unknown); err != nil {
 		return verdict{}
 	}
-	x.done(pass, liveDetail) // here, since how long a page stays open is no response time
+	x.done(outcome.Pass, liveDetail) // here, since how long a page stays open is no response time
 	x.Watch(func() { close(w.gone) })
 	w.run(settled)
 	_ = x.Finish(nil)
@@ -145,14 +147,14 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
 	}
 	for _, k := range rt.keys {
-		if k.Source == Cookie || k.Name == "authorization" {
+		if k.Source == depends.Cookie || k.Name == "authorization" {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
 	https, host := x.p.opt.Clients.Trusted.Outside(x.Exchange)
 	key, at := asks.appendKey(nil, https, x.Request, host)
 	return &onlooker{
-		x: x, shown: asks.subject(x.Request, string(key[at.from:at.to])), key: string(key), routing: asks.routing,
+		x: x, route: rt, shown: asks.subject(x.Request, string(key[at.From:at.To])), key: string(key), routing: asks.routing,
 		gone: make(chan struct{}), anew: make(chan struct{}, 1),
 	}, ""
 }
@@ -200,7 +202,7 @@ func (w *onlooker) tell() bool {
 			return false
 		}
 	}
-	if !w.sleep(w.shown.route.StaleOnChange) || !w.sleep(w.x.p.live.pause-time.Since(w.last)) {
+	if !w.sleep(w.route.StaleOnChange) || !w.sleep(w.x.p.live.pause-time.Since(w.last)) {
 		return false
 	}
 	w.last = time.Now()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 )
 
 // liveRig is a rig with a feed that pauses for as good as no time.
@@ -130,7 +131,7 @@ func TestFeedTellsOfANewEpoch(t *testing.T) {
 func TestFeedSaysWhatItCannotWatch(t *testing.T) {
 	r := liveRig(t, func(o *Options) {
 		personal := o.Routes[0]
-		personal.Pattern, personal.Vary = "/mine/{id}", []Key{{Cookie, "session"}}
+		personal.Pattern, personal.Vary = "/mine/{id}", []Key{{depends.Cookie, "session"}}
 		o.Routes = append(o.Routes, personal)
 	})
 	for query, want := range map[string]string{

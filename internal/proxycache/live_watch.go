@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/rfc9111"
 )
 
@@ -28,9 +29,10 @@ import (
 // onlooker is one page that listens.
 type onlooker struct {
 	x       *exchange
-	shown   *subject
-	key     string   // of the response, without variant
-	routing *routing // that the page's route is of
+	route   *route
+	shown   *depends.Subject // what the page shows
+	key     string           // of the response, without variant
+	routing *routing         // that the page's route is of
 	gone    chan struct{}
 	anew    chan struct{} // holds one; the route's responses have turned out to name dependencies
 	last    time.Time     // of the last event
@@ -56,7 +58,7 @@ func (w *onlooker) guard() *coherence.Guard { return w.x.p.opt.Guard }
 // learns tells whether the declaration and the request don't say all that the
 // response depends on.
 func (w *onlooker) learns() bool {
-	rt := w.shown.route
+	rt := w.route
 	return rt.Declared || rt.late || rt.names.Load()
 }
 
@@ -66,7 +68,7 @@ func (w *onlooker) begin() (settled bool) {
 	if w.beginAsStored() != nil {
 		return true
 	}
-	g, rt := w.guard(), w.shown.route
+	g, rt := w.guard(), w.route
 	w.watch = &onlook{touched: make(chan struct{}), guessed: w.learns()}
 	var deps []coherence.Dependency
 	if rt.Declared || rt.names.Load() {
@@ -84,7 +86,7 @@ func (w *onlooker) beginAsStored() *entry {
 		return nil
 	}
 	e := w.stored()
-	if e == nil || e.route != w.shown.route || !e.guarded {
+	if e == nil || e.route != w.route || !e.guarded {
 		return nil
 	}
 	watch := &onlook{touched: make(chan struct{})}
@@ -133,7 +135,7 @@ func (p *Proxy) hasNamed(rt *route) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for w := range l.mu.listeners {
-		if w.shown.route == rt {
+		if w.route == rt {
 			select {
 			case w.anew <- struct{}{}:
 			default:

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 )
 
 // learningRig has routes of which nobody knows before the response what it depends on.
@@ -14,8 +15,8 @@ func learningRig(t *testing.T) *rig {
 	return liveRig(t, func(o *Options) {
 		late := o.Routes[0]
 		late.Pattern = "/late"
-		late.Depends = append([]Dependency(nil), late.Depends...)
-		late.Depends[0].Equal = [][]Expr{{{Source: Body, Steps: []Step{{Kind: Member, Name: "ids"}, {Kind: Elements}}}}}
+		late.Depends = append([]depends.Dependency(nil), late.Depends...)
+		late.Depends[0].Equal = [][]depends.Expr{{{Source: depends.Body, Steps: []depends.Step{{Kind: depends.Member, Name: "ids"}, {Kind: depends.Elements}}}}}
 		o.Routes = append(o.Routes, late, Route{Pattern: "/said", Declared: true, MaxLag: time.Hour})
 	})
 }
@@ -96,7 +97,7 @@ func TestWhatWasStoredAfterTheChangeTellsNothing(t *testing.T) {
 	r := learningRig(t)
 	r.say("x", "Depends-On: listings;id=5")
 	said := r.proxy.routing.Load().router.match([]byte("/said"), new(places))
-	w := &onlooker{x: &exchange{p: r.proxy}, shown: &subject{route: said, path: []byte("/said")}, key: r.url + "/said"}
+	w := &onlooker{x: &exchange{p: r.proxy}, route: said, shown: &depends.Subject{Params: said.params, Path: []byte("/said")}, key: r.url + "/said"}
 	for name, c := range map[string]struct {
 		after   func() // the change
 		unheard bool

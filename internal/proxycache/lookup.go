@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -52,7 +53,7 @@ func (x *exchange) lookup() verdict {
 		}
 		if asksRedis && e == nil && !x.p.fills.flights.flying(key) {
 			if e, now := x.p.fills.fromRedis(x.key, &x.Asked, x.Request, x.target); e != nil {
-				return fromCache(hit, e, now, "redis")
+				return fromCache(outcome.Hit, e, now, "redis")
 			}
 			asksRedis = false
 		}
@@ -73,7 +74,7 @@ func (x *exchange) lookup() verdict {
 		waited = f
 	}
 	v := passed(rfc9111.FwdURIMiss, x.p.fills.memo.reason(x.key, x.p.opt.Now()))
-	v.outcome, v.turns, v.stale = miss, x.route.guarded, was
+	v.outcome, v.turns, v.stale = outcome.Miss, x.route.guarded, was
 	return v
 }
 
@@ -137,13 +138,13 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) (v verd
 	age := time.Duration(e.age + now - e.received)
 	switch {
 	case left > 0 && x.wish.Admits(age, time.Duration(left)):
-		v = fromCache(hit, e, now, NoReason)
+		v = fromCache(outcome.Hit, e, now, NoReason)
 		v.audited = true
 		return v, true
 	case left <= 0 && e.lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
-		return fromCache(stale, e, now, NoReason), true
+		return fromCache(outcome.Stale, e, now, NoReason), true
 	case left <= 0 && -left < e.swr.nanos() && x.wish.Plain():
-		v = fromCache(stale, e, now, NoReason)
+		v = fromCache(outcome.Stale, e, now, NoReason)
 		v.again, v.key = true, key
 		return v, true
 	}
@@ -167,7 +168,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) (v ver
 	if now >= e.fresh || !x.wish.Plain() || x.authorized || !x.demand.Plain() {
 		return verdict{}, false
 	}
-	v = fromCache(stale, e, now, Changed)
+	v = fromCache(outcome.Stale, e, now, Changed)
 	v.cs.TTL = min(-1, -int64(now-at)/int64(time.Second))
 	v.again, v.key = true, key
 	return v, true
@@ -183,7 +184,7 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) (v v
 	}
 	switch {
 	case x.wish.OnlyIfCached:
-		v = refused(http.StatusGatewayTimeout, pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
+		v = refused(http.StatusGatewayTimeout, outcome.Pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
 	case e == nil && x.p.fills.memo.has(key, now):
 		v = passed(x.missed(key, e, now), Uncacheable)
 	case e == nil && wantsStream(x.Request):
@@ -192,7 +193,7 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) (v v
 		v = x.copied(passed(x.missed(key, e, now), PartialWanted))
 	case x.head:
 		v = passed(x.missed(key, e, now), NoReason)
-		v.outcome = miss
+		v.outcome = outcome.Miss
 	default:
 		return verdict{}, false
 	}

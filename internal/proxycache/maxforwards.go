@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -54,7 +55,7 @@ func (x *exchange) answerHere() verdict {
 	head = http1.AppendField(head, "Content-Length", strconv.Itoa(len(body)))
 	cs := rfc9111.CacheStatus{Detail: MaxForwards}
 	_ = x.Send(cs.Append(head), body)
-	x.done(pass, MaxForwards)
+	x.done(outcome.Pass, MaxForwards)
 	return verdict{}
 }
 

@@ -2,44 +2,10 @@ package proxycache
 
 import (
 	"regexp"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-
-	"walpurge/internal/coherence"
 )
-
-// outcome is how a request ended.
-type outcome uint8
-
-// The outcomes. Every request has exactly one.
-const (
-	hit         outcome = iota // from a tier
-	miss                       // fetched for this request
-	stale                      // from a tier after its lifetime (RFC 5861)
-	revalidated                // from a tier, confirmed by the origin
-	collapsed                  // fetched for another request
-	bypass                     // a cached route, and the cache had to stand aside
-	pass                       // nothing that is cached
-	fault                      // no answer from the origin
-	outcomeCount
-)
-
-var outcomeNames = [outcomeCount]string{"hit", "miss", "stale", "revalidated", "collapsed", "bypass", "pass", "error"}
-
-// outcomes are a route's counters, found once.
-type outcomes [outcomeCount]counter
-
-type counter struct {
-	requests prometheus.Counter
-	seconds  prometheus.Observer
-}
-
-func (c *counter) count(took coherence.Nanos) {
-	c.requests.Inc()
-	c.seconds.Observe(float64(took) / float64(time.Second))
-}
 
 // metrics are the collectors that package proxycache fills.
 type metrics struct {
@@ -109,13 +75,4 @@ func (m *metrics) watch(p *Proxy) {
 			Name: "walpurge_client_connections", Help: "Open client connections.",
 		}, func() float64 { return float64(p.clients.Connections()) }),
 	)
-}
-
-// outcomes makes the counters of a route.
-func (m *metrics) outcomes(label string) outcomes {
-	var o outcomes
-	for i, name := range outcomeNames {
-		o[i] = counter{m.requests.WithLabelValues(label, name), m.seconds.WithLabelValues(name)}
-	}
-	return o
 }

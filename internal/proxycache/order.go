@@ -12,6 +12,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
@@ -30,7 +31,7 @@ type Order struct {
 
 	question rfc9111.Question
 	deps     []coherence.Dependency // those that are known before the response
-	subject  *subject               // what late dependencies read of the request; nil if there are none
+	subject  *depends.Subject       // what late dependencies read of the request; nil if there are none
 
 	stale  *entry          // what is stored and may be validated, or stand in for an error; nil: nothing
 	why    rfc9111.Forward // why what is stored was not enough

@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -38,7 +39,7 @@ func (x *exchange) fromPart(now coherence.Nanos) (v verdict, ok bool) {
 			return verdict{}, false
 		}
 	}
-	return fromCache(hit, e, now, NoReason), true
+	return fromCache(outcome.Hit, e, now, NoReason), true
 }
 
 // extent is where in the representation e's body begins, and how long that is.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -101,7 +102,7 @@ func (x *exchange) originFailed(ctx context.Context, err error, v *verdict) verd
 	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
 	cs := v.cs
 	cs.Detail = reason
-	return refused(status, fault, cs, sentences[reason])
+	return refused(status, outcome.Fault, cs, sentences[reason])
 }
 
 // passBack sends the origin's response.

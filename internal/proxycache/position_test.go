@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/position"
 )
 
@@ -220,7 +221,7 @@ func TestPositionEndsAtTheProxy(t *testing.T) {
 	var end, proofs atomic.Int64
 	r := tokens(t, &end, &proofs, func(o *Options) {
 		o.Positions.Cookie = "at"
-		o.Routes = append(o.Routes, Route{Pattern: "/by/cookie", Vary: []Key{{Source: Cookie, Name: "a"}}}, Route{Pattern: "/by/field", Vary: []Key{{Source: Header, Name: "cookie"}}})
+		o.Routes = append(o.Routes, Route{Pattern: "/by/cookie", Vary: []Key{{Source: depends.Cookie, Name: "a"}}}, Route{Pattern: "/by/field", Vary: []Key{{Source: depends.Header, Name: "cookie"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		if strings.Contains(strings.Join(req.Header["Cookie"], "; "), "at=") || req.Header["Walpurge-Position"] != nil {

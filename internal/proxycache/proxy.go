@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/downstream"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/upstream"
 )
@@ -52,7 +53,7 @@ func New(o Options) (*Proxy, error) {
 	p.pieces.New = func() any { b := make([]byte, 32<<10); return &b }
 	p.positions = position.New(&o.Positions, o.Guard)
 	p.plain = &route{label: "other"}
-	p.plain.counters = p.metrics.outcomes(p.plain.label)
+	p.plain.counters = outcome.NewCounters(p.metrics.requests, p.metrics.seconds, p.plain.label)
 	declared, err := p.newRouting(o.Routes)
 	if err != nil {
 		return nil, err

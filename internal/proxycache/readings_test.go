@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 )
 
 // readTable has a column of each kind that services read values for.
@@ -25,25 +26,25 @@ var readTable = []coherence.Table{{Name: "public.things", Columns: []coherence.C
 // and one that asks by the path.
 func readRoutes() []Route {
 	var routes []Route
-	add := func(pattern string, column int, fold coherence.Fold, e Expr) {
-		routes = append(routes, Route{Pattern: pattern, MaxLag: time.Hour, Depends: []Dependency{{
-			Template: coherence.Template{Equal: []coherence.Equal{{Column: column, Fold: fold}}}, Equal: [][]Expr{{e}},
+	add := func(pattern string, column int, fold coherence.Fold, e depends.Expr) {
+		routes = append(routes, Route{Pattern: pattern, MaxLag: time.Hour, Depends: []depends.Dependency{{
+			Template: coherence.Template{Equal: []coherence.Equal{{Column: column, Fold: fold}}}, Equal: [][]depends.Expr{{e}},
 		}}})
 	}
 	for i, c := range readTable[0].Columns {
-		add("/"+c.Name, i, coherence.NoFold, Expr{Source: Query, Name: "v"})
-		add("/"+c.Name+"/{v}", i, coherence.NoFold, Expr{Source: Path, Name: "v"})
+		add("/"+c.Name, i, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "v"})
+		add("/"+c.Name+"/{v}", i, coherence.NoFold, depends.Expr{Source: depends.Path, Name: "v"})
 	}
-	add("/nested", 0, coherence.NoFold, Expr{Source: Query, Name: "filter[city]"})
-	add("/deep", 0, coherence.NoFold, Expr{Source: Query, Name: "a[b][c]"})
-	add("/dotted", 0, coherence.NoFold, Expr{Source: Query, Name: "shop.id"})
-	add("/under", 0, coherence.NoFold, Expr{Source: Query, Name: "min_price"})
-	add("/trim", 0, coherence.NoFold, Expr{Source: Query, Name: "v", Funcs: []Func{Trim}})
-	add("/lower", 0, coherence.Lower, Expr{Source: Query, Name: "v", Funcs: []Func{Lower, Trim}})
-	add("/folded", 0, coherence.Lower, Expr{Source: Query, Name: "v"})
-	add("/header", 0, coherence.NoFold, Expr{Source: Header, Name: "x-shop"})
-	add("/cookie", 0, coherence.NoFold, Expr{Source: Cookie, Name: "shop"})
-	add("/files/{rest...}", 0, coherence.NoFold, Expr{Source: Path, Name: "rest"})
+	add("/nested", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "filter[city]"})
+	add("/deep", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "a[b][c]"})
+	add("/dotted", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "shop.id"})
+	add("/under", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "min_price"})
+	add("/trim", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "v", Funcs: []depends.Func{depends.Trim}})
+	add("/lower", 0, coherence.Lower, depends.Expr{Source: depends.Query, Name: "v", Funcs: []depends.Func{depends.Lower, depends.Trim}})
+	add("/folded", 0, coherence.Lower, depends.Expr{Source: depends.Query, Name: "v"})
+	add("/header", 0, coherence.NoFold, depends.Expr{Source: depends.Header, Name: "x-shop"})
+	add("/cookie", 0, coherence.NoFold, depends.Expr{Source: depends.Cookie, Name: "shop"})
+	add("/files/{rest...}", 0, coherence.NoFold, depends.Expr{Source: depends.Path, Name: "rest"})
 	return routes
 }
 
@@ -220,7 +221,7 @@ func TestWhatServicesReadInOtherWaysIsNoCondition(t *testing.T) {
 			}
 		}
 	}
-	if r.survives("/text?"+strings.Repeat("x&", maxPairs)+"v=Lagos", "Accra") {
+	if r.survives("/text?"+strings.Repeat("x&", depends.MaxPairs)+"v=Lagos", "Accra") {
 		t.Error("a parameter that comes after hundreds is a condition")
 	}
 	for _, field := range []string{"Cookie: shop=1; shop=2", "Cookie: shop=1+2", "Cookie: shop=1%2B", `Cookie: shop="1"`, "Cookie: shop=1,2", "Cookie: shop=j:1", "Cookie: shop=S\xc3\xa3o", "Cookie: Shop=1", "Cookie: shop=1; Shop=2", "Cookie: shop=a b"} {

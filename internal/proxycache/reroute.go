@@ -3,6 +3,8 @@ package proxycache
 import (
 	"fmt"
 	"reflect"
+
+	"walpurge/internal/proxycache/outcome"
 )
 
 // routing is the declared routes. It is immutable.
@@ -34,7 +36,7 @@ func (p *Proxy) newRouting(declared []Route) (*routing, error) {
 		if err != nil {
 			return nil, fmt.Errorf("route %s: %w", r.Pattern, err)
 		}
-		rt.counters = p.metrics.outcomes(rt.label)
+		rt.counters = outcome.NewCounters(p.metrics.requests, p.metrics.seconds, rt.label)
 		t.routes = append(t.routes, rt)
 		t.guarded = t.guarded || rt.guarded
 	}

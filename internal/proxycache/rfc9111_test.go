@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/proxycache/depends"
 )
 
 // date is a date so far from now, as fields spell it.
@@ -252,8 +254,8 @@ func TestRFC9111Section4_4NamedLocations(t *testing.T) {
 func TestRFC9111Section4_4OnKeyedRoutesTheWritersOwnKeyEnds(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
 		o.Routes = append(o.Routes,
-			Route{Pattern: "/by/cookie", Vary: []Key{{Source: Cookie, Name: "currency"}}},
-			Route{Pattern: "/by/field", Vary: []Key{{Source: Header, Name: "x-currency"}}})
+			Route{Pattern: "/by/cookie", Vary: []Key{{Source: depends.Cookie, Name: "currency"}}},
+			Route{Pattern: "/by/field", Vary: []Key{{Source: depends.Header, Name: "x-currency"}}})
 	})
 	for path, key := range map[string]string{"/by/cookie": "Cookie: currency=", "/by/field": "X-Currency: "} {
 		r.say("old", "Cache-Control: max-age=60")

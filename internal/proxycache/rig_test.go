@@ -18,6 +18,7 @@ import (
 
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/upstream"
 )
 
@@ -55,22 +56,22 @@ var testTables = []coherence.Table{{Name: "public.listings", Columns: []coherenc
 
 // testRoutes are a detail and a list page over listings, and a plain route.
 func testRoutes() []Route {
-	query := func(name string) *Expr { return &Expr{Source: Query, Name: name} }
+	query := func(name string) *depends.Expr { return &depends.Expr{Source: depends.Query, Name: name} }
 	return []Route{
 		{
 			Pattern: "/api/listings/{id}", MaxLag: time.Hour,
-			Depends: []Dependency{{
+			Depends: []depends.Dependency{{
 				Template: coherence.Template{Equal: []coherence.Equal{{Column: 0}}},
-				Equal:    [][]Expr{{{Source: Path, Name: "id"}}},
+				Equal:    [][]depends.Expr{{{Source: depends.Path, Name: "id"}}},
 				Words:    "listings where id = path.id",
 			}},
 		},
 		{
 			Pattern: "/api/listings", MaxLag: time.Hour,
-			Depends: []Dependency{{
+			Depends: []depends.Dependency{{
 				Template: coherence.Template{Equal: []coherence.Equal{{Column: 1}}, Ranges: []int{2}},
-				Equal:    [][]Expr{{*query("city")}},
-				Ranges:   []Range{{From: query("min_price"), To: query("max_price")}},
+				Equal:    [][]depends.Expr{{*query("city")}},
+				Ranges:   []depends.Range{{From: query("min_price"), To: query("max_price")}},
 			}},
 		},
 		{Pattern: "/plain/{rest...}"},

@@ -11,6 +11,8 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // Route says how the responses for one path pattern are cached and which rows
@@ -20,7 +22,7 @@ type Route struct {
 	// percent-decoded when compared, {name} for one segment that isn't empty,
 	// {name...} for all that follow, at least one.
 	Pattern string
-	Depends []Dependency // empty: nothing but age ends a response
+	Depends []depends.Dependency // empty: nothing but age ends a response
 
 	// Declared says that each response names what it depends on, beside
 	// Depends, in Depends-On. One that doesn't is not kept.
@@ -60,21 +62,9 @@ type QueryRule struct {
 
 // Key is a request header field or a cookie.
 type Key struct {
-	Source Source // Header or Cookie
+	Source depends.Source // Header or Cookie
 	Name   string
 }
-
-// Dependency is a table that a response is computed from, with where the
-// values of its conditions come from.
-type Dependency struct {
-	Template coherence.Template
-	Equal    [][]Expr // for each of Template.Equal: equality with any of these
-	Ranges   []Range  // for each of Template.Ranges
-	Words    string   // the declaration, for people
-}
-
-// Range is an inclusive range; a nil end is open.
-type Range struct{ From, To *Expr }
 
 // route is a Route made ready for requests.
 type route struct {
@@ -86,7 +76,7 @@ type route struct {
 	late     bool        // some dependency is known only with the whole response
 	names    atomic.Bool // some response has named dependencies of its own
 	told     sync.Map    // why responses can't be kept, as far as the log says it
-	counters outcomes
+	counters outcome.Counters
 }
 
 // maxParams bounds the parameters of one pattern, so that matching needs no
@@ -105,17 +95,17 @@ func newRoute(r Route, guard *coherence.Guard) (*route, error) {
 		return nil, errors.New("events needs a connection to PostgreSQL; configure postgres.url")
 	}
 	for _, k := range r.Vary {
-		if k.Source != Header && k.Source != Cookie {
+		if k.Source != depends.Header && k.Source != depends.Cookie {
 			return nil, fmt.Errorf("vary on %s.%s: only header fields and cookies can be named", k.Source, k.Name)
 		}
 		rt.addKey(k)
 	}
+	rt.late = depends.Set(r.Depends).Late()
 	for i := range r.Depends {
 		d := &r.Depends[i]
 		if len(d.Equal) != len(d.Template.Equal) || len(d.Ranges) != len(d.Template.Ranges) {
 			return nil, errors.New("a dependency's values don't fit its conditions")
 		}
-		rt.late = rt.late || d.late()
 		for _, any := range d.Equal {
 			for j := range any {
 				rt.addExpr(&any[j])
@@ -130,14 +120,14 @@ func newRoute(r Route, guard *coherence.Guard) (*route, error) {
 }
 
 // addExpr puts what an expression reads beside the URL into the key (C5).
-func (rt *route) addExpr(e *Expr) {
-	if e != nil && (e.Source == Header || e.Source == Cookie) {
+func (rt *route) addExpr(e *depends.Expr) {
+	if e != nil && (e.Source == depends.Header || e.Source == depends.Cookie) {
 		rt.addKey(Key{e.Source, e.Name})
 	}
 }
 
 func (rt *route) addKey(k Key) {
-	if k.Source == Header {
+	if k.Source == depends.Header {
 		k.Name = strings.ToLower(k.Name)
 	}
 	if !slices.Contains(rt.keys, k) {
@@ -145,41 +135,14 @@ func (rt *route) addKey(k Key) {
 	}
 }
 
-// bind gives the route's dependencies the values of a request. Those that
-// read the response's body come later, by bindLate.
-func (rt *route) bind(g *coherence.Guard, s *subject) []coherence.Dependency {
-	var deps []coherence.Dependency
-	for i := range rt.Depends {
-		d := &rt.Depends[i]
-		if d.late() {
-			continue
-		}
-		equal, ranges := d.operands(g, s)
-		deps = append(deps, g.Bind(&d.Template, equal, ranges)...)
-	}
-	return deps
+// bind gives the route's dependencies the values of a request; BindLate those
+// that read the response's body.
+func (rt *route) bind(g *coherence.Guard, s *depends.Subject) []coherence.Dependency {
+	return depends.Set(rt.Depends).Bind(g, s)
 }
 
-// operands evaluates the conditions' values.
-func (d *Dependency) operands(g *coherence.Guard, s *subject) ([]coherence.Operand, []coherence.Bounds) {
-	columns := g.Tables()[d.Template.Table].Columns
-	equal := make([]coherence.Operand, len(d.Equal))
-	for j := range d.Equal {
-		equal[j] = s.operand(d.Equal[j], &columns[d.Template.Equal[j].Column])
-	}
-	ranges := make([]coherence.Bounds, len(d.Ranges))
-	for j, r := range d.Ranges {
-		column := &columns[d.Template.Ranges[j]]
-		ranges[j] = coherence.Bounds{From: s.end(r.From, column), To: s.end(r.To, column)}
-	}
-	return equal, ranges
-}
-
-func (s *subject) end(e *Expr, column *coherence.Column) coherence.Operand {
-	if e == nil {
-		return coherence.Operand{}
-	}
-	return s.operand([]Expr{*e}, column)
+func (rt *route) bindLate(g *coherence.Guard, s *depends.Subject) []coherence.Dependency {
+	return depends.Set(rt.Depends).BindLate(g, s)
 }
 
 // router finds the most specific route of a path: segment by segment a
@@ -267,7 +230,7 @@ func (s *segment) replace(rt, by *route) {
 
 // places collects where the parameters of a match stand.
 type places struct {
-	at [maxParams]span
+	at [maxParams]depends.Span
 	n  int
 }
 
@@ -301,7 +264,7 @@ func (s *segment) match(path []byte, from int, found *places) *route {
 		}
 	}
 	if s.param != nil && to > from && found.n < maxParams {
-		found.at[found.n] = span{from, to}
+		found.at[found.n] = depends.Span{From: from, To: to}
 		found.n++
 		if rt := s.param.after(path, to, found); rt != nil {
 			return rt
@@ -309,7 +272,7 @@ func (s *segment) match(path []byte, from int, found *places) *route {
 		found.n--
 	}
 	if s.rest != nil && found.n < maxParams {
-		found.at[found.n] = span{from, len(path)}
+		found.at[found.n] = depends.Span{From: from, To: len(path)}
 		found.n++
 		return s.rest
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -124,7 +125,7 @@ func (x *exchange) bridged(v *verdict, reason Reason, unreachable bool) (instead
 	if (!e.replacesError(x.bridge(e), now) || !x.p.memory.current(e, now)) && !(unreachable && !x.wish.NoCache && e.bridges(now)) {
 		return verdict{}, false
 	}
-	return fromCache(stale, e, now, reason), true
+	return fromCache(outcome.Stale, e, now, reason), true
 }
 
 // cutGrace is how long past its lifetime a response without dependencies is

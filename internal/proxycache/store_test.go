@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/proxycache/depends"
 )
 
 // G6: what belongs to one is never given to another.
@@ -358,7 +360,7 @@ func TestUncleanPathOfAGuardedSiteIsNotCached(t *testing.T) {
 // asks first must not greet everybody with that name.
 func TestCookiesOutsideTheKeyDoNotReachASharedFill(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
-		o.Routes = append(o.Routes, Route{Pattern: "/shop", Vary: []Key{{Cookie, "currency"}}})
+		o.Routes = append(o.Routes, Route{Pattern: "/shop", Vary: []Key{{depends.Cookie, "currency"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")

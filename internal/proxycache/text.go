@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/depends"
 )
 
 // text is what an entry holds beside its body, in one piece, since each piece
@@ -143,7 +144,7 @@ func borrowed(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b
 
 // declares tells whether e's head names dependencies of its own.
 func (e *entry) declares() bool {
-	return e.field("Cache-Groups") != "" || e.field(dependsOnField) != ""
+	return e.field("Cache-Groups") != "" || e.field(depends.FieldName) != ""
 }
 
 // etag is the origin's ETag.

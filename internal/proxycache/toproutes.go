@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	dto "github.com/prometheus/client_model/go"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // topRoute is what is shown of a route.
@@ -32,16 +32,15 @@ func (rt *route) top() topRoute {
 	t := topRoute{Route: rt.label}
 	var possible, hits float64
 	for o := range rt.counters {
-		var m dto.Metric
-		if err := rt.counters[o].requests.Write(&m); err != nil {
+		n, err := rt.counters[o].Read()
+		if err != nil {
 			continue
 		}
-		n := m.GetCounter().GetValue()
 		t.Requests += n
-		switch outcome(o) {
-		case pass, bypass:
+		switch outcome.Outcome(o) {
+		case outcome.Pass, outcome.Bypass:
 			continue
-		case hit, stale:
+		case outcome.Hit, outcome.Stale:
 			hits += n
 		}
 		possible += n

@@ -10,6 +10,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // w3c reads and writes traceparent and tracestate
@@ -36,14 +37,14 @@ func (x *exchange) trace() {
 }
 
 // endTrace ends the request's span.
-func (x *exchange) endTrace(o outcome, reason Reason) {
+func (x *exchange) endTrace(o outcome.Outcome, reason Reason) {
 	if x.span == nil {
 		return
 	}
-	x.span.SetName(outcomeNames[o] + " " + x.route.label)
-	x.span.SetAttributes(attribute.String("walpurge.outcome", outcomeNames[o]), attribute.String("walpurge.reason", string(reason)),
+	x.span.SetName(o.Name() + " " + x.route.label)
+	x.span.SetAttributes(attribute.String("walpurge.outcome", o.Name()), attribute.String("walpurge.reason", string(reason)),
 		attribute.Int("http.response.status_code", x.Status()))
-	if o == fault {
+	if o == outcome.Fault {
 		x.span.SetStatus(codes.Error, string(reason))
 	}
 	x.span.End()

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -12,7 +13,7 @@ import (
 // the fills until the origin has begun to answer.
 func (x *exchange) bypass(reason Reason) verdict {
 	v := passed(rfc9111.FwdBypass, reason)
-	v.outcome, v.turns = bypass, true
+	v.outcome, v.turns = outcome.Bypass, true
 	v.lenient = reason == Unproven && x.route.StaleIfError != nil && *x.route.StaleIfError > 0
 	return v
 }
@@ -35,7 +36,7 @@ func (x *exchange) standIn(v *verdict) (instead verdict, ok bool) {
 	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.route.StaleIfError) {
 		return verdict{}, false
 	}
-	return fromCache(stale, e, now, Unproven), true
+	return fromCache(outcome.Stale, e, now, Unproven), true
 }
 
 // within tells whether a response with dependencies may be used at now though

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/upstream"
 )
 
@@ -49,7 +50,7 @@ func (x *exchange) upgrade(v *verdict) verdict {
 func (x *exchange) tunnel(resp *http.Response, v *verdict) verdict {
 	origin, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
-		return refused(http.StatusBadGateway, fault, v.cs, sentences[OriginFailed])
+		return refused(http.StatusBadGateway, outcome.Fault, v.cs, sentences[OriginFailed])
 	}
 	upgrade := resp.Header["Upgrade"]
 	upstream.ConnectionFields(resp.Header)

@@ -5,6 +5,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/problem"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -28,7 +29,7 @@ const (
 // does.
 type verdict struct {
 	way     way
-	outcome outcome // how the request ends, unless something goes wrong
+	outcome outcome.Outcome // how the request ends, unless something goes wrong
 	cs      rfc9111.CacheStatus
 
 	// of a reply
@@ -50,16 +51,16 @@ type verdict struct {
 
 // passed sends a request to the origin whose response nobody stores.
 func passed(why rfc9111.Forward, detail Reason) verdict {
-	return verdict{way: toPass, outcome: pass, cs: rfc9111.CacheStatus{Fwd: why, Detail: detail}}
+	return verdict{way: toPass, outcome: outcome.Pass, cs: rfc9111.CacheStatus{Fwd: why, Detail: detail}}
 }
 
 // refused answers with a problem document.
-func refused(status int, o outcome, cs rfc9111.CacheStatus, words string) verdict {
+func refused(status int, o outcome.Outcome, cs rfc9111.CacheStatus, words string) verdict {
 	return verdict{way: toRefuse, outcome: o, cs: cs, status: status, words: words}
 }
 
 // fromCache answers with what is stored.
-func fromCache(o outcome, e *entry, now coherence.Nanos, detail Reason) verdict {
+func fromCache(o outcome.Outcome, e *entry, now coherence.Nanos, detail Reason) verdict {
 	return verdict{way: toReply, outcome: o, cs: rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: detail}, entry: e, at: now}
 }
 
@@ -114,6 +115,6 @@ func (x *exchange) refuse(v *verdict) verdict {
 // cutOff ends an exchange whose client is gone.
 func (x *exchange) cutOff() verdict {
 	x.Abort()
-	x.done(fault, ClientGone)
+	x.done(outcome.Fault, ClientGone)
 	return verdict{}
 }

@@ -17,7 +17,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/identifier"
 	"walpurge/internal/pgerror"
-	"walpurge/internal/proxycache"
+	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/redisclient"
 )
 
@@ -219,7 +219,7 @@ func keys(tables []coherence.Table) []string {
 		var lower, none []string
 		for _, column := range t.Columns {
 			switch key := strings.ToLower(column.Name); {
-			case column.Twin || !proxycache.IsKey(key):
+			case column.Twin || !depends.IsKey(key):
 				none = append(none, column.Name)
 			case key != column.Name:
 				lower = append(lower, key+" for "+column.Name)

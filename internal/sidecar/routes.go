@@ -7,6 +7,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/expr"
 	"walpurge/internal/proxycache"
+	"walpurge/internal/proxycache/depends"
 )
 
 // routes translates the configuration's routes. tables are the guard's, nil
@@ -51,8 +52,8 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 
 // dependency translates one dependency. A column list counts the columns of
 // the conditions too: a row that moves in or out changes the page.
-func dependency(d config.Dependency, byName map[string]coherence.TableID, tables []coherence.Table) (proxycache.Dependency, error) {
-	dep := proxycache.Dependency{Words: d.String()}
+func dependency(d config.Dependency, byName map[string]coherence.TableID, tables []coherence.Table) (depends.Dependency, error) {
+	dep := depends.Dependency{Words: d.String()}
 	id, ok := byName[d.Table.Qualified()]
 	if !ok {
 		return dep, fmt.Errorf("table %s is not watched", d.Table)
@@ -82,10 +83,10 @@ func dependency(d config.Dependency, byName map[string]coherence.TableID, tables
 		if cond.Fold != config.FoldNone {
 			continue // there is no exact rule for such a range: no condition
 		}
-		var r proxycache.Range
+		var r depends.Range
 		for _, end := range []struct {
 			from *config.Expr
-			to   **proxycache.Expr
+			to   **depends.Expr
 		}{{cond.From, &r.From}, {cond.To, &r.To}} {
 			if end.from == nil {
 				continue
@@ -133,8 +134,8 @@ func fold(f config.Fold) coherence.Fold {
 	return coherence.NoFold
 }
 
-func expressions(list []config.Expr) ([]proxycache.Expr, error) {
-	out := make([]proxycache.Expr, len(list))
+func expressions(list []config.Expr) ([]depends.Expr, error) {
+	out := make([]depends.Expr, len(list))
 	for i, e := range list {
 		var err error
 		if out[i], err = expression(e); err != nil {
@@ -144,50 +145,50 @@ func expressions(list []config.Expr) ([]proxycache.Expr, error) {
 	return out, nil
 }
 
-func expression(e config.Expr) (proxycache.Expr, error) {
-	out := proxycache.Expr{Name: e.Name}
+func expression(e config.Expr) (depends.Expr, error) {
+	out := depends.Expr{Name: e.Name}
 	var err error
 	if out.Source, err = source(e.Source); err != nil {
 		return out, err
 	}
 	for _, s := range e.Steps {
-		step := proxycache.Step{Kind: proxycache.Member, Name: s.Name, Index: s.Index}
+		step := depends.Step{Kind: depends.Member, Name: s.Name, Index: s.Index}
 		switch s.Kind {
 		case expr.Member:
 		case expr.Element:
-			step.Kind = proxycache.Element
+			step.Kind = depends.Element
 		case expr.Elements:
-			step.Kind = proxycache.Elements
+			step.Kind = depends.Elements
 		}
 		out.Steps = append(out.Steps, step)
 	}
 	for _, f := range e.Funcs {
 		switch f {
 		case expr.Lower:
-			out.Funcs = append(out.Funcs, proxycache.Lower)
+			out.Funcs = append(out.Funcs, depends.Lower)
 		case expr.Upper:
-			out.Funcs = append(out.Funcs, proxycache.Upper)
+			out.Funcs = append(out.Funcs, depends.Upper)
 		case expr.Trim:
-			out.Funcs = append(out.Funcs, proxycache.Trim)
+			out.Funcs = append(out.Funcs, depends.Trim)
 		}
 	}
 	return out, nil
 }
 
-func source(s expr.Source) (proxycache.Source, error) {
+func source(s expr.Source) (depends.Source, error) {
 	switch s {
 	case expr.Path:
-		return proxycache.Path, nil
+		return depends.Path, nil
 	case expr.Query:
-		return proxycache.Query, nil
+		return depends.Query, nil
 	case expr.Header:
-		return proxycache.Header, nil
+		return depends.Header, nil
 	case expr.Cookie:
-		return proxycache.Cookie, nil
+		return depends.Cookie, nil
 	case expr.Literal:
-		return proxycache.Literal, nil
+		return depends.Literal, nil
 	case expr.Body:
-		return proxycache.Body, nil
+		return depends.Body, nil
 	}
 	return 0, fmt.Errorf("there are no values from the %s; use path, query, header, cookie or body", s)
 }

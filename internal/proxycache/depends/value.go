@@ -1,4 +1,4 @@
-package proxycache
+package depends
 
 import (
 	"bytes"
@@ -67,27 +67,27 @@ func (e Expr) String() string {
 	return s
 }
 
-// subject is the part of a request that expressions read.
-type subject struct {
-	req    *http1.Request
-	path   []byte // raw
-	query  []byte // raw, as the origin gets it
-	places []span // of the route's path parameters, in the order of route.params
-	route  *route
+// Subject is the part of a request that expressions read.
+type Subject struct {
+	Request *http1.Request
+	Path    []byte   // raw
+	Query   []byte   // raw, as the origin gets it
+	Params  []string // the names of the route's path parameters
+	Places  []Span   // where they stand in path, in the same order
 
-	body *document // the response's, once it is whole
+	Body *Document // the response's, once it is whole
 
 	parsed bool
 	pairs  []pair
 	sure   bool // the query was read with certainty
 }
 
-// span is a piece of the path.
-type span struct{ from, to int }
+// Span is a piece of the path.
+type Span struct{ From, To int }
 
-// operand evaluates alternatives: a condition on the column holds if it equals
+// Operand evaluates alternatives: a condition on the column holds if it equals
 // any. One that can't be read with certainty takes the condition away (C6).
-func (s *subject) operand(any []Expr, column *coherence.Column) coherence.Operand {
+func (s *Subject) Operand(any []Expr, column *coherence.Column) coherence.Operand {
 	var op coherence.Operand
 	for i := range any {
 		values, ok := s.values(&any[i], column)
@@ -101,12 +101,12 @@ func (s *subject) operand(any []Expr, column *coherence.Column) coherence.Operan
 }
 
 // values evaluates one expression. ok is false when it gives no condition.
-func (s *subject) values(e *Expr, column *coherence.Column) (values []string, ok bool) {
+func (s *Subject) values(e *Expr, column *coherence.Column) (values []string, ok bool) {
 	switch e.Source {
 	case Literal:
 		return e.apply([]string{e.Name})
 	case Body:
-		if values, ok = s.body.values(e.Steps); !ok {
+		if values, ok = s.Body.values(e.Steps); !ok {
 			return nil, false
 		}
 		return e.apply(values)
@@ -145,7 +145,7 @@ func (e *Expr) apply(values []string) ([]string, bool) {
 func (f Func) apply(v string) (string, bool) {
 	if f == Trim {
 		v = strings.Trim(v, " ")
-		return v, !trimmable(v)
+		return v, !Trimmable(v)
 	}
 	for i := range len(v) {
 		if v[i] >= utf8.RuneSelf {
@@ -158,12 +158,12 @@ func (f Func) apply(v string) (string, bool) {
 	return strings.ToUpper(v), true
 }
 
-func (s *subject) pathValue(name string) ([]string, bool) {
-	i := slices.Index(s.route.params, name)
-	if i < 0 || i >= len(s.places) {
+func (s *Subject) pathValue(name string) ([]string, bool) {
+	i := slices.Index(s.Params, name)
+	if i < 0 || i >= len(s.Places) {
 		return nil, false
 	}
-	raw := s.path[s.places[i].from:s.places[i].to]
+	raw := s.Path[s.Places[i].From:s.Places[i].To]
 	if !ascii(raw) || bytes.IndexByte(raw, '+') >= 0 { // a blank to some
 		return nil, false
 	}
@@ -171,16 +171,16 @@ func (s *subject) pathValue(name string) ([]string, bool) {
 	return []string{v}, ok
 }
 
-func (s *subject) headerValue(name string) ([]string, bool) {
-	values := s.req.Values(strings.ToLower(name))
+func (s *Subject) headerValue(name string) ([]string, bool) {
+	values := s.Request.Values(strings.ToLower(name))
 	if len(values) != 1 || !ascii(values[0]) {
 		return nil, false // servers join repeated fields, and decode them, in their own ways
 	}
 	return []string{string(values[0])}, true
 }
 
-func (s *subject) cookieValue(name string) ([]string, bool) {
-	v, n := http1.FindCookie(s.req, name)
+func (s *Subject) cookieValue(name string) ([]string, bool) {
+	v, n := http1.FindCookie(s.Request, name)
 	if n != 1 || !ascii(v) || bytes.ContainsAny(v, "\"%+,\\ ") || bytes.HasPrefix(v, []byte("j:")) || bytes.HasPrefix(v, []byte("s:")) {
 		return nil, false // quoted, encoded, several in one, or as Express marks JSON and what is signed
 	}

@@ -1,4 +1,4 @@
-package proxycache
+package depends
 
 import (
 	"net/http"
@@ -12,7 +12,7 @@ import (
 	"walpurge/internal/identifier"
 )
 
-// dependsOnField is the response field with which a service says which rows a
+// FieldName is the response field with which a service says which rows a
 // response is computed from: a list of tables, each with conditions as
 // parameters (RFC 9651), such as
 //
@@ -22,15 +22,15 @@ import (
 // dot stands in double quotes. Several members of one
 // table add up: the response depends on the rows of any of them. A column is
 // named by its name in lower case, as keys are. An empty list is no field.
-const dependsOnField = "Depends-On"
+const FieldName = "Depends-On"
 
-// maxDeclared bounds the members of one response's Depends-On. A response with
+// MaxDeclared bounds the members of one response's Depends-On. A response with
 // more is not kept.
-const maxDeclared = 1024
+const MaxDeclared = 1024
 
 // Why a response's Depends-On can't be followed, for the log.
 const (
-	emptyField    = "Depends-On is empty, which is as if it weren't there (RFC 9651, 3.1); name what the response depends on"
+	EmptyField    = "Depends-On is empty, which is as if it weren't there (RFC 9651, 3.1); name what the response depends on"
 	malformed     = "Depends-On can't be read as a structured field (RFC 9651); put values that are no numbers, identifiers, uuids and dates for instance, in double quotes"
 	upperCaseKey  = "Depends-On has a key in capitals, and keys of structured fields have none (RFC 9651, 3.1.2); name the column by its lower-case key, userid for userId"
 	repeatedKey   = "a member of Depends-On names a column twice, and only the last would count (RFC 9651, 4.2.3.2); name two rows as two members: t;id=1, t;id=2"
@@ -39,10 +39,10 @@ const (
 	tooManyTables = "Depends-On has too many members; name fewer rows, or tables without conditions"
 )
 
-// dependsOn reads the field. found tells whether the response has it; wrong
+// Named reads the field. found tells whether the response has it; wrong
 // says why what it says can't be followed, and is empty where it can.
-func dependsOn(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, found bool, wrong string) {
-	values := h[dependsOnField]
+func Named(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, found bool, wrong string) {
+	values := h[FieldName]
 	if len(values) == 0 {
 		return nil, false, ""
 	}
@@ -53,7 +53,7 @@ func dependsOn(g *coherence.Guard, h http.Header) (deps []coherence.Dependency, 
 		return nil, true, upperCaseKey
 	case err != nil:
 		return nil, true, malformed
-	case len(list) > maxDeclared:
+	case len(list) > MaxDeclared:
 		return nil, true, tooManyTables
 	}
 	for i, member := range list {

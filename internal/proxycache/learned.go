@@ -4,31 +4,20 @@ import (
 	"net/http"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/rfc9111"
+	"walpurge/internal/proxycache/depends"
 )
-
-// groups are the dependencies that a response declares by Cache-Groups, a
-// list of strings (RFC 9875 section 2). Logical messages in the log touch
-// them. A field that can't be read declares none.
-func groups(g *coherence.Guard, h http.Header) []coherence.Dependency {
-	var deps []coherence.Dependency
-	for _, name := range rfc9111.GroupNames(h["Cache-Groups"]) {
-		deps = append(deps, g.Group(name))
-	}
-	return deps
-}
 
 // declared are the dependencies that a response's head declares: groups, and
 // rows by Depends-On. ok is false if it must not be kept because nobody knows
 // what it depends on.
 func (t *fills) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
 	g := t.guard
-	rows, found, wrong := dependsOn(g, h)
-	if deps = append(groups(g, h), rows...); len(deps) > 0 {
+	rows, found, wrong := depends.Named(g, h)
+	if deps = append(depends.Groups(g, h), rows...); len(deps) > 0 {
 		t.named(rt)
 	}
-	if !found && rt.Declared && len(h[dependsOnField]) > 0 {
-		wrong = emptyField
+	if !found && rt.Declared && len(h[depends.FieldName]) > 0 {
+		wrong = depends.EmptyField
 	}
 	if wrong != "" {
 		if _, told := rt.told.LoadOrStore(wrong, true); !told {
@@ -55,4 +44,14 @@ func (f *fetch) learn(deps []coherence.Dependency) {
 	if len(deps) > 0 && !f.fills.guard.Extend(&f.entry.handle, deps) {
 		f.overtaken = true
 	}
+}
+
+// lateDeps are the dependencies that are known only with the whole response.
+func (f *fetch) lateDeps(h http.Header, body []byte) []coherence.Dependency {
+	if !f.order.route.late {
+		return nil
+	}
+	s := *f.order.subject
+	s.Body = depends.ReadDocument(h, body)
+	return f.order.route.bindLate(f.fills.guard, &s)
 }

@@ -1,4 +1,4 @@
-package proxycache
+package depends
 
 import (
 	"slices"
@@ -21,7 +21,7 @@ func (e *Expr) readings(values []string, column *coherence.Column) (read []strin
 		if slices.Contains(e.Funcs, Trim) {
 			v = strings.Trim(v, " ")
 		}
-		if !plain(v) || trimmable(v) {
+		if !Plain(v) || Trimmable(v) {
 			return nil, false
 		}
 		if read, ok = e.pieces(read, v); !ok {
@@ -69,7 +69,7 @@ func (e *Expr) pieces(to []string, v string) ([]string, bool) {
 		}
 		for piece := range strings.SplitSeq(v, ",") {
 			trimmed := strings.Trim(piece, " ")
-			if trimmed == "" || trimmable(trimmed) {
+			if trimmed == "" || Trimmable(trimmed) {
 				return nil, false
 			}
 			if to = append(to, trimmed); piece != trimmed {
@@ -80,9 +80,9 @@ func (e *Expr) pieces(to []string, v string) ([]string, bool) {
 	return to, true
 }
 
-// plain tells whether a value can be compared: valid UTF-8, no NUL and nothing
+// Plain tells whether a value can be compared: valid UTF-8, no NUL and nothing
 // that a server might cut it at or decode again.
-func plain(v string) bool {
+func Plain(v string) bool {
 	if v == "" || !utf8.ValidString(v) || strings.ContainsAny(v, "\x00;") {
 		return false
 	}
@@ -94,9 +94,9 @@ func plain(v string) bool {
 	return true
 }
 
-// trimmable tells whether anybody's trim would take something off v. Some
+// Trimmable tells whether anybody's trim would take something off v. Some
 // frameworks trim every parameter, and each language has its own white space.
-func trimmable(v string) bool {
+func Trimmable(v string) bool {
 	first, _ := utf8.DecodeRuneInString(v)
 	last, _ := utf8.DecodeLastRuneInString(v)
 	return v == "" || spaceToSome(first) || spaceToSome(last)

@@ -1,4 +1,4 @@
-package proxycache
+package depends
 
 import (
 	"bytes"
@@ -9,9 +9,9 @@ import (
 	"walpurge/internal/http1"
 )
 
-// maxPairs bounds the parameters of a query that is read. Services ignore, or
+// MaxPairs bounds the parameters of a query that is read. Services ignore, or
 // refuse, what comes after their own limits, of which the smallest is 1000.
-const maxPairs = 250
+const MaxPairs = 250
 
 // pair is one parameter of the query.
 type pair struct {
@@ -25,7 +25,7 @@ type pair struct {
 // queryValues finds the values of a parameter. Where another one appears that
 // some service takes for it, or for something that it is in, there is no
 // condition (docs/decisions/0010).
-func (s *subject) queryValues(name string) ([]string, bool) {
+func (s *Subject) queryValues(name string) ([]string, bool) {
 	if !s.parsed {
 		s.parseQuery()
 	}
@@ -47,7 +47,7 @@ func (s *subject) queryValues(name string) ([]string, bool) {
 }
 
 // mentions tells whether the query has something that may be about a parameter.
-func (s *subject) mentions(name string) bool {
+func (s *Subject) mentions(name string) bool {
 	if !s.parsed {
 		s.parseQuery()
 	}
@@ -73,20 +73,20 @@ func equalEscaped(raw []byte, name string) bool {
 	return false
 }
 
-func (s *subject) parseQuery() {
+func (s *Subject) parseQuery() {
 	s.parsed, s.sure = true, true
-	if bytes.IndexByte(s.query, ';') >= 0 {
+	if bytes.IndexByte(s.Query, ';') >= 0 {
 		s.sure = false // some servers split there
 		return
 	}
-	for part := range bytes.SplitSeq(s.query, []byte{'&'}) {
+	for part := range bytes.SplitSeq(s.Query, []byte{'&'}) {
 		if len(part) == 0 {
 			continue
 		}
 		k, v, _ := bytes.Cut(part, []byte{'='})
 		p := pair{raw: k}
 		var ok bool
-		if p.name, ok = http1.Unescape(k, true); !ok || !utf8.ValidString(p.name) || len(s.pairs) == maxPairs {
+		if p.name, ok = http1.Unescape(k, true); !ok || !utf8.ValidString(p.name) || len(s.pairs) == MaxPairs {
 			s.sure = false
 			return
 		}
