@@ -122,7 +122,7 @@ func TestMissingProgramsAreNamedAtOnce(t *testing.T) {
 	if err == nil || !bytes.HasPrefix([]byte(err.Error()), []byte("no-such-program, nor-this not found: `make bench`")) {
 		t.Errorf("got %v", err)
 	}
-	st, err := newStage(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "proxy"), true, nil)
+	st, err := newStage(t.Context(), t.TempDir(), filepath.Join(t.TempDir(), "proxy"), "", true, nil)
 	if err == nil {
 		t.Error("went on without the proxy")
 	}

@@ -50,10 +50,11 @@ func bench(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 // settings say what is measured.
 type settings struct {
-	proxy string // path of the program
-	out   string // path of the report; empty: none is written
-	short bool
-	parts []part
+	proxy  string // path of the program
+	before string // path of an earlier build; empty: none
+	out    string // path of the report; empty: none is written
+	short  bool
+	parts  []part
 }
 
 const defaultReport = "docs/benchmarks/latest.md"
@@ -80,7 +81,11 @@ var parts = []part{
 	{"purge", "from a commit to its purge", measurePurge},
 	{"changes", "what a row change costs with many cached responses", measureChanges},
 	{"backlog", "a backlog, beside pg_recvlogical", measureBacklog},
+	{partBefore, "what each way costs, beside an earlier build (-before)", measureBefore},
 }
+
+// partBefore is measured where -before is given, and then alone unless -only says more.
+const partBefore = "before"
 
 func partNames() string {
 	names := make([]string, len(parts))
@@ -91,11 +96,12 @@ func partNames() string {
 }
 
 func parse(args []string, stdout io.Writer) (settings, error) {
-	s := settings{parts: parts}
+	s := settings{}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // a mistake is reported once, by bench
 	flags.StringVar(&s.proxy, "proxy", "bin/proxy", "the proxy's `program`")
-	flags.StringVar(&s.out, "out", "", "write the report to `FILE`, and pictures beside it (default "+defaultReport+"; with -short or -only none)")
+	flags.StringVar(&s.before, "before", "", "an earlier build of the proxy's `program`, to measure the part before with, alone unless -only says more")
+	flags.StringVar(&s.out, "out", "", "write the report to `FILE`, and pictures beside it (default "+defaultReport+"; with -short, -only or -before none)")
 	flags.BoolVar(&s.short, "short", false, "a trial of all parts in about two minutes, too short for numbers to rely on")
 	only := flags.String("only", "", "measure `PARTS` alone, separated by commas: "+partNames())
 	if err := flags.Parse(args); err != nil {
@@ -109,8 +115,13 @@ func parse(args []string, stdout io.Writer) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if *only != "" {
-		s.parts = nil
+	earlier := func(p part) bool { return p.name == partBefore }
+	switch {
+	case *only == "" && s.before != "":
+		s.parts = parts[slices.IndexFunc(parts, earlier):][:1]
+	case *only == "":
+		s.parts = slices.DeleteFunc(slices.Clone(parts), earlier)
+	default:
 		for name := range strings.SplitSeq(*only, ",") {
 			i := slices.IndexFunc(parts, func(p part) bool { return p.name == name })
 			if i < 0 {
@@ -119,7 +130,10 @@ func parse(args []string, stdout io.Writer) (settings, error) {
 			s.parts = append(s.parts, parts[i])
 		}
 	}
-	if s.out == "" && !s.short && *only == "" {
+	if s.before == "" && slices.ContainsFunc(s.parts, earlier) {
+		return s, errors.New("the part before needs an earlier build; name its program with -before")
+	}
+	if s.out == "" && !s.short && *only == "" && s.before == "" {
 		s.out = defaultReport
 	}
 	return s, nil
@@ -137,7 +151,7 @@ func run(ctx context.Context, s settings, stdout io.Writer) (err error) {
 	say := func(format string, args ...any) {
 		fmt.Fprintf(stdout, "%4.0f s  "+format+"\n", append([]any{time.Since(r.began).Seconds()}, args...)...)
 	}
-	st, err := newStage(ctx, dir, s.proxy, s.short, say)
+	st, err := newStage(ctx, dir, s.proxy, s.before, s.short, say)
 	defer func() { err = errors.Join(err, st.end()) }()
 	if err != nil {
 		return fmt.Errorf("prepare: %w", err)

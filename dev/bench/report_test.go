@@ -129,6 +129,7 @@ func TestCommandLine(t *testing.T) {
 		"-only hits":           "",
 		"-short -out a/b.md":   "a/b.md",
 		"-only backlog -out x": "x",
+		"-before bin/old":      "",
 	} {
 		s, err := parse(strings.Fields(args), nil)
 		if err != nil || s.out != want {
@@ -137,6 +138,7 @@ func TestCommandLine(t *testing.T) {
 	}
 	for args, want := range map[string]string{
 		"-no":            "bench: flag provided but not defined: -no\n",
+		"-only before":   "bench: the part before needs an earlier build; name its program with -before\n",
 		"extra":          "bench: unexpected argument \"extra\"\n",
 		"-only hits,cpu": "bench: -only hits,cpu: there is no part \"cpu\"; choose from " + partNames() + "\n",
 	} {

@@ -31,14 +31,16 @@ type stage struct {
 	origin   *counted
 	all      map[string]*contestant
 	started  int // servers
-	close    []func() error
+
+	missedSoFar int // pages that the part before has asked for once
+	close       []func() error
 }
 
 // rows is how many rows the table pages has, from id 1.
 const rows = 100_000
 
 // newStage starts what all parts need. It must be ended, also after an error.
-func newStage(ctx context.Context, dir, proxy string, short bool, say func(string, ...any)) (st *stage, err error) {
+func newStage(ctx context.Context, dir, proxy, earlier string, short bool, say func(string, ...any)) (st *stage, err error) {
 	st = &stage{dir: dir, short: short, say: say}
 	if err := requirePrograms(proxy, "gcc", "taskset"); err != nil {
 		return st, err
@@ -65,6 +67,17 @@ func newStage(ctx context.Context, dir, proxy string, short bool, say func(strin
 		return st, err
 	}
 	st.all = contestants(proxy, floor)
+	if earlier != "" {
+		if earlier, err = filepath.Abs(earlier); err != nil {
+			return st, err
+		}
+		if err := requirePrograms(earlier); err != nil {
+			return st, err
+		}
+		c := *st.all[guarded]
+		c.name, c.program = before, earlier
+		st.all[before] = &c
+	}
 
 	// M2: this process with the origin in it, the database and Redis leave the server's core alone.
 	if err := pin(ctx, os.Getpid(), fmt.Sprint(st.client)); err != nil {

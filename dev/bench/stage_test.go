@@ -16,7 +16,7 @@ func onStage(t *testing.T) *stage {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", proxy, "walpurge/cmd/proxy").CombinedOutput(); err != nil {
 		t.Fatalf("build the proxy: %v: %s", err, out)
 	}
-	st, err := newStage(t.Context(), filepath.Join(dir, "stage"), proxy, true, t.Logf)
+	st, err := newStage(t.Context(), filepath.Join(dir, "stage"), proxy, proxy, true, t.Logf)
 	t.Cleanup(func() {
 		if err := st.end(); err != nil {
 			t.Error(err)
@@ -39,6 +39,7 @@ func TestStage(t *testing.T) {
 		"purges by a trigger arrive":               purgesArrive,
 		"changed rows are those that were wanted":  rowsChange,
 		"the memory of a group is read":            memoryIsRead,
+		"an earlier build takes turns":             earlierBuildTakesTurns,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, st) })
 	}
@@ -159,5 +160,20 @@ func memoryIsRead(t *testing.T, st *stage) {
 	defer func() { _ = p.stop() }()
 	if n, err := groupResident(p.Handle.Pid); err != nil || n < 100<<10 || n > 1<<30 {
 		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
+func earlierBuildTakesTurns(t *testing.T, st *stage) {
+	r, err := measureBefore(t.Context(), st)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.goals) != 5 {
+		t.Errorf("%d goals", len(r.goals))
+	}
+	for _, g := range r.goals {
+		if g.ratio <= 0.1 || g.ratio > 10 { // it is the same program
+			t.Errorf("%s: %.2f", g.what, g.ratio)
+		}
 	}
 }
