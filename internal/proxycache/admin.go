@@ -120,7 +120,7 @@ func (p *Proxy) status() map[string]any {
 		}
 		s["guard"] = guard
 	}
-	declared := p.routing.Load().routes
+	declared := p.routing.Load().Routes
 	routes := make([]string, len(declared))
 	for i, rt := range declared {
 		routes[i] = rt.Pattern
