@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/upstream"
 )
 
@@ -35,9 +36,9 @@ var testTables = []coherence.Table{{Name: "public.listings", Columns: []coherenc
 }}}
 
 // testRoutes are a detail and a list page over listings.
-func testRoutes() []proxycache.Route {
+func testRoutes() []route.Declaration {
 	query := func(name string) *depends.Expr { return &depends.Expr{Source: depends.Query, Name: name} }
-	return []proxycache.Route{
+	return []route.Declaration{
 		{
 			Pattern: "/api/listings/{id}", MaxLag: time.Hour,
 			Depends: []depends.Dependency{{

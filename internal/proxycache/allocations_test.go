@@ -8,6 +8,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/outcome"
+	"walpurge/internal/proxycache/route"
 )
 
 // hitSteps are the steps of a hit, each by itself, with n responses stored.
@@ -45,13 +46,13 @@ func newHitSteps(t testing.TB, n int) *hitSteps {
 
 func (s *hitSteps) makeKey() {
 	path, query, has := http1.SplitTarget(s.request)
-	s.key, _ = appendKey(s.key[:0], false, s.request, nil, s.proxy.plain, path, query, has)
+	s.key, _ = route.AppendKey(s.key[:0], false, s.request, nil, s.proxy.plain, path, query, has)
 }
 
 func (s *hitSteps) match() {
-	var found places
-	path, _, _ := http1.SplitTarget(s.request)
-	s.proxy.routing.Load().router.match(path, &found)
+	var asks route.Asked
+	path, query, has := http1.SplitTarget(s.request)
+	s.proxy.routing.Load().Read(&asks, path, query, has)
 }
 
 func (s *hitSteps) lookup() { s.entry = s.proxy.memory.get(s.key) }
@@ -59,7 +60,7 @@ func (s *hitSteps) lookup() { s.entry = s.proxy.memory.get(s.key) }
 func (s *hitSteps) form() { _ = s.entry.form(s.request) }
 
 func (s *hitSteps) count() {
-	s.proxy.plain.counters[outcome.Hit].Count(coherence.Nanos(20 * time.Microsecond))
+	s.proxy.plain.Counters[outcome.Hit].Count(coherence.Nanos(20 * time.Microsecond))
 }
 
 // Every step of a hit allocates nothing; the whole of it is measured by

@@ -7,6 +7,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -25,16 +26,16 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.
 	if ex.Has(special) || ex.Body != nil || !isRead(ex.Method) || ex.Target[0] != '/' {
 		return false
 	}
-	var asks Asked
+	var asks route.Asked
 	path, query, hasQuery := http1.SplitTarget(ex.Request)
-	p.routing.Load().read(&asks, path, query, hasQuery)
-	rt := asks.route
-	if !asks.clean || rt.Strict {
+	p.routing.Load().Read(&asks, path, query, hasQuery)
+	rt := asks.Route
+	if !asks.Clean || rt.Strict {
 		return false
 	}
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
 	https, host := p.opt.Clients.Trusted.Outside(ex)
-	key, _ := asks.appendKey((*scratch)[:0], https, ex.Request, host)
+	key, _ := asks.AppendKey((*scratch)[:0], https, ex.Request, host)
 	e := p.memory.get(key)
 	if e != nil && e.variants() != nil {
 		key = rfc9111.AppendVariant(key, e.variants().names, ex.Request)
@@ -53,9 +54,9 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.
 		return false
 	}
 	p.sendHit(ex, e, now)
-	rt.counters[outcome.Hit].Count(p.opt.Now() - now)
+	rt.Counters[outcome.Hit].Count(p.opt.Now() - now)
 	p.top.note(e.key(), true, now)
-	ex.Note.Route, ex.Note.Outcome = rt.label, outcome.Hit.Name()
+	ex.Note.Route, ex.Note.Outcome = rt.Label, outcome.Hit.Name()
 	if p.audit != nil && e.guarded {
 		p.audit.hit(ex, e, rt, now)
 	}

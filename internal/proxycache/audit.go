@@ -13,6 +13,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -44,7 +45,7 @@ type auditor struct {
 // sample is a hit to be audited.
 type sample struct {
 	entry  *entry
-	route  *route
+	route  *route.Route
 	target string
 	host   string
 	header http.Header
@@ -77,7 +78,7 @@ func newAuditor(p *Proxy) *auditor {
 
 // hit looks whether this one is to be audited. It is called on every hit of a
 // response with dependencies.
-func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nanos) {
+func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route.Route, now coherence.Nanos) {
 	if rand.Uint32() > a.share {
 		return
 	}
@@ -87,8 +88,8 @@ func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route, now coherence.Nan
 	if ex.Has(http1.Of(http1.AcceptEncoding)) {
 		s.header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(ex.Request).String()}
 	}
-	rt.keepKeyedCookies(s.header)
-	rt.dropOverrides(s.header)
+	rt.KeepKeyedCookies(s.header)
+	rt.DropOverrides(s.header)
 	select {
 	case a.queue <- s:
 	default:
@@ -175,7 +176,7 @@ func (a *auditor) report(s *sample) {
 		}
 	}
 	a.p.log.Error("a hit was stale: the route's depends_on does not cover what the page shows",
-		"url", s.target, "route", s.route.label, "depends_on", words,
+		"url", s.target, "route", s.route.Label, "depends_on", words,
 		"changed_undeclared", undeclared, "changed_declared", declared,
 		"asof", h.Asof().String(), "applied", a.p.opt.Guard.Applied().String())
 }

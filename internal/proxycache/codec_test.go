@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/route"
 )
 
 func samples() []*stored {
@@ -84,7 +85,7 @@ func withChecksum(payload []byte) []byte {
 }
 
 // storedSample is a value as the Redis tier gives it, and what it was made by.
-func storedSample(t testing.TB) (p *Proxy, rt *route, value []byte) {
+func storedSample(t testing.TB) (p *Proxy, rt *route.Route, value []byte) {
 	r := newRig(t, nil)
 	p = r.proxy
 	rt = p.plain

@@ -18,7 +18,7 @@ func (x *exchange) decide() verdict {
 	switch {
 	case method == "CONNECT":
 		return refused(http.StatusNotImplemented, outcome.Pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
-	case x.route.Events:
+	case x.Route.Events:
 		return verdict{way: toFeed}
 	case x.endsHere():
 		return verdict{way: toAnswerHere}
@@ -34,7 +34,7 @@ func (x *exchange) decide() verdict {
 		return passed(rfc9111.FwdMethod, NoReason)
 	case x.Body != nil:
 		return passed(rfc9111.FwdRequest, RequestBody)
-	case !x.clean && x.routing.guarded:
+	case !x.Clean && x.Table.Guarded:
 		return passed(rfc9111.FwdBypass, UncleanPath)
 	case x.Has(rfc9111.Preconditions):
 		return passed(rfc9111.FwdRequest, NoReason)
@@ -47,20 +47,20 @@ func (x *exchange) decide() verdict {
 }
 
 // keepsNothing tells whether the request's route says that nothing is kept.
-func (x *exchange) keepsNothing() bool { return x.route.TTL != nil && *x.route.TTL <= 0 }
+func (x *exchange) keepsNothing() bool { return x.Route.TTL != nil && *x.Route.TTL <= 0 }
 
 // keepsAnswer tells whether the answer to a QUERY may be stored. On routes with
 // dependencies it may not: conditions are read from the URL, and content could
 // say otherwise.
 func (x *exchange) keepsAnswer() bool {
-	return !x.route.guarded && x.Body != nil && http1.CleanPath(x.path) && !x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) &&
+	return !x.Route.Guarded && x.Body != nil && http1.CleanPath(x.Path) && !x.Has(rfc9111.Preconditions|http1.Of(http1.Range)) &&
 		!x.wish.NoStore && !x.wish.OnlyIfCached && !x.keepsNothing()
 }
 
 // copied is v, which passes the request, with a copy kept of the response where
 // others may have that.
 func (x *exchange) copied(v verdict) verdict {
-	if !x.route.guarded && (string(x.Method) != "POST" || x.route == x.routing.plain) && !x.wish.NoStore {
+	if !x.Route.Guarded && (string(x.Method) != "POST" || x.Route == x.Table.Plain) && !x.wish.NoStore {
 		v.way = toCopy
 	}
 	return v

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -59,7 +60,7 @@ var decisions = []struct {
 
 func decisionRig(t testing.TB) *rig {
 	return newRig(t, func(_ *rig, o *Options) {
-		o.Routes = append(o.Routes, Route{Pattern: "/feed", Events: true}, Route{Pattern: "/nothing", TTL: new(time.Duration(0))})
+		o.Routes = append(o.Routes, route.Declaration{Pattern: "/feed", Events: true}, route.Declaration{Pattern: "/nothing", TTL: new(time.Duration(0))})
 	})
 }
 

@@ -32,7 +32,7 @@ func (x *exchange) await(f *Flight, leader bool) (v verdict, again, alone bool) 
 			case leader:
 				x.stream(f, s, leader, f.leave)
 				return v, false, false
-			case s.length >= 0 && !f.order.route.late: // a late dependency may forbid sharing
+			case s.length >= 0 && !f.order.route.Late: // a late dependency may forbid sharing
 				if exit, ok := f.enter(); ok {
 					defer exit()
 					x.stream(f, s, leader, exit)

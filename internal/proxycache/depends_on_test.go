@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // namedTables are tables whose names and columns Depends-On has trouble with.
@@ -28,7 +29,7 @@ func declares(t *testing.T, fields ...string) (*rig, *changeLog) {
 			t.Fatal(err)
 		}
 		o.Guard, o.Logger = r.guard, slog.New(slog.NewTextHandler(log, nil))
-		o.Routes = []Route{{Pattern: "/said", MaxLag: time.Hour, Declared: true}, {Pattern: "/both", MaxLag: time.Hour, Depends: []depends.Dependency{{Template: coherence.Template{Table: 1}}}}}
+		o.Routes = []route.Declaration{{Pattern: "/said", MaxLag: time.Hour, Declared: true}, {Pattern: "/both", MaxLag: time.Hour, Depends: []depends.Dependency{{Template: coherence.Template{Table: 1}}}}}
 	})
 	r.say("x", fields...)
 	return r, log

@@ -11,6 +11,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -19,7 +20,7 @@ import (
 type entry struct {
 	handle coherence.Handle
 	memory *memory
-	route  *route // nil without a declared one
+	route  *route.Route // nil without a declared one
 
 	text  text // its key and its head
 	body  []byte
@@ -165,13 +166,7 @@ func (e *entry) Evicted(c coherence.Cause) {
 // dependencies are concerned. proven is the guard's proof of freshness, read
 // before (C1).
 func (e *entry) usable(now, proven coherence.Nanos) bool {
-	return !e.guarded || e.route.proves(now, proven) && e.handle.Live()
-}
-
-// proves tells whether a proof of freshness of that instant is young enough at
-// now for the route's cached responses (G2).
-func (rt *route) proves(now, proven coherence.Nanos) bool {
-	return proven != 0 && now-proven <= coherence.Nanos(rt.MaxLag)
+	return !e.guarded || e.route.Proves(now, proven) && e.handle.Live()
 }
 
 // ageAt is the Age at now in whole seconds (RFC 9111 section 5.1).

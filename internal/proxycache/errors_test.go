@@ -12,6 +12,7 @@ import (
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 )
 
 // byDefault are the status codes that may be kept without the origin saying so
@@ -32,11 +33,11 @@ func ttlRoutes(ttl, swr, sie time.Duration) func(*rig, *Options) {
 		return &d
 	}
 	return func(_ *rig, o *Options) {
-		plain := Route{Pattern: "/x/{k}", TTL: given(ttl), StaleWhileRevalidate: given(swr), StaleIfError: given(sie)}
+		plain := route.Declaration{Pattern: "/x/{k}", TTL: given(ttl), StaleWhileRevalidate: given(swr), StaleIfError: given(sie)}
 		rows := testRoutes()[0]
 		rows.Pattern, rows.TTL, rows.StaleWhileRevalidate, rows.StaleIfError = "/rows/{id}", plain.TTL, plain.StaleWhileRevalidate, plain.StaleIfError
 		silent := testRoutes()[0]
-		o.Routes = []Route{plain, rows, silent}
+		o.Routes = []route.Declaration{plain, rows, silent}
 	}
 }
 

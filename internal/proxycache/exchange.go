@@ -10,6 +10,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -18,7 +19,7 @@ import (
 // verdict.
 type exchange struct {
 	*http1.Exchange
-	Asked
+	route.Asked
 	p     *Proxy
 	start coherence.Nanos
 
@@ -89,9 +90,9 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool, host []byte) *exchange {
 	x := &exchange{Exchange: ex, p: p, start: now, head: string(ex.Method) == "HEAD"}
 	path, query, hasQuery := http1.SplitTarget(ex.Request)
-	p.routing.Load().read(&x.Asked, path, query, hasQuery)
+	p.routing.Load().Read(&x.Asked, path, query, hasQuery)
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
-	key, target := x.appendKey((*scratch)[:0], https, ex.Request, host)
+	key, target := x.AppendKey((*scratch)[:0], https, ex.Request, host)
 	x.key = string(key)
 	x.target = x.key[target.From:target.To]
 	*scratch = key[:0]
@@ -105,12 +106,12 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool,
 func (x *exchange) done(o outcome.Outcome, reason Reason) {
 	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
-	x.route.counters[o].Count(took)
+	x.Route.Counters[o].Count(took)
 	if o != outcome.Pass && o != outcome.Bypass {
 		x.p.top.note(x.key, o == outcome.Hit || o == outcome.Stale, x.start)
 	}
-	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.route.label, o.Name(), string(reason)
+	x.Note.Route, x.Note.Outcome, x.Note.Reason = x.Route.Label, o.Name(), string(reason)
 	if x.p.log.Enabled(context.Background(), slog.LevelDebug) {
-		x.p.log.Debug("request", "method", string(x.Method), "route", x.route.label, "outcome", o.Name(), "reason", string(reason))
+		x.p.log.Debug("request", "method", string(x.Method), "route", x.Route.Label, "outcome", o.Name(), "reason", string(reason))
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -60,8 +61,8 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 	}
 	x := p.newExchange(ex, p.opt.Now(), false, nil)
 	e := &Explanation{Method: string(req.Method), OriginTarget: x.target}
-	if x.route != p.plain {
-		e.Route = x.route.Pattern
+	if x.Route != p.plain {
+		e.Route = x.Route.Pattern
 	}
 	v := x.decide()
 	e.Cached, e.Why = x.why(&v)
@@ -69,10 +70,10 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 		return e
 	}
 	e.Key = x.key
-	for _, k := range x.route.keys {
+	for _, k := range x.Route.Keys {
 		e.Vary = append(e.Vary, k.Source.String()+"."+k.Name)
 	}
-	e.Lifetime = x.route.lifetimeWords()
+	e.Lifetime = lifetimeWords(x.Route)
 	x.explainDependencies(e)
 	if found := p.memory.peek(x.key); found != nil {
 		now := p.opt.Now()
@@ -118,19 +119,19 @@ var whyPassed = map[Reason]string{
 // whatEnds tells what ends a stored response of the request's route.
 func (x *exchange) whatEnds() string {
 	switch {
-	case x.route == x.routing.plain:
+	case x.Route == x.Table.Plain:
 		return "No route is declared for this path; what the origin's headers allow is kept."
-	case x.route.guarded:
+	case x.Route.Guarded:
 		return "Kept until a row it depends on changes."
 	}
 	return "Kept for its lifetime; the route depends on no table."
 }
 
-func (rt *route) lifetimeWords() string {
+func lifetimeWords(rt *route.Route) string {
 	switch {
 	case rt.TTL != nil:
 		return "at most " + rt.TTL.String()
-	case rt.guarded:
+	case rt.Guarded:
 		return "what the origin says, else " + rfc9111.DefaultLifetime.String()
 	}
 	return "what the origin says"
@@ -142,9 +143,9 @@ func (x *exchange) explainDependencies(e *Explanation) {
 		return
 	}
 	tables := x.p.opt.Guard.Tables()
-	s := x.subject(x.Request, x.target)
-	for i := range x.route.Depends {
-		d := &x.route.Depends[i]
+	s := x.Subject(x.Request, x.target)
+	for i := range x.Route.Depends {
+		d := &x.Route.Depends[i]
 		words := d.Words
 		if words == "" {
 			words = tables[d.Template.Table].Name
@@ -153,7 +154,7 @@ func (x *exchange) explainDependencies(e *Explanation) {
 		e.PurgedBy = append(e.PurgedBy, d.PurgedBy(&tables[d.Template.Table], s))
 		e.Notes = d.Notes(e.Notes, &tables[d.Template.Table], s)
 	}
-	if x.route.Declared {
+	if x.Route.Declared {
 		e.DependsOn = append(e.DependsOn, "what the response names")
 		e.PurgedBy = append(e.PurgedBy, "a change of a row that the response names in "+depends.FieldName)
 	}

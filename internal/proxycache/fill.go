@@ -142,7 +142,7 @@ func (f *fetch) interim(status int, h http.Header) error {
 func (f *fetch) fail(err error) {
 	status, reason := upstream.Fault(f.ctx, err)
 	if context.Cause(f.ctx) != errClientGone {
-		f.fills.log.Warn("origin request failed", "method", "GET", "route", f.order.route.label, "reason", string(reason), "error", err)
+		f.fills.log.Warn("origin request failed", "method", "GET", "route", f.order.route.Label, "reason", string(reason), "error", err)
 	}
 	f.closeHandle()
 	f.conclude(failed, func(s *flightState) { s.status, s.reason, s.stale = status, reason, f.stale })

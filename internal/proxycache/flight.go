@@ -10,6 +10,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -159,13 +160,13 @@ type flights struct {
 
 // join finds a flight that a reader of the route that arrives now and demands
 // this much may share (R7), other than the one it has waited for in vain.
-func (t *flights) join(key string, rt *route, not *Flight, d position.Demand) *Flight {
+func (t *flights) join(key string, rt *route.Route, not *Flight, d position.Demand) *Flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.find(key, rt, not, d)
 }
 
-func (t *flights) find(key string, rt *route, not *Flight, d position.Demand) *Flight {
+func (t *flights) find(key string, rt *route.Route, not *Flight, d position.Demand) *Flight {
 	f := t.byKey[key]
 	if f == nil || f == not || f.order.route != rt || !f.joinable() || !f.serves(d) {
 		return nil

@@ -9,6 +9,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 )
 
 // footprint stores n small responses as fills do, and tells what each costs on
@@ -24,7 +25,7 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 	template := coherence.Template{Table: table, Equal: []coherence.Equal{{Column: 0}}}
 	rt := p.plain
 	if asked {
-		rt = &route{guarded: true}
+		rt = &route.Route{Guarded: true}
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -40,13 +41,13 @@ type shown struct {
 
 // shown is how e's head was made, with codings or without.
 func (e *entry) shown(compress bool) shown {
-	return shown{e.route.revalidate(), compress, e.coded != nil}
+	return shown{e.route.Revalidate(), compress, e.coded != nil}
 }
 
 // adopt makes e ready to be sent if its text, which came from elsewhere, is as
 // finish would make it. REQUIRES: e isn't published.
 func (m *memory) adopt(e *entry, by shown) bool {
-	if by.revalidate != e.route.revalidate() || by.compress != m.compress {
+	if by.revalidate != e.route.Revalidate() || by.compress != m.compress {
 		return false
 	}
 	e.negotiated(by.vary)
@@ -155,17 +156,13 @@ type look struct {
 
 // look decides how a response with that stored head and a body of that length,
 // -1 if that isn't known, shows itself.
-func (m *memory) look(rt *route, head []byte, length int64) look {
-	l := look{revalidate: rt.revalidate()}
+func (m *memory) look(rt *route.Route, head []byte, length int64) look {
+	l := look{revalidate: rt.Revalidate()}
 	if m.compress && (length < 0 || length >= minCoded) {
 		l.vary = codable(head)
 	}
 	return l
 }
-
-// revalidate tells whether clients may keep the route's responses only if they
-// ask each time: their own cache hears of no change.
-func (rt *route) revalidate() bool { return rt != nil && rt.guarded && !rt.ClientKeeps }
 
 // dress changes a stored head to what clients get. The last bytes of that are
 // ours, and dropped are the fields that it lacks.

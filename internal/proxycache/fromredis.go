@@ -4,6 +4,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -12,16 +13,16 @@ import (
 // that may be served. It is
 // used only if the guard says so (R3), and goes into the memory tier if that
 // has room for it or it comes again.
-func (t *fills) fromRedis(key string, a *Asked, req *http1.Request, target string) (e *entry, now coherence.Nanos) {
+func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target string) (e *entry, now coherence.Nanos) {
 	s, first := t.redis.get(key)
 	if s != nil && s.names != nil {
 		s, first = t.redis.get(string(rfc9111.AppendVariant([]byte(key), s.names, req)))
 	}
-	if s == nil || s.names != nil || s.guarded != a.route.guarded {
+	if s == nil || s.names != nil || s.guarded != a.Route.Guarded {
 		return nil, 0
 	}
 	now = t.now()
-	e = s.entry(t.memory, a.route, now)
+	e = s.entry(t.memory, a.Route, now)
 	if !e.common() { // another version's
 		return nil, 0
 	}
@@ -29,7 +30,7 @@ func (t *fills) fromRedis(key string, a *Asked, req *http1.Request, target strin
 		return nil, 0
 	}
 	keep := t.memory.worth(e.key(), first)
-	if e.guarded && !t.vouched(e, s, a.subject(req, target), now, keep) {
+	if e.guarded && !t.vouched(e, s, a.Subject(req, target), now, keep) {
 		return nil, 0
 	}
 	if keep {
@@ -42,7 +43,7 @@ func (t *fills) fromRedis(key string, a *Asked, req *http1.Request, target strin
 // handle is open then.
 func (t *fills) vouched(e *entry, s *stored, of *depends.Subject, now coherence.Nanos, keep bool) bool {
 	proven := t.guard.Proven() // C1
-	if !e.route.proves(now, proven) {
+	if !e.route.Proves(now, proven) {
 		return false
 	}
 	deps, ok := t.storedDeps(e, s, of)
@@ -61,16 +62,16 @@ func (t *fills) vouched(e *entry, s *stored, of *depends.Subject, now coherence.
 // its route, and those that it declares itself.
 func (t *fills) storedDeps(e *entry, s *stored, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
 	rt := e.route
-	deps = rt.bind(t.guard, of)
-	if !rt.late && !rt.Declared && !s.declares {
+	deps = rt.Bind(t.guard, of)
+	if !rt.Late && !rt.Declared && !s.declares {
 		return deps, true // the commonest case
 	}
 	h := e.header()
 	said, ok := t.declared(rt, h)
 	deps = append(deps, said...)
-	if rt.late {
+	if rt.Late {
 		of.Body = depends.ReadDocument(h, e.body)
-		deps = append(deps, rt.bindLate(t.guard, of)...)
+		deps = append(deps, rt.BindLate(t.guard, of)...)
 	}
 	return deps, ok
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -40,7 +41,7 @@ func FuzzResponse(f *testing.F) {
 			}
 		}
 		upstream.ConnectionFields(h)
-		rt := &route{guarded: true}
+		rt := &route.Route{Guarded: true}
 		block := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), h)
 		shown, _, _ := m.look(rt, block, -1).dress(http1.FinishHead(block, resp.StatusCode, 5))
 		back, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(shown), strings.NewReader("\r\nabcde"))), nil)
@@ -156,12 +157,12 @@ func FuzzRequest(f *testing.F) {
 		}
 		path, query, has := http1.SplitTarget(req)
 		http1.CleanPath(path)
-		for _, rule := range []QueryRule{{Only: true, Names: []string{"b"}}, {Names: []string{"b"}}, {Sort: true}} {
-			rt := &route{Route: Route{Query: rule}}
-			key, at := appendKey(nil, false, req, nil, rt, path, query, has)
+		for _, rule := range []route.QueryRule{{Only: true, Names: []string{"b"}}, {Names: []string{"b"}}, {Sort: true}} {
+			rt := &route.Route{Declaration: route.Declaration{Query: rule}}
+			key, at := route.AppendKey(nil, false, req, nil, rt, path, query, has)
 			again := bytes.TrimPrefix(key[at.From:at.To], path)
 			again = bytes.TrimPrefix(again, []byte("?"))
-			if twice := appendQuery(nil, rt, again, len(again) > 0); len(again) > 0 && !bytes.Equal(bytes.TrimPrefix(twice, []byte("?")), again) {
+			if twice := route.AppendQuery(nil, rt, again, len(again) > 0); len(again) > 0 && !bytes.Equal(bytes.TrimPrefix(twice, []byte("?")), again) {
 				t.Fatalf("%q by %+v is %q, then %q", query, rule, again, twice)
 			}
 		}

@@ -134,6 +134,6 @@ func (x *exchange) endGroups(h http.Header) {
 	ctx, cancel := context.WithTimeout(context.Background(), p.opt.StrictWait)
 	defer cancel()
 	if _, err := p.opt.Purger.Purge(ctx, names); err != nil {
-		p.log.Warn("groups were not ended by a message in the log", "route", x.route.label, "error", err)
+		p.log.Warn("groups were not ended by a message in the log", "route", x.Route.Label, "error", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -49,8 +50,8 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 	if len(path) == 0 {
 		path = []byte{'/'}
 	}
-	var asks Asked
-	x.p.routing.Load().read(&asks, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
-	k, _ := asks.appendKey(nil, https, x.Request, forwardedHost)
+	var asks route.Asked
+	x.p.routing.Load().Read(&asks, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
+	k, _ := asks.AppendKey(nil, https, x.Request, forwardedHost)
 	return string(k), true
 }

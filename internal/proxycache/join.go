@@ -14,10 +14,10 @@ import (
 // been stored since the caller found e.
 func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.Nanos) (f *Flight, leader bool) {
 	fills := x.p.fills
-	alone := x.authorized || x.route.Strict || x.demand.Strict || x.wish.NoCache || // R7
+	alone := x.authorized || x.Route.Strict || x.demand.Strict || x.wish.NoCache || // R7
 		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
 	if !alone {
-		if f = fills.flights.join(key, x.route, waited, x.demand); f != nil {
+		if f = fills.flights.join(key, x.Route, waited, x.demand); f != nil {
 			return f, false
 		}
 	}
@@ -32,7 +32,7 @@ func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.N
 // refresh starts a fill in the background, unless one is on its way.
 func (x *exchange) refresh(e *entry, key string) {
 	fills := x.p.fills
-	if f := fills.flights.join(key, x.route, nil, position.Demand{}); f != nil {
+	if f := fills.flights.join(key, x.Route, nil, position.Demand{}); f != nil {
 		return
 	}
 	o, header := x.order(key, e)
@@ -43,7 +43,7 @@ func (x *exchange) refresh(e *entry, key string) {
 // order is what a fill for this request is for, and the header that it sends
 // to the origin. e is what is stored under key, if anything is.
 func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
-	p, rt := x.p, x.route
+	p, rt := x.p, x.Route
 	o = Order{
 		req: x.Request.Clone(), route: rt, key: key, primary: x.key, base: x.base, target: x.target, content: x.content,
 		question: x.question(), plain: x.wish.Plain(), authorized: x.authorized,
@@ -54,8 +54,8 @@ func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
 	header = p.requestHeader(x.Exchange, fillDrops)
 	x.needsOfRequest(header)
 	if rt != p.plain {
-		rt.keepKeyedCookies(header)
-		rt.dropOverrides(header)
+		rt.KeepKeyedCookies(header)
+		rt.DropOverrides(header)
 	}
 	if x.Has(http1.Of(http1.AcceptEncoding)) {
 		header["Accept-Encoding"] = []string{rfc9111.AcceptEncoding(x.Request).String()}
@@ -67,12 +67,12 @@ func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
 			o.stale = e
 		}
 	}
-	if rt.guarded {
-		o.deps = rt.bind(p.opt.Guard, x.subject(x.Request, x.target))
+	if rt.Guarded {
+		o.deps = rt.Bind(p.opt.Guard, x.Subject(x.Request, x.target))
 	}
-	if rt.late {
+	if rt.Late {
 		header["Accept-Encoding"] = []string{"identity"} // what is compressed can't be read
-		o.subject = x.subject(o.req, x.target)
+		o.subject = x.Subject(o.req, x.target)
 		o.subject.Path, _, _ = http1.SplitTarget(o.req) // what it reads belongs to the order
 		o.subject.Places = slices.Clone(o.subject.Places)
 	}
@@ -81,9 +81,9 @@ func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
 
 // question is what the policy has to know of the request.
 func (x *exchange) question() rfc9111.Question {
-	rt := x.route
+	rt := x.Route
 	return rfc9111.Question{
-		Authorization: x.authorized, TTL: rt.TTL, Guarded: rt.guarded, StaleWhileRevalidate: rt.StaleWhileRevalidate, StaleIfError: rt.StaleIfError,
+		Authorization: x.authorized, TTL: rt.TTL, Guarded: rt.Guarded, StaleWhileRevalidate: rt.StaleWhileRevalidate, StaleIfError: rt.StaleIfError,
 		Heuristics: rt == x.p.plain && x.base == "" && !x.Has(http1.Of(http1.Cookie)),
 	}
 }

@@ -12,18 +12,19 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // joined adds a route whose responses name the listings in them, and one whose
 // responses must say what they depend on.
 func joined(_ *rig, o *Options) {
-	o.Routes = append(o.Routes, Route{
+	o.Routes = append(o.Routes, route.Declaration{
 		Pattern: "/joined", MaxLag: time.Hour,
 		Depends: []depends.Dependency{{
 			Template: coherence.Template{Equal: []coherence.Equal{{Column: 0}}},
 			Equal:    [][]depends.Expr{{{Source: depends.Body, Steps: []depends.Step{{Name: "items"}, {Kind: depends.Elements}, {Name: "id"}}}}},
 		}},
-	}, Route{Pattern: "/declared", MaxLag: time.Hour, Declared: true})
+	}, route.Declaration{Pattern: "/declared", MaxLag: time.Hour, Declared: true})
 	for i := range o.Routes {
 		for j := range o.Routes[i].Depends {
 			o.Guard.Use(&o.Routes[i].Depends[j].Template)

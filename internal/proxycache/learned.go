@@ -5,12 +5,13 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // declared are the dependencies that a response's head declares: groups, and
 // rows by Depends-On. ok is false if it must not be kept because nobody knows
 // what it depends on.
-func (t *fills) declared(rt *route, h http.Header) (deps []coherence.Dependency, ok bool) {
+func (t *fills) declared(rt *route.Route, h http.Header) (deps []coherence.Dependency, ok bool) {
 	g := t.guard
 	rows, found, wrong := depends.Named(g, h)
 	if deps = append(depends.Groups(g, h), rows...); len(deps) > 0 {
@@ -20,8 +21,8 @@ func (t *fills) declared(rt *route, h http.Header) (deps []coherence.Dependency,
 		wrong = depends.EmptyField
 	}
 	if wrong != "" {
-		if _, told := rt.told.LoadOrStore(wrong, true); !told {
-			t.log.Warn("a response is not kept, nor are others like it", "route", rt.label, "error", wrong)
+		if _, told := rt.Told.LoadOrStore(wrong, true); !told {
+			t.log.Warn("a response is not kept, nor are others like it", "route", rt.Label, "error", wrong)
 		}
 	}
 	return deps, wrong == "" && (found || !rt.Declared)
@@ -48,10 +49,10 @@ func (f *fetch) learn(deps []coherence.Dependency) {
 
 // lateDeps are the dependencies that are known only with the whole response.
 func (f *fetch) lateDeps(h http.Header, body []byte) []coherence.Dependency {
-	if !f.order.route.late {
+	if !f.order.route.Late {
 		return nil
 	}
 	s := *f.order.subject
 	s.Body = depends.ReadDocument(h, body)
-	return f.order.route.bindLate(f.fills.guard, &s)
+	return f.order.route.BindLate(f.fills.guard, &s)
 }

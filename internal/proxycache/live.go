@@ -13,6 +13,7 @@ import (
 	"walpurge/internal/problem"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/outcome"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -130,7 +131,7 @@ func (x *exchange) serveLive() verdict {
 // the fields of this request. If there is nothing to watch it returns nil and
 // a sentence.
 func (x *exchange) onlooker() (w *onlooker, words string) {
-	form, err := url.ParseQuery(string(x.query))
+	form, err := url.ParseQuery(string(x.Query))
 	if err != nil || len(form["url"]) != 1 {
 		return nil, "Name one page with url=, its path and query percent-encoded."
 	}
@@ -140,21 +141,21 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 	if len(target) > liveURL || strings.ContainsFunc(target, odd) || !http1.CleanPath([]byte(path)) {
 		return nil, "url is not the path and query of a page."
 	}
-	var asks Asked
-	x.p.routing.Load().read(&asks, []byte(path), []byte(raw), hasQuery)
-	rt := asks.route
-	if !rt.guarded {
+	var asks route.Asked
+	x.p.routing.Load().Read(&asks, []byte(path), []byte(raw), hasQuery)
+	rt := asks.Route
+	if !rt.Guarded {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
 	}
-	for _, k := range rt.keys {
+	for _, k := range rt.Keys {
 		if k.Source == depends.Cookie || k.Name == "authorization" {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}
 	https, host := x.p.opt.Clients.Trusted.Outside(x.Exchange)
-	key, at := asks.appendKey(nil, https, x.Request, host)
+	key, at := asks.AppendKey(nil, https, x.Request, host)
 	return &onlooker{
-		x: x, route: rt, shown: asks.subject(x.Request, string(key[at.From:at.To])), key: string(key), routing: asks.routing,
+		x: x, route: rt, shown: asks.Subject(x.Request, string(key[at.From:at.To])), key: string(key), routing: asks.Table,
 		gone: make(chan struct{}), anew: make(chan struct{}, 1),
 	}, ""
 }

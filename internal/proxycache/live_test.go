@@ -12,13 +12,14 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // liveRig is a rig with a feed that pauses for as good as no time.
 func liveRig(t *testing.T, change func(*Options)) *rig {
 	t.Helper()
 	r := newRig(t, func(_ *rig, o *Options) {
-		o.Routes = append(o.Routes, Route{Pattern: "/live", Events: true})
+		o.Routes = append(o.Routes, route.Declaration{Pattern: "/live", Events: true})
 		if change != nil {
 			change(o)
 		}
@@ -131,7 +132,7 @@ func TestFeedTellsOfANewEpoch(t *testing.T) {
 func TestFeedSaysWhatItCannotWatch(t *testing.T) {
 	r := liveRig(t, func(o *Options) {
 		personal := o.Routes[0]
-		personal.Pattern, personal.Vary = "/mine/{id}", []Key{{depends.Cookie, "session"}}
+		personal.Pattern, personal.Vary = "/mine/{id}", []route.Key{{Source: depends.Cookie, Name: "session"}}
 		o.Routes = append(o.Routes, personal)
 	})
 	for query, want := range map[string]string{
@@ -180,7 +181,7 @@ func TestFeedEndsWithItsRoutes(t *testing.T) {
 	if got := f.next(); got != ":\n" {
 		t.Fatalf("no heartbeat: %q", got)
 	}
-	adopt, err := r.proxy.Prepare(append(testRoutes(), Route{Pattern: "/live", Events: true}))
+	adopt, err := r.proxy.Prepare(append(testRoutes(), route.Declaration{Pattern: "/live", Events: true}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +192,7 @@ func TestFeedEndsWithItsRoutes(t *testing.T) {
 }
 
 func TestEventsNeedADatabase(t *testing.T) {
-	if _, err := newRoute(Route{Pattern: "/live", Events: true}, nil); err == nil || !strings.Contains(err.Error(), "postgres.url") {
+	if _, err := route.New(route.Declaration{Pattern: "/live", Events: true}, nil); err == nil || !strings.Contains(err.Error(), "postgres.url") {
 		t.Error(err)
 	}
 }

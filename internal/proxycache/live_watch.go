@@ -6,6 +6,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
 
@@ -29,10 +30,10 @@ import (
 // onlooker is one page that listens.
 type onlooker struct {
 	x       *exchange
-	route   *route
+	route   *route.Route
 	shown   *depends.Subject // what the page shows
 	key     string           // of the response, without variant
-	routing *routing         // that the page's route is of
+	routing *route.Table     // that the page's route is of
 	gone    chan struct{}
 	anew    chan struct{} // holds one; the route's responses have turned out to name dependencies
 	last    time.Time     // of the last event
@@ -59,7 +60,7 @@ func (w *onlooker) guard() *coherence.Guard { return w.x.p.opt.Guard }
 // response depends on.
 func (w *onlooker) learns() bool {
 	rt := w.route
-	return rt.Declared || rt.late || rt.names.Load()
+	return rt.Declared || rt.Late || rt.Names.Load()
 }
 
 // begin registers anew. It returns false if a commit that may not be visible
@@ -71,10 +72,10 @@ func (w *onlooker) begin() (settled bool) {
 	g, rt := w.guard(), w.route
 	w.watch = &onlook{touched: make(chan struct{}), guessed: w.learns()}
 	var deps []coherence.Dependency
-	if rt.Declared || rt.names.Load() {
+	if rt.Declared || rt.Names.Load() {
 		deps = []coherence.Dependency{g.Anything()}
 	} else {
-		deps = slices.Concat(rt.bind(g, w.shown), rt.bindLate(g, w.shown)) // without a body its values are no conditions
+		deps = slices.Concat(rt.Bind(g, w.shown), rt.BindLate(g, w.shown)) // without a body its values are no conditions
 	}
 	return g.Observe(&w.watch.handle, w.watch, deps)
 }
@@ -127,8 +128,8 @@ func (w *onlooker) end() { w.guard().Close(&w.watch.handle) }
 
 // hasNamed notes that a response of the route names dependencies of its own.
 // Those who listen and have trusted in the declaration begin anew.
-func (p *Proxy) hasNamed(rt *route) {
-	if rt.Declared || rt.names.Load() || rt.names.Swap(true) {
+func (p *Proxy) hasNamed(rt *route.Route) {
+	if rt.Declared || rt.Names.Load() || rt.Names.Swap(true) {
 		return
 	}
 	l := p.live

@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // learningRig has routes of which nobody knows before the response what it depends on.
@@ -17,7 +18,7 @@ func learningRig(t *testing.T) *rig {
 		late.Pattern = "/late"
 		late.Depends = append([]depends.Dependency(nil), late.Depends...)
 		late.Depends[0].Equal = [][]depends.Expr{{{Source: depends.Body, Steps: []depends.Step{{Kind: depends.Member, Name: "ids"}, {Kind: depends.Elements}}}}}
-		o.Routes = append(o.Routes, late, Route{Pattern: "/said", Declared: true, MaxLag: time.Hour})
+		o.Routes = append(o.Routes, late, route.Declaration{Pattern: "/said", Declared: true, MaxLag: time.Hour})
 	})
 }
 
@@ -96,8 +97,10 @@ func TestFeedOfWhatIsNotStored(t *testing.T) {
 func TestWhatWasStoredAfterTheChangeTellsNothing(t *testing.T) {
 	r := learningRig(t)
 	r.say("x", "Depends-On: listings;id=5")
-	said := r.proxy.routing.Load().router.match([]byte("/said"), new(places))
-	w := &onlooker{x: &exchange{p: r.proxy}, route: said, shown: &depends.Subject{Params: said.params, Path: []byte("/said")}, key: r.url + "/said"}
+	var asks route.Asked
+	r.proxy.routing.Load().Read(&asks, []byte("/said"), nil, false)
+	said := asks.Route
+	w := &onlooker{x: &exchange{p: r.proxy}, route: said, shown: &depends.Subject{Params: said.Params, Path: []byte("/said")}, key: r.url + "/said"}
 	for name, c := range map[string]struct {
 		after   func() // the change
 		unheard bool

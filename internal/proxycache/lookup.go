@@ -24,7 +24,7 @@ func (x *exchange) lookup() verdict {
 	asksRedis := x.asksRedis()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
-		if x.route.guarded {
+		if x.Route.Guarded {
 			var reason Reason
 			if proven, reason = x.proof(now); reason != NoReason {
 				v := x.bypass(reason)
@@ -74,7 +74,7 @@ func (x *exchange) lookup() verdict {
 		waited = f
 	}
 	v := passed(rfc9111.FwdURIMiss, x.p.fills.memo.reason(x.key, x.p.opt.Now()))
-	v.outcome, v.turns, v.stale = outcome.Miss, x.route.guarded, was
+	v.outcome, v.turns, v.stale = outcome.Miss, x.Route.Guarded, was
 	return v
 }
 
@@ -85,7 +85,7 @@ func (x *exchange) asksRedis() bool { return x.p.redis != nil && x.wish.Plain() 
 // needs (G2, G4), or why there is none.
 func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 	g := x.p.opt.Guard
-	if x.route.Strict || !x.p.positions.Covered(x.demand) {
+	if x.Route.Strict || !x.p.positions.Covered(x.demand) {
 		if x.p.opt.Prove == nil {
 			return 0, StrictRead
 		}
@@ -100,7 +100,7 @@ func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 		return 0, StrictRead
 	}
 	proven := g.Proven()
-	if !x.route.proves(now, proven) {
+	if !x.Route.Proves(now, proven) {
 		return 0, Unproven
 	}
 	return proven, NoReason
@@ -110,7 +110,7 @@ func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 // is known to vary.
 func (x *exchange) find() (e *entry, key string) {
 	e, key = x.p.memory.get([]byte(x.key)), x.key
-	if e == nil && x.base == "" && !x.route.guarded {
+	if e == nil && x.base == "" && !x.Route.Guarded {
 		for _, other := range x.p.memory.searchKeys(x.key) {
 			if e = x.p.memory.get([]byte(other)); e != nil {
 				key = other
@@ -126,7 +126,7 @@ func (x *exchange) find() (e *entry, key string) {
 			e, key = x.inLanguage(v, key)
 		}
 	}
-	if e != nil && e.route != x.route { // kept by a declaration that is no more
+	if e != nil && e.route != x.Route { // kept by a declaration that is no more
 		return nil, key
 	}
 	return e, key

@@ -31,7 +31,7 @@ func (f *fetch) needsOfFill() {
 // proxy, but for the positions that the client carries.
 func (x *exchange) needsOfRequest(h http.Header) {
 	switch {
-	case !x.p.positions.Follows() || x.route.guarded || !rfc9111.Safe(x.Method) || x.demand.Strict:
+	case !x.p.positions.Follows() || x.Route.Guarded || !rfc9111.Safe(x.Method) || x.demand.Strict:
 	case x.demand.LSN != 0:
 		position.TellNeeds(h, coherence.Position{Epoch: x.demand.Epoch, LSN: x.demand.LSN})
 	default:

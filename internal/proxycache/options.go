@@ -12,6 +12,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/upstream"
 )
 
@@ -24,7 +25,7 @@ type Options struct {
 	Positions position.Options
 
 	Guard  *coherence.Guard // nil without PostgreSQL
-	Routes []Route
+	Routes []route.Declaration
 
 	Memory    int64 // bytes of the memory tier; 256 MiB
 	MaxObject int64 // bytes of the largest body that is kept; 8 MiB, at most Memory

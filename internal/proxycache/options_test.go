@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/route"
 )
 
 func TestOptionsAreChecked(t *testing.T) {
@@ -18,7 +19,7 @@ func TestOptionsAreChecked(t *testing.T) {
 		"no origin":                     func(o *Options) { o.Origin.URL = nil },
 		"no clock":                      func(o *Options) { o.Now = nil },
 		"dependencies without database": func(o *Options) { o.Guard = nil },
-		"routes that tie":               func(o *Options) { o.Routes = append(o.Routes, Route{Pattern: "/api/listings/{other}"}) },
+		"routes that tie":               func(o *Options) { o.Routes = append(o.Routes, route.Declaration{Pattern: "/api/listings/{other}"}) },
 		"values don't fit":              func(o *Options) { o.Routes[0].Depends[0].Equal = nil },
 	} {
 		o := base()

@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -22,7 +23,7 @@ import (
 // its client: nobody changes it, and it may outlive the exchange.
 type Order struct {
 	req     *http1.Request // a copy of the request that caused it
-	route   *route
+	route   *route.Route
 	key     string // what the flight is found by: primary, or the variant's key where that is known
 	primary string // the key without variant
 	base    string // of a QUERY: the key of its target
@@ -57,7 +58,7 @@ type fills struct {
 	tracer    trace.Tracer // used with orders that are traced
 	log       *slog.Logger
 	counts    *prometheus.CounterVec // what was fetched to be stored and wasn't, by reason
-	named     func(*route)           // told of each response that names dependencies of its own
+	named     func(*route.Route)     // told of each response that names dependencies of its own
 
 	maxObject int64 // bytes
 	timeout   time.Duration
@@ -90,7 +91,7 @@ func (t *fills) start(o *Order, header http.Header, not *Flight, d position.Dema
 // newFetch makes a fill that hasn't started.
 func (t *fills) newFetch(o *Order, header http.Header) *fetch {
 	f := &fetch{
-		Flight: Flight{order: *o, fills: t, entry: &entry{memory: t.memory, route: o.route, guarded: o.route.guarded}},
+		Flight: Flight{order: *o, fills: t, entry: &entry{memory: t.memory, route: o.route, guarded: o.route.Guarded}},
 		header: header, stale: o.stale,
 	}
 	f.mu.wake = make(chan struct{})

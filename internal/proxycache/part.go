@@ -19,11 +19,11 @@ const partSuffix = "\npart"
 
 // fromPart is the answer to a request for ranges from the part that is stored.
 func (x *exchange) fromPart(now coherence.Nanos) (v verdict, ok bool) {
-	if x.route.guarded {
+	if x.Route.Guarded {
 		return verdict{}, false
 	}
 	e := x.p.memory.get([]byte(x.key + partSuffix))
-	if e == nil || e.route != x.route || x.authorized && !e.shared {
+	if e == nil || e.route != x.Route || x.authorized && !e.shared {
 		return verdict{}, false
 	}
 	left := e.fresh - now

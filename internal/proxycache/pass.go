@@ -30,7 +30,7 @@ func (x *exchange) pass(v *verdict, k *Copy) verdict {
 // passAndCopy passes a request and keeps its response if that may be shared.
 func (x *exchange) passAndCopy(v *verdict) verdict {
 	k := x.p.fills.copyOf(Order{
-		req: x.Request, route: x.route, primary: x.key, question: x.question(), authorized: x.authorized,
+		req: x.Request, route: x.Route, primary: x.key, question: x.question(), authorized: x.authorized,
 	}, func(reference string) bool {
 		key, ok := x.keyOf(reference)
 		return ok && key == x.key
@@ -99,7 +99,7 @@ func (x *exchange) originFailed(ctx context.Context, err error, v *verdict) verd
 	if instead, ok := x.inPlaceOf(v, reason, true); ok {
 		return instead
 	}
-	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.route.label, "reason", string(reason), "error", err)
+	x.p.log.Warn("origin request failed", "method", string(x.Method), "route", x.Route.Label, "reason", string(reason), "error", err)
 	cs := v.cs
 	cs.Detail = reason
 	return refused(status, outcome.Fault, cs, sentences[reason])

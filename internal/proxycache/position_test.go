@@ -17,6 +17,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 )
 
 func TestPositionRoundTrip(t *testing.T) {
@@ -221,7 +222,7 @@ func TestPositionEndsAtTheProxy(t *testing.T) {
 	var end, proofs atomic.Int64
 	r := tokens(t, &end, &proofs, func(o *Options) {
 		o.Positions.Cookie = "at"
-		o.Routes = append(o.Routes, Route{Pattern: "/by/cookie", Vary: []Key{{Source: depends.Cookie, Name: "a"}}}, Route{Pattern: "/by/field", Vary: []Key{{Source: depends.Header, Name: "cookie"}}})
+		o.Routes = append(o.Routes, route.Declaration{Pattern: "/by/cookie", Vary: []route.Key{{Source: depends.Cookie, Name: "a"}}}, route.Declaration{Pattern: "/by/field", Vary: []route.Key{{Source: depends.Header, Name: "cookie"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		if strings.Contains(strings.Join(req.Header["Cookie"], "; "), "at=") || req.Header["Walpurge-Position"] != nil {

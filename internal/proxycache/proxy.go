@@ -13,8 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/downstream"
-	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/upstream"
 )
 
@@ -23,8 +23,8 @@ type Proxy struct {
 	opt       Options
 	log       *slog.Logger
 	clients   *downstream.Server
-	routing   atomic.Pointer[routing] // replaced by Reroute
-	plain     *route                  // of requests without a declared route
+	routing   atomic.Pointer[route.Table] // replaced by Reroute
+	plain     *route.Route                // of requests without a declared route
 	memory    *memory
 	redis     *redisTier
 	upstream  *upstream.Origin
@@ -52,9 +52,8 @@ func New(o Options) (*Proxy, error) {
 	p.scratch.New = func() any { b := make([]byte, 0, 512); return &b }
 	p.pieces.New = func() any { b := make([]byte, 32<<10); return &b }
 	p.positions = position.New(&o.Positions, o.Guard)
-	p.plain = &route{label: "other"}
-	p.plain.counters = outcome.NewCounters(p.metrics.requests, p.metrics.seconds, p.plain.label)
-	declared, err := p.newRouting(o.Routes)
+	p.plain = route.NewPlain("other", p.counters("other"))
+	declared, err := route.NewTable(o.Routes, nil, p.plain, o.Guard, p.counters)
 	if err != nil {
 		return nil, err
 	}

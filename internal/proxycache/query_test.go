@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"walpurge/internal/proxycache/route"
 )
 
 // echo makes the origin number its responses and repeat the content.
@@ -230,7 +232,7 @@ func TestDraftNoVarySearchSection7AForgottenRuleBringsNothingBack(t *testing.T) 
 }
 
 func TestQueryParametersAreSorted(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.Routes[2].Query = QueryRule{Sort: true, Names: []string{"utm"}} })
+	r := newRig(t, func(_ *rig, o *Options) { o.Routes[2].Query = route.QueryRule{Sort: true, Names: []string{"utm"}} })
 	r.say("body", "Cache-Control: max-age=60")
 	r.get("/plain/a?b=2&a=1&b=1&utm=x")
 	r.want(r.get("/plain/a?a=1&b=2&b=1"), "body", "walpurge; hit")

@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // readTable has a column of each kind that services read values for.
@@ -24,10 +25,10 @@ var readTable = []coherence.Table{{Name: "public.things", Columns: []coherence.C
 
 // readRoutes are for each column a page that asks for it by the parameter v,
 // and one that asks by the path.
-func readRoutes() []Route {
-	var routes []Route
+func readRoutes() []route.Declaration {
+	var routes []route.Declaration
 	add := func(pattern string, column int, fold coherence.Fold, e depends.Expr) {
-		routes = append(routes, Route{Pattern: pattern, MaxLag: time.Hour, Depends: []depends.Dependency{{
+		routes = append(routes, route.Declaration{Pattern: pattern, MaxLag: time.Hour, Depends: []depends.Dependency{{
 			Template: coherence.Template{Equal: []coherence.Equal{{Column: column, Fold: fold}}}, Equal: [][]depends.Expr{{e}},
 		}}})
 	}

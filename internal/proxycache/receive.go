@@ -173,7 +173,7 @@ func (f *fetch) end(body []byte) {
 		block = f.block
 	}
 	e.setHead(http1.FinishHead(block, int(e.status), len(body)))
-	if f.order.route.late {
+	if f.order.route.Late {
 		f.learn(f.lateDeps(e.header(), body))
 	}
 	f.fills.memory.finish(e)

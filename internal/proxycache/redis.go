@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/redisclient"
 	"walpurge/internal/rfc9111"
 )
@@ -116,7 +117,7 @@ func (t *redisTier) note(op string, err error) {
 }
 
 // entry makes the entry that s was.
-func (s *stored) entry(m *memory, rt *route, now coherence.Nanos) *entry {
+func (s *stored) entry(m *memory, rt *route.Route, now coherence.Nanos) *entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &entry{
 		memory: m, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // date is a date so far from now, as fields spell it.
@@ -254,8 +255,8 @@ func TestRFC9111Section4_4NamedLocations(t *testing.T) {
 func TestRFC9111Section4_4OnKeyedRoutesTheWritersOwnKeyEnds(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
 		o.Routes = append(o.Routes,
-			Route{Pattern: "/by/cookie", Vary: []Key{{Source: depends.Cookie, Name: "currency"}}},
-			Route{Pattern: "/by/field", Vary: []Key{{Source: depends.Header, Name: "x-currency"}}})
+			route.Declaration{Pattern: "/by/cookie", Vary: []route.Key{{Source: depends.Cookie, Name: "currency"}}},
+			route.Declaration{Pattern: "/by/field", Vary: []route.Key{{Source: depends.Header, Name: "x-currency"}}})
 	})
 	for path, key := range map[string]string{"/by/cookie": "Cookie: currency=", "/by/field": "X-Currency: "} {
 		r.say("old", "Cache-Control: max-age=60")

@@ -19,6 +19,7 @@ import (
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 	"walpurge/internal/upstream"
 )
 
@@ -55,9 +56,9 @@ var testTables = []coherence.Table{{Name: "public.listings", Columns: []coherenc
 }}}
 
 // testRoutes are a detail and a list page over listings, and a plain route.
-func testRoutes() []Route {
+func testRoutes() []route.Declaration {
 	query := func(name string) *depends.Expr { return &depends.Expr{Source: depends.Query, Name: name} }
-	return []Route{
+	return []route.Declaration{
 		{
 			Pattern: "/api/listings/{id}", MaxLag: time.Hour,
 			Depends: []depends.Dependency{{

@@ -49,7 +49,7 @@ func (p *Proxy) Status() map[string]any {
 		}
 		s["guard"] = guard
 	}
-	declared := p.routing.Load().routes
+	declared := p.routing.Load().Routes
 	routes := make([]string, len(declared))
 	for i, rt := range declared {
 		routes[i] = rt.Pattern

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // G6: what belongs to one is never given to another.
@@ -337,7 +338,7 @@ func TestRFC5861Section4StaleIfError(t *testing.T) {
 }
 
 func TestQueryRuleDropsParametersBeforeTheOrigin(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.Routes[1].Query = QueryRule{Names: []string{"utm_source"}} })
+	r := newRig(t, func(_ *rig, o *Options) { o.Routes[1].Query = route.QueryRule{Names: []string{"utm_source"}} })
 	r.get("/api/listings?utm_source=a&city=Lagos")
 	r.want(r.get("/api/listings?city=Lagos&utm_source=b"), "ok", "walpurge; hit")
 	if r.requests[0] != "GET /api/listings?city=Lagos" {
@@ -360,7 +361,7 @@ func TestUncleanPathOfAGuardedSiteIsNotCached(t *testing.T) {
 // asks first must not greet everybody with that name.
 func TestCookiesOutsideTheKeyDoNotReachASharedFill(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
-		o.Routes = append(o.Routes, Route{Pattern: "/shop", Vary: []Key{{depends.Cookie, "currency"}}})
+		o.Routes = append(o.Routes, route.Declaration{Pattern: "/shop", Vary: []route.Key{{Source: depends.Cookie, Name: "currency"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")

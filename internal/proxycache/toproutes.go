@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"walpurge/internal/proxycache/outcome"
+	"walpurge/internal/proxycache/route"
 )
 
 // topRoute is what is shown of a route.
@@ -17,8 +18,8 @@ type topRoute struct {
 // topRoutes are the n routes with the most requests, of those that had any.
 func (p *Proxy) topRoutes(n int) []topRoute {
 	top := []topRoute{}
-	for _, rt := range append(slices.Clone(p.routing.Load().routes), p.plain) {
-		if t := rt.top(); t.Requests > 0 {
+	for _, rt := range append(slices.Clone(p.routing.Load().Routes), p.plain) {
+		if t := topOf(rt); t.Requests > 0 {
 			top = append(top, t)
 		}
 	}
@@ -28,11 +29,11 @@ func (p *Proxy) topRoutes(n int) []topRoute {
 	return top[:min(n, len(top))]
 }
 
-func (rt *route) top() topRoute {
-	t := topRoute{Route: rt.label}
+func topOf(rt *route.Route) topRoute {
+	t := topRoute{Route: rt.Label}
 	var possible, hits float64
-	for o := range rt.counters {
-		n, err := rt.counters[o].Read()
+	for o := range rt.Counters {
+		n, err := rt.Counters[o].Read()
 		if err != nil {
 			continue
 		}

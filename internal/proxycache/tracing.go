@@ -33,7 +33,7 @@ func (x *exchange) trace() {
 	}
 	ctx := w3c.Extract(context.Background(), traceFields{x.Exchange})
 	x.spanned, x.span = x.p.opt.Tracer.Start(ctx, "request", trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(
-		attribute.String("http.request.method", string(x.Method)), attribute.String("http.route", x.route.label), attribute.String("url.path", string(x.path))))
+		attribute.String("http.request.method", string(x.Method)), attribute.String("http.route", x.Route.Label), attribute.String("url.path", string(x.Path))))
 }
 
 // endTrace ends the request's span.
@@ -41,7 +41,7 @@ func (x *exchange) endTrace(o outcome.Outcome, reason Reason) {
 	if x.span == nil {
 		return
 	}
-	x.span.SetName(o.Name() + " " + x.route.label)
+	x.span.SetName(o.Name() + " " + x.Route.Label)
 	x.span.SetAttributes(attribute.String("walpurge.outcome", o.Name()), attribute.String("walpurge.reason", string(reason)),
 		attribute.Int("http.response.status_code", x.Status()))
 	if o == outcome.Fault {
@@ -65,8 +65,8 @@ func (f *fetch) trace() {
 		return
 	}
 	var ctx context.Context
-	ctx, f.span = f.fills.tracer.Start(f.order.traced, "fill "+f.order.route.label, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("http.route", f.order.route.label), attribute.Bool("walpurge.background", f.order.background)))
+	ctx, f.span = f.fills.tracer.Start(f.order.traced, "fill "+f.order.route.Label, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+		attribute.String("http.route", f.order.route.Label), attribute.Bool("walpurge.background", f.order.background)))
 	w3c.Inject(ctx, propagation.HeaderCarrier(f.header))
 }
 

@@ -14,7 +14,7 @@ import (
 func (x *exchange) bypass(reason Reason) verdict {
 	v := passed(rfc9111.FwdBypass, reason)
 	v.outcome, v.turns = outcome.Bypass, true
-	v.lenient = reason == Unproven && x.route.StaleIfError != nil && *x.route.StaleIfError > 0
+	v.lenient = reason == Unproven && x.Route.StaleIfError != nil && *x.Route.StaleIfError > 0
 	return v
 }
 
@@ -33,7 +33,7 @@ func (x *exchange) standIn(v *verdict) (instead verdict, ok bool) {
 	now := x.p.opt.Now()
 	proven := x.p.opt.Guard.Proven() // C1: before the handle
 	e, _ := x.find()
-	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.route.StaleIfError) {
+	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.Route.StaleIfError) {
 		return verdict{}, false
 	}
 	return fromCache(outcome.Stale, e, now, Unproven), true

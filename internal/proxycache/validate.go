@@ -41,7 +41,7 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	f.extend(merged)
 	e.body = f.stale.body
 	e.setHead(http1.FinishHead(block, int(e.status), len(e.body)))
-	if f.order.route.late {
+	if f.order.route.Late {
 		f.learn(f.lateDeps(merged, e.body))
 	}
 	f.fills.memory.finish(e)

@@ -99,7 +99,7 @@ func (x *exchange) reply(v *verdict) verdict {
 	x.p.sendEntry(x.Exchange, v.entry, v.at, v.cs)
 	x.done(v.outcome, v.cs.Detail)
 	if v.audited && x.p.audit != nil && v.entry.guarded {
-		x.p.audit.hit(x.Exchange, v.entry, x.route, v.at)
+		x.p.audit.hit(x.Exchange, v.entry, x.Route, v.at)
 	}
 	return verdict{}
 }

@@ -6,28 +6,28 @@ import (
 	"walpurge/config"
 	"walpurge/internal/coherence"
 	"walpurge/internal/expr"
-	"walpurge/internal/proxycache"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/route"
 )
 
 // routes translates the configuration's routes. tables are the guard's, nil
 // without PostgreSQL.
-func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, error) {
+func routes(c *config.Config, tables []coherence.Table) ([]route.Declaration, error) {
 	byName := make(map[string]coherence.TableID, len(tables))
 	for i, t := range tables {
 		byName[t.Name] = coherence.TableID(i)
 	}
-	var list []proxycache.Route
+	var list []route.Declaration
 	var problems []config.Problem
 	for _, r := range c.Routes {
-		route := proxycache.Route{
+		declared := route.Declaration{
 			Pattern: r.Path, TTL: r.TTL, MaxLag: r.MaxLag, Strict: r.Consistency == config.Strict,
-			Query:         proxycache.QueryRule{Only: r.Query.Only, Sort: r.Query.Sorted},
+			Query:         route.QueryRule{Only: r.Query.Only, Sort: r.Query.Sorted},
 			StaleOnChange: r.OnChange, ClientKeeps: r.ClientKeeps, Events: r.Events,
 			StaleWhileRevalidate: r.StaleWhileRevalidate, StaleIfError: r.StaleIfError, Declared: r.Declared,
 		}
 		for _, p := range r.Query.Names {
-			route.Query.Names = append(route.Query.Names, p.Name)
+			declared.Query.Names = append(declared.Query.Names, p.Name)
 		}
 		for _, v := range r.Vary {
 			source, err := source(v.Source)
@@ -35,7 +35,7 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 				problems = append(problems, c.Problem(v.Pos, "%v", err))
 				continue
 			}
-			route.Vary = append(route.Vary, proxycache.Key{Source: source, Name: v.Name})
+			declared.Vary = append(declared.Vary, route.Key{Source: source, Name: v.Name})
 		}
 		for _, d := range r.DependsOn {
 			dep, err := dependency(d, byName, tables)
@@ -43,9 +43,9 @@ func routes(c *config.Config, tables []coherence.Table) ([]proxycache.Route, err
 				problems = append(problems, c.Problem(d.Pos, "%v", err))
 				continue
 			}
-			route.Depends = append(route.Depends, dep)
+			declared.Depends = append(declared.Depends, dep)
 		}
-		list = append(list, route)
+		list = append(list, declared)
 	}
 	return list, config.NewErrors(problems...)
 }

@@ -1,4 +1,4 @@
-package proxycache
+package route
 
 import (
 	"bytes"
@@ -9,10 +9,10 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// appendKey builds the key of a request: scheme, host and target as the
+// AppendKey builds the key of a request: scheme, host and target as the
 // origin gets them, then what else the route keys on, a line each. dst grows.
 // target is where the target lies in the result.
-func appendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte, rt *route, path, query []byte, hasQuery bool) (key []byte, target depends.Span) {
+func AppendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte, rt *Route, path, query []byte, hasQuery bool) (key []byte, target depends.Span) {
 	scheme, port := "http://", ":80"
 	if https {
 		scheme, port = "https://", ":443"
@@ -30,13 +30,13 @@ func appendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte,
 	}
 	target.From = len(dst)
 	dst = append(dst, path...)
-	dst = appendQuery(dst, rt, query, hasQuery)
+	dst = AppendQuery(dst, rt, query, hasQuery)
 	target.To = len(dst)
 	if len(forwardedHost) > 0 {
 		dst = append(append(dst, "\nx-forwarded-host="...), forwardedHost...)
 	}
 	if rt != nil {
-		for _, k := range rt.keys {
+		for _, k := range rt.Keys {
 			dst = appendKeyed(dst, k, req)
 		}
 	}
@@ -66,8 +66,8 @@ func appendKeyed(dst []byte, k Key, req *http1.Request) []byte {
 	return rfc9111.AppendVaried(dst, k.Name, req, false)
 }
 
-// appendQuery appends the query as the origin gets it.
-func appendQuery(dst []byte, rt *route, query []byte, hasQuery bool) []byte {
+// AppendQuery appends the query as the origin gets it.
+func AppendQuery(dst []byte, rt *Route, query []byte, hasQuery bool) []byte {
 	if !hasQuery {
 		return dst
 	}

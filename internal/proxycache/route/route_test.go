@@ -1,4 +1,4 @@
-package proxycache
+package route
 
 import (
 	"strings"
@@ -25,7 +25,7 @@ var cityColumn = &coherence.Column{Name: "city", Kind: coherence.Text}
 func TestMostSpecificRouteWins(t *testing.T) {
 	var r router
 	for _, p := range []string{"/a/{x}", "/a/b", "/a/{rest...}", "/{y}/b", "/a/{x}/c", "/", "/sp%20ace"} {
-		if err := r.add(&route{Route: Route{Pattern: p}}); err != nil {
+		if err := r.add(&Route{Declaration: Declaration{Pattern: p}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,8 +37,8 @@ func TestMostSpecificRouteWins(t *testing.T) {
 		got := ""
 		if rt := r.match([]byte(path), &found); rt != nil {
 			got = rt.Pattern
-			if found.n != len(rt.params) {
-				t.Errorf("%s: %d parameters, want %d", path, found.n, len(rt.params))
+			if found.n != len(rt.Params) {
+				t.Errorf("%s: %d parameters, want %d", path, found.n, len(rt.Params))
 			}
 		}
 		if got != want {
@@ -46,18 +46,20 @@ func TestMostSpecificRouteWins(t *testing.T) {
 		}
 	}
 	for _, p := range []string{"/a/{z}", "/a/{other...}", "/a/b"} {
-		if err := r.add(&route{Route: Route{Pattern: p}}); err == nil {
+		if err := r.add(&Route{Declaration: Declaration{Pattern: p}}); err == nil {
 			t.Errorf("%s ties and is accepted", p)
 		}
 	}
 }
 
 func TestRFC9111Section2Key(t *testing.T) {
-	rt := func(q QueryRule, keys ...Key) *route { return &route{Route: Route{Query: q}, keys: keys} }
-	key := func(rt *route, target string, fields ...string) string {
+	rt := func(q QueryRule, keys ...Key) *Route {
+		return &Route{Declaration: Declaration{Query: q}, Keys: keys}
+	}
+	key := func(rt *Route, target string, fields ...string) string {
 		req := request(t, target, fields...)
 		path, query, has := http1.SplitTarget(req)
-		k, _ := appendKey(nil, false, req, nil, rt, path, query, has)
+		k, _ := AppendKey(nil, false, req, nil, rt, path, query, has)
 		return string(k)
 	}
 	without := rt(QueryRule{Names: []string{"utm_source"}})
@@ -77,7 +79,7 @@ func TestRFC9111Section2Key(t *testing.T) {
 		}
 	}
 	req := request(t, "http://SHOP.example:80/x")
-	if k, _ := appendKey(nil, false, req, nil, nil, req.Target, nil, false); string(k) != "http://shop.example/x" {
+	if k, _ := AppendKey(nil, false, req, nil, nil, req.Target, nil, false); string(k) != "http://shop.example/x" {
 		t.Errorf("%q", k)
 	}
 }
@@ -96,11 +98,11 @@ func FuzzValues(f *testing.F) {
 			return
 		}
 		var r router
-		rt := &route{Route: Route{Pattern: "/api/listings/{id}"}}
+		rt := &Route{Declaration: Declaration{Pattern: "/api/listings/{id}"}}
 		_ = r.add(rt)
 		var found places
 		r.match(path, &found)
-		s := &depends.Subject{Request: req, Path: path, Query: query, Params: rt.params, Places: found.at[:found.n]}
+		s := &depends.Subject{Request: req, Path: path, Query: query, Params: rt.Params, Places: found.at[:found.n]}
 		for _, e := range []depends.Expr{{Source: depends.Query, Name: "city"}, {Source: depends.Path, Name: "id", Funcs: []depends.Func{depends.Lower}}} {
 			for _, v := range s.Operand([]depends.Expr{e}, cityColumn).Values {
 				if !depends.Plain(v) || depends.Trimmable(v) {

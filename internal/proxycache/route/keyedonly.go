@@ -1,4 +1,4 @@
-package proxycache
+package route
 
 import (
 	"net/http"
@@ -9,17 +9,17 @@ import (
 	"walpurge/internal/proxycache/depends"
 )
 
-// keepKeyedCookies takes the cookies that are not in the key out of a fill on
+// KeepKeyedCookies takes the cookies that are not in the key out of a fill on
 // a declared route (C5): its response is for everybody with the same key, so
 // the origin must not see who happened to ask first (G6), and gets them as the
 // key has them, without blanks that are a part of the name to some.
-func (rt *route) keepKeyedCookies(h http.Header) {
+func (rt *Route) KeepKeyedCookies(h http.Header) {
 	var kept []string
 	for _, line := range h["Cookie"] {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(part, "=")
 			name = strings.TrimSpace(name)
-			if slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == depends.Cookie && strings.EqualFold(k.Name, name) }) {
+			if slices.ContainsFunc(rt.Keys, func(k Key) bool { return k.Source == depends.Cookie && strings.EqualFold(k.Name, name) }) {
 				kept = append(kept, name+"="+strings.TrimSpace(value))
 			}
 		}
@@ -40,11 +40,11 @@ var overrides = []string{
 // asserted are the fields with which this proxy says who asked for what.
 var asserted = []string{"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto"}
 
-// dropOverrides takes them out of a fill on a declared route (C5), unless they
+// DropOverrides takes them out of a fill on a declared route (C5), unless they
 // are in its key. So it does with fields that are not in the key and that some
 // servers take for one of these, or for one that is: PHP and WSGI read X_Shop
 // as X-Shop.
-func (rt *route) dropOverrides(h http.Header) {
+func (rt *Route) DropOverrides(h http.Header) {
 	for _, name := range overrides {
 		if !rt.keyedField(name) {
 			delete(h, name)
@@ -56,11 +56,11 @@ func (rt *route) dropOverrides(h http.Header) {
 			continue
 		}
 		taken := func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(dashed(k.Name), as) }
-		if slices.Contains(overrides, as) || slices.Contains(asserted, as) || slices.ContainsFunc(rt.keys, taken) {
+		if slices.Contains(overrides, as) || slices.Contains(asserted, as) || slices.ContainsFunc(rt.Keys, taken) {
 			delete(h, name)
 		}
 	}
-	for _, k := range rt.keys {
+	for _, k := range rt.Keys {
 		if k.Source != depends.Header || dashed(k.Name) == textproto.CanonicalMIMEHeaderKey(k.Name) {
 			continue
 		}
@@ -70,8 +70,8 @@ func (rt *route) dropOverrides(h http.Header) {
 	}
 }
 
-func (rt *route) keyedField(name string) bool {
-	return slices.ContainsFunc(rt.keys, func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(k.Name, name) })
+func (rt *Route) keyedField(name string) bool {
+	return slices.ContainsFunc(rt.Keys, func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(k.Name, name) })
 }
 
 // dashed is a field's name as servers see it that know no other sign than the
