@@ -22,7 +22,7 @@ type follower struct {
 	tx     *coherence.Transaction
 
 	group    *errgroup.Group // of the reader and the prober
-	vacancy  vacancy
+	vacancy  catalogue.Vacancy
 	peers    *relay.Peers // nil: there are none
 	describe func() Status
 	wanting  chan struct{} // of capacity 1: a strict read waits for the relay
@@ -61,7 +61,6 @@ func newFollower(l *Listener, c *relay.Config, database string) *follower {
 	f := &follower{shared: l.shared, stream: c.Stream(database, l.cfg.Slot)}
 	f.peers, f.describe = c.Peers(f.stream), l.Status
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
-	f.vacancy.shared = l.shared
 	f.wanting = make(chan struct{}, 1)
 	f.mu.changed = make(chan struct{})
 	f.mu.loading = true
@@ -92,7 +91,7 @@ func (f *follower) end() {
 	if f.group != nil {
 		_ = f.group.Wait()
 	}
-	f.vacancy.close()
+	f.vacancy.Close()
 }
 
 // read reads the stream and applies it, for ever.

@@ -40,8 +40,7 @@ func (deaf) Epoch(string, int)                                               {}
 // Listener follows one database's log for one guard.
 type Listener struct {
 	*shared
-	follower *follower     // nil without a relay
-	writer   *relay.Writer // nil unless this process leads
+	follower *follower // nil without a relay
 
 	// Of the goroutine that runs Run.
 	history history
@@ -137,7 +136,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if l.follower != nil && (errors.Is(err, catalogue.ErrSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
 			pauses.Reset()
 			pause = vacancyPause
-			l.follower.vacancy.close() // its connection may lead elsewhere
+			l.follower.vacancy.Close() // its connection may lead elsewhere
 		} else if errors.Is(err, catalogue.ErrSlotInUse) {
 			pauses.Reset()
 			pause, state = slotInUsePause, "waiting for the slot"

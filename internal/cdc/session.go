@@ -2,12 +2,8 @@ package cdc
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
-	"github.com/jackc/pglogrepl"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/cdc/catalogue"
@@ -102,7 +98,7 @@ type opening struct {
 func (o *opening) prepare(ctx context.Context) error {
 	found := o.arrive(ctx)
 	var err error
-	if found.position, err = o.identify(ctx); err != nil {
+	if o.server, found.position, err = primary.IdentifyBoth(ctx, o.control, o.receiver.replication); err != nil {
 		return err
 	}
 	if found.setBack, err = o.hearLeader(ctx, found); err != nil {
@@ -120,10 +116,10 @@ func (o *opening) prepare(ctx context.Context) error {
 	at := o.startAt(p)
 	o.from = at
 	o.progress.stream(at)
-	if err := o.start(ctx, at); err != nil {
+	if err := o.cfg.StartStream(ctx, o.receiver.replication, o.catalogue, o.slot, at); err != nil {
 		return err
 	}
-	if err := o.confirm(ctx, at); err != nil {
+	if err := catalogue.ConfirmStream(ctx, o.control, o.slot, at); err != nil {
 		return err
 	}
 	o.receiver.current.Store(o.catalogue)
@@ -166,83 +162,4 @@ func (s *session) reader() *readahead.Reader {
 		After: s.cfg.ReadAhead, Interval: s.receiver.interval, Tables: s.guard.Tables(), BulkRows: s.cfg.BulkRows, Catalogue: s.receiver.current.Load,
 		Chance: s.cfg.Chance, Log: s.log, Trouble: func(err error) { s.trouble("read ahead", err) },
 	}, &s.progress, &s.readAhead)
-}
-
-// identify makes sure that both connections reach one and the same primary,
-// and returns its flush position.
-func (o *opening) identify(ctx context.Context) (coherence.LSN, error) {
-	found, err := primary.Identify(ctx, o.control)
-	if err != nil {
-		return 0, err
-	}
-	same, position, err := primary.IdentifySender(ctx, o.receiver.replication)
-	if err != nil {
-		return 0, err
-	}
-	if found.Recovery {
-		same.Recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
-	}
-	if err := found.Expect(same); err != nil {
-		return 0, err
-	}
-	o.server = found
-	return position, nil
-}
-
-// pieceSize is how much of open transactions the server gathers, in KiB, before
-// it streams a piece of the largest. What is left of one at its commit is
-// about as much, and holds up all that comes after it in the log.
-const pieceSize = 1 << 10
-
-// transactionTimeoutVersion is PostgreSQL 17.
-const transactionTimeoutVersion = 170000
-
-// settings are what the walsender is told once it is known which server it
-// belongs to.
-func (o *opening) settings() (statements []string) {
-	if o.catalogue.DecodingRoom > pieceSize {
-		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
-	}
-	if o.catalogue.Version >= transactionTimeoutVersion {
-		// The walsender is inside a transaction while it sends one of ours. On a slow network it would
-		// be ended each time at the same place.
-		statements = append(statements, "SET transaction_timeout = 0")
-	}
-	return statements
-}
-
-// start starts the stream.
-func (o *opening) start(ctx context.Context, at coherence.LSN) error {
-	for _, set := range o.settings() {
-		if _, err := o.receiver.replication.Exec(ctx, set).ReadAll(); err != nil {
-			return fmt.Errorf("%s: %w", set, err)
-		}
-	}
-	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(o.cfg.Publication))
-	err := pglogrepl.StartReplication(ctx, o.receiver.replication, o.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
-		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
-	})
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) && answer.Code == "55006" { // object_in_use
-		return fmt.Errorf("%w: %w", catalogue.ErrSlotInUse, err)
-	}
-	if err != nil {
-		return fmt.Errorf("start replication: %w", err)
-	}
-	return nil
-}
-
-// confirm makes sure that the stream starts where it was asked to, and that
-// the server doesn't wait for us.
-func (o *opening) confirm(ctx context.Context, at coherence.LSN) error {
-	now, err := catalogue.FindSlot(ctx, o.control, o.slot)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read slot %s: %w", o.slot, err)
-	case now == nil:
-		return fmt.Errorf("slot %s has gone", o.slot)
-	case now.Confirmed > at:
-		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", o.slot, at, now.Confirmed)
-	}
-	return catalogue.CheckAsynchronous(ctx, o.control, now.PID)
 }
