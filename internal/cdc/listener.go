@@ -52,15 +52,6 @@ type Listener struct {
 	}
 }
 
-// history is what a session must continue to stay in the epoch.
-type history struct {
-	begun       bool // the rest is known: a session has run here, or the relay has told
-	server      primary.Server
-	fingerprint string           // of the catalogue
-	doubt       string           // the reason for a new epoch that the last session left; empty: none
-	stuck       *catalogue.Stuck // the slot that the last session could not read on; nil: none
-}
-
 // NewListener makes a listener for the guard, which must have been made with
 // catalogue.Tables. observer may be nil.
 func NewListener(cfg Config, catalogue *catalogue.Catalogue, guard *coherence.Guard, observer Observer) *Listener {

@@ -2,12 +2,11 @@ package cdc
 
 import (
 	"context"
+	"errors"
 
-	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/cdc/catalogue"
-	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/cdc/proof"
 	"walpurge/internal/cdc/readahead"
@@ -87,65 +86,6 @@ func (s *session) run(ctx context.Context) error {
 	return err
 }
 
-// opening is a session up to the start of its stream.
-type opening struct {
-	*session
-	control *pgx.Conn
-	history *history // what the session has to continue to stay in the epoch
-}
-
-// prepare does all that doc.go lists, up to the start of the stream.
-func (o *opening) prepare(ctx context.Context) error {
-	found := o.arrive(ctx)
-	var err error
-	if o.server, found.position, err = primary.IdentifyBoth(ctx, o.control, o.receiver.replication); err != nil {
-		return err
-	}
-	if found.setBack, err = o.hearLeader(ctx, found); err != nil {
-		return err
-	}
-	if found.slot, found.provided, err = o.provide(ctx); err != nil {
-		return err
-	}
-	p := o.plan(ctx, found)
-	if p.waits() {
-		if err := o.passHorizon(ctx, o.control); err != nil {
-			return err
-		}
-	}
-	at := o.startAt(p)
-	o.from = at
-	o.progress.stream(at)
-	if err := o.cfg.StartStream(ctx, o.receiver.replication, o.catalogue, o.slot, at); err != nil {
-		return err
-	}
-	if err := catalogue.ConfirmStream(ctx, o.control, o.slot, at); err != nil {
-		return err
-	}
-	o.receiver.current.Store(o.catalogue)
-	o.receiver.decoder = pgoutput.NewDecoder(o.catalogue.Schema(), o.guard.Tables(), o.cfg.BulkRows)
-	o.receiver.interval = o.catalogue.StatusInterval
-	o.ahead = o.reader()
-	return o.begin(ctx, p, at)
-}
-
-// provide checks the catalogue and finds or makes publication and slot.
-func (o *opening) provide(ctx context.Context) (at coherence.LSN, reason string, err error) {
-	old, err := o.askOldest(ctx, o.control)
-	if err != nil {
-		return 0, "", err
-	}
-	o.readAhead.Baseline.Begin(old)
-	found, err := o.cfg.Provide(ctx, o.control, &catalogue.Wants{
-		Server: o.server, Replication: o.receiver.replication, Tables: o.guard.Tables(), Everything: o.guard.Epoch() == 0, Stuck: o.history.stuck, Waits: o.waitsForSlot,
-	})
-	if err != nil {
-		return 0, "", err
-	}
-	o.catalogue, o.slot, o.history.stuck = found.Catalogue, found.Slot, nil
-	return found.At, found.Reason, nil
-}
-
 // askOldest asks for the transactions that have ended, unless nobody will
 // need it.
 func (s *session) askOldest(ctx context.Context, q primary.Querier) (readahead.Oldest, error) {
@@ -162,4 +102,16 @@ func (s *session) reader() *readahead.Reader {
 		After: s.cfg.ReadAhead, Interval: s.receiver.interval, Tables: s.guard.Tables(), BulkRows: s.cfg.BulkRows, Catalogue: s.receiver.current.Load,
 		Chance: s.cfg.Chance, Log: s.log, Trouble: func(err error) { s.trouble("read ahead", err) },
 	}, &s.progress, &s.readAhead)
+}
+
+// leave ends the term, because of err.
+func (s *session) leave(ctx context.Context, err error) {
+	if errors.Is(err, relay.ErrFenced) {
+		return
+	}
+	reason := ""
+	if doubted := doubtOf(err); doubted != nil {
+		reason = doubted.reason
+	}
+	s.writer.Leave(ctx, reason)
 }

@@ -29,16 +29,7 @@ type follower struct {
 
 	mu struct {
 		sync.Mutex
-		relay.End
-		known     bool // the guard has everything from floor up to End
-		floor     coherence.LSN
-		announced *relay.Announcement
-		accepted  *catalogue.Look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
-		mapping   *relay.Mapping
-		doubt     string   // why the next leader must start an epoch; empty: it need not
-		doubtedAt uint64   // the sequence by then
-		older     bool     // a server that was not the announced one ended before what was applied
-		terms     []uint64 // nonces of those that were seen, the latest last
+		replay
 
 		leading   bool          // the stream is written here, not read
 		writer    *relay.Writer // of the one that leads; nil: nobody leads here
