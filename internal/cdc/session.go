@@ -67,11 +67,11 @@ func (s *session) run(ctx context.Context) error {
 	s.flush.Open()
 	defer s.flush.Shut(proof.ErrNotFollowing)
 
-	prober := &prober{session: s}
+	p := &prober{session: s}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.receiver.receive(gctx) })
 	group.Go(func() error { return (&settler{shared: s.shared, server: s.server, pending: &s.visibility}).run(gctx) })
-	group.Go(func() error { return prober.run(gctx) })
+	group.Go(func() error { return p.run(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
 	if s.cfg.ReadAhead != 0 {
 		group.Go(func() error { return s.ahead.Run(gctx) })
@@ -80,7 +80,7 @@ func (s *session) run(ctx context.Context) error {
 		return group.Wait()
 	}
 	group.Go(func() error { return broken(s.writer.Run(gctx)) })
-	group.Go(func() error { return prober.lookWhenAsked(gctx) })
+	group.Go(func() error { return p.lookWhenAsked(gctx) })
 	err := group.Wait()
 	s.leave(ctx, err)
 	return err
