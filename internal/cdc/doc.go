@@ -3,21 +3,22 @@
 //
 // # Parts
 //
-// [catalogue.Inspect] reads the catalogue, checks everything that can be checked
-// and writes nothing. [catalogue.Setup] makes the publication, the replica
-// identities and the slot. A [Listener] then runs one session after the other; in a session
-// four goroutines with a connection each work side by side:
+// [catalogue.Inspect] says what the database has, [catalogue.Setup] makes what
+// is missing. A [Listener] then runs one session after the other: an opening
+// finds the server, publication and slot and starts the stream; after it four
+// goroutines with a connection each work side by side:
 //
-//	receive     the replication connection: decodes, applies, acknowledges (R1, R5)
-//	visibility  asks for snapshots until nothing is pending (R4)
-//	prober      asks for the flush position: the proof of freshness (R6)
-//	watcher     looks for changes of the catalogue and after the slot, every second
+//	receiver  the replication connection: decodes, applies, acknowledges (R1, R5)
+//	settler   asks for snapshots until nothing is pending (R4)
+//	prober    asks for the flush position: the proof of freshness (R6)
+//	watcher   looks for changes of the catalogue and after the slot, every second
 //
-// and while the stream is behind, a fifth one reads the log ahead of it,
+// and while the stream is behind, package readahead reads the log ahead of it,
 // physically and by whole tables (docs/decisions/0009-read-ahead.md).
 //
 // Every transaction of a session goes through progress.Deliver, all of them
-// through Listener.apply, and every acknowledgement comes from progress.acknowledge.
+// through shared.apply, and every acknowledgement comes from progress.acknowledge.
+// What outlives a session is in shared, what it continues in history.
 //
 // # Leading and following
 //

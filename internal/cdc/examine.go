@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -130,9 +129,8 @@ func (w *watcher) compare(ctx context.Context, conn *pgx.Conn, accepted *catalog
 
 // horizon is what a table that has come into the publication waits for.
 type horizon struct {
+	*primary.Horizon
 	published string // the table's place in the publication
-	id        uint64 // transactions with a smaller one have to end
-	asked     time.Time
 	see       func(primary.Waited)
 }
 
@@ -140,27 +138,19 @@ type horizon struct {
 // first seen in its place in the publication: one that was open may never be published
 // for it. If not, why says so.
 func (w *watcher) passed(ctx context.Context, conn *pgx.Conn, table, published string) (passed bool, why string, err error) {
-	const waits = "nothing that depends on a table is cached until the transactions that were open when it came into the publication have ended"
 	h, known := w.horizons[table]
 	if !known || h.published != published {
 		w.endHorizon(table)
-		h = horizon{published: published, see: w.waits(waits)}
-		if h.id, err = primary.NextID(ctx, conn); err != nil {
+		h = horizon{published: published}
+		if h.Horizon, err = primary.NewHorizon(ctx, conn); err != nil {
 			return false, "", err
 		}
-	}
-	now, err := primary.Snapshot(ctx, conn)
-	if err != nil || now.XMin > h.id {
+		h.see = w.waits("nothing that depends on a table is cached until the transactions that were open when it came into the publication have ended")
 		w.horizons[table] = h
-		return err == nil, "", err
 	}
-	if time.Since(h.asked) >= horizonLook {
-		h.asked = time.Now()
-		if found, err := primary.AskOpen(ctx, conn, h.id); err == nil {
-			h.see(found)
-		}
+	if passed, err = h.Passed(ctx, conn, h.see); passed || err != nil {
+		return passed, "", err
 	}
-	w.horizons[table] = h
 	return false, "transactions are open that may have begun before table " + table + " came into the publication; it is followed once they have ended", nil
 }
 

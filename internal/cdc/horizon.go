@@ -10,38 +10,25 @@ import (
 	"walpurge/internal/retry"
 )
 
-const (
-	horizonPause = 20 * time.Millisecond
-	horizonLook  = time.Second // how often it is asked who is waited for
-)
+const horizonPause = 20 * time.Millisecond
 
 // passHorizon waits until every transaction that is open now has ended. One
 // that was open when a table came into the publication may never be published
 // for that table; one whose commit lies before a slot's start is not decoded
 // and may not be visible yet. Nothing may be cached while one is open.
 func (h *shared) passHorizon(ctx context.Context, control *pgx.Conn) error {
-	horizon, err := primary.NextID(ctx, control)
+	horizon, err := primary.NewHorizon(ctx, control)
 	if err != nil {
 		return err
 	}
 	see := h.waits("nothing is cached until the transactions that were open at the start have ended")
 	defer see(nil)
-	var asked time.Time
 	for {
-		now, err := primary.Snapshot(ctx, control)
-		if err != nil {
+		passed, err := horizon.Passed(ctx, control, see)
+		if err != nil || passed {
 			return err
 		}
-		if now.XMin > horizon {
-			return nil
-		}
 		h.setState("waiting for open transactions", nil)
-		if time.Since(asked) >= horizonLook {
-			asked = time.Now()
-			if found, err := primary.AskOpen(ctx, control, horizon); err == nil { // else the next snapshot says why
-				see(found)
-			}
-		}
 		if !retry.Wait(ctx, horizonPause) {
 			return ctx.Err()
 		}

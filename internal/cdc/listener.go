@@ -40,8 +40,7 @@ func (deaf) Epoch(string, int)                                               {}
 // Listener follows one database's log for one guard.
 type Listener struct {
 	*shared
-	follower *follower     // nil without a relay
-	writer   *relay.Writer // nil unless this process leads
+	follower *follower // nil without a relay
 
 	// Of the goroutine that runs Run.
 	history history
@@ -51,15 +50,6 @@ type Listener struct {
 		rewatch   *rewatch           // asked for, and not done yet
 		interrupt context.CancelFunc // ends the session, or the wait for one
 	}
-}
-
-// history is what a session must continue to stay in the epoch.
-type history struct {
-	begun       bool // the rest is known: a session has run here, or the relay has told
-	server      primary.Server
-	fingerprint string           // of the catalogue
-	doubt       string           // the reason for a new epoch that the last session left; empty: none
-	stuck       *catalogue.Stuck // the slot that the last session could not read on; nil: none
 }
 
 // NewListener makes a listener for the guard, which must have been made with
@@ -137,7 +127,7 @@ func (l *Listener) Run(ctx context.Context) error {
 		if l.follower != nil && (errors.Is(err, catalogue.ErrSlotInUse) || errors.Is(err, errMoved) || errors.Is(err, relay.ErrFenced)) {
 			pauses.Reset()
 			pause = vacancyPause
-			l.follower.vacancy.close() // its connection may lead elsewhere
+			l.follower.vacancy.Close() // its connection may lead elsewhere
 		} else if errors.Is(err, catalogue.ErrSlotInUse) {
 			pauses.Reset()
 			pause, state = slotInUsePause, "waiting for the slot"

@@ -400,7 +400,7 @@ func (p *modelProcess) ask(t *rapid.T) {
 	} else {
 		expect = serverOf(f.mu.announced.Server)
 	}
-	if err := expect.Expect(m.server); err != nil { // side.verify
+	if err := expect.Expect(m.server); err != nil { // Conn.verify
 		if errors.Is(err, primary.ErrOtherStart) {
 			err = primary.EndsAt(err, m.end, p.guard.Applied())
 		}

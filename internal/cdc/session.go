@@ -3,15 +3,10 @@ package cdc
 import (
 	"context"
 	"errors"
-	"fmt"
 
-	"github.com/jackc/pglogrepl"
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/cdc/catalogue"
-	"walpurge/internal/cdc/pgoutput"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/cdc/proof"
 	"walpurge/internal/cdc/readahead"
@@ -72,11 +67,11 @@ func (s *session) run(ctx context.Context) error {
 	s.flush.Open()
 	defer s.flush.Shut(proof.ErrNotFollowing)
 
-	prober := &prober{session: s}
+	p := &prober{session: s}
 	group, gctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.receiver.receive(gctx) })
 	group.Go(func() error { return (&settler{shared: s.shared, server: s.server, pending: &s.visibility}).run(gctx) })
-	group.Go(func() error { return prober.run(gctx) })
+	group.Go(func() error { return p.run(gctx) })
 	group.Go(func() error { return s.watch(gctx) })
 	if s.cfg.ReadAhead != 0 {
 		group.Go(func() error { return s.ahead.Run(gctx) })
@@ -85,69 +80,10 @@ func (s *session) run(ctx context.Context) error {
 		return group.Wait()
 	}
 	group.Go(func() error { return broken(s.writer.Run(gctx)) })
-	group.Go(func() error { return prober.lookWhenAsked(gctx) })
+	group.Go(func() error { return p.lookWhenAsked(gctx) })
 	err := group.Wait()
 	s.leave(ctx, err)
 	return err
-}
-
-// opening is a session up to the start of its stream.
-type opening struct {
-	*session
-	control *pgx.Conn
-	history *history // what the session has to continue to stay in the epoch
-}
-
-// prepare does all that doc.go lists, up to the start of the stream.
-func (o *opening) prepare(ctx context.Context) error {
-	found := o.arrive(ctx)
-	var err error
-	if found.position, err = o.identify(ctx); err != nil {
-		return err
-	}
-	if found.setBack, err = o.hearLeader(ctx, found); err != nil {
-		return err
-	}
-	if found.slot, found.provided, err = o.provide(ctx); err != nil {
-		return err
-	}
-	p := o.plan(ctx, found)
-	if p.waits() {
-		if err := o.passHorizon(ctx, o.control); err != nil {
-			return err
-		}
-	}
-	at := o.startAt(p)
-	o.from = at
-	o.progress.stream(at)
-	if err := o.start(ctx, at); err != nil {
-		return err
-	}
-	if err := o.confirm(ctx, at); err != nil {
-		return err
-	}
-	o.receiver.current.Store(o.catalogue)
-	o.receiver.decoder = pgoutput.NewDecoder(o.catalogue.Schema(), o.guard.Tables(), o.cfg.BulkRows)
-	o.receiver.interval = o.catalogue.StatusInterval
-	o.ahead = o.reader()
-	return o.begin(ctx, p, at)
-}
-
-// provide checks the catalogue and finds or makes publication and slot.
-func (o *opening) provide(ctx context.Context) (at coherence.LSN, reason string, err error) {
-	old, err := o.askOldest(ctx, o.control)
-	if err != nil {
-		return 0, "", err
-	}
-	o.readAhead.Baseline.Begin(old)
-	found, err := o.cfg.Provide(ctx, o.control, &catalogue.Wants{
-		Server: o.server, Replication: o.receiver.replication, Tables: o.guard.Tables(), Everything: o.guard.Epoch() == 0, Stuck: o.history.stuck, Waits: o.waitsForSlot,
-	})
-	if err != nil {
-		return 0, "", err
-	}
-	o.catalogue, o.slot, o.history.stuck = found.Catalogue, found.Slot, nil
-	return found.At, found.Reason, nil
 }
 
 // askOldest asks for the transactions that have ended, unless nobody will
@@ -168,81 +104,14 @@ func (s *session) reader() *readahead.Reader {
 	}, &s.progress, &s.readAhead)
 }
 
-// identify makes sure that both connections reach one and the same primary,
-// and returns its flush position.
-func (o *opening) identify(ctx context.Context) (coherence.LSN, error) {
-	found, err := primary.Identify(ctx, o.control)
-	if err != nil {
-		return 0, err
+// leave ends the term, because of err.
+func (s *session) leave(ctx context.Context, err error) {
+	if errors.Is(err, relay.ErrFenced) {
+		return
 	}
-	same, position, err := primary.IdentifySender(ctx, o.receiver.replication)
-	if err != nil {
-		return 0, err
+	reason := ""
+	if doubted := doubtOf(err); doubted != nil {
+		reason = doubted.reason
 	}
-	if found.Recovery {
-		same.Recovery, same.Timeline = true, found.Timeline // a standby is refused, and told why, later
-	}
-	if err := found.Expect(same); err != nil {
-		return 0, err
-	}
-	o.server = found
-	return position, nil
-}
-
-// pieceSize is how much of open transactions the server gathers, in KiB, before
-// it streams a piece of the largest. What is left of one at its commit is
-// about as much, and holds up all that comes after it in the log.
-const pieceSize = 1 << 10
-
-// transactionTimeoutVersion is PostgreSQL 17.
-const transactionTimeoutVersion = 170000
-
-// settings are what the walsender is told once it is known which server it
-// belongs to.
-func (o *opening) settings() (statements []string) {
-	if o.catalogue.DecodingRoom > pieceSize {
-		statements = append(statements, fmt.Sprintf("SET logical_decoding_work_mem = %d", pieceSize))
-	}
-	if o.catalogue.Version >= transactionTimeoutVersion {
-		// The walsender is inside a transaction while it sends one of ours. On a slow network it would
-		// be ended each time at the same place.
-		statements = append(statements, "SET transaction_timeout = 0")
-	}
-	return statements
-}
-
-// start starts the stream.
-func (o *opening) start(ctx context.Context, at coherence.LSN) error {
-	for _, set := range o.settings() {
-		if _, err := o.receiver.replication.Exec(ctx, set).ReadAll(); err != nil {
-			return fmt.Errorf("%s: %w", set, err)
-		}
-	}
-	names := "publication_names " + catalogue.QuoteText(catalogue.QuoteAlways(o.cfg.Publication))
-	err := pglogrepl.StartReplication(ctx, o.receiver.replication, o.slot, pglogrepl.LSN(at), pglogrepl.StartReplicationOptions{
-		Mode: pglogrepl.LogicalReplication, PluginArgs: []string{"proto_version '2'", "streaming 'on'", "messages 'true'", names},
-	})
-	var answer *pgconn.PgError
-	if errors.As(err, &answer) && answer.Code == "55006" { // object_in_use
-		return fmt.Errorf("%w: %w", catalogue.ErrSlotInUse, err)
-	}
-	if err != nil {
-		return fmt.Errorf("start replication: %w", err)
-	}
-	return nil
-}
-
-// confirm makes sure that the stream starts where it was asked to, and that
-// the server doesn't wait for us.
-func (o *opening) confirm(ctx context.Context, at coherence.LSN) error {
-	now, err := catalogue.FindSlot(ctx, o.control, o.slot)
-	switch {
-	case err != nil:
-		return fmt.Errorf("read slot %s: %w", o.slot, err)
-	case now == nil:
-		return fmt.Errorf("slot %s has gone", o.slot)
-	case now.Confirmed > at:
-		return fmt.Errorf("slot %s has moved from %s to %s while it was taken: somebody else reads it", o.slot, at, now.Confirmed)
-	}
-	return catalogue.CheckAsynchronous(ctx, o.control, now.PID)
+	s.writer.Leave(ctx, reason)
 }

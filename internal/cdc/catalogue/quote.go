@@ -23,11 +23,11 @@ func quoteName(name string) string {
 	if plainName.MatchString(name) && !strings.Contains(reservedWords, " "+name+" ") && !strings.Contains(reservedWords, " "+name+"\n") {
 		return name
 	}
-	return QuoteAlways(name)
+	return quoteAlways(name)
 }
 
-// QuoteAlways writes a name that may be no keyword, wherever it stands.
-func QuoteAlways(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+// quoteAlways writes a name that may be no keyword, wherever it stands.
+func quoteAlways(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
 
 // quoteTable writes a qualified name for SQL.
 func quoteTable(schema, table string) string { return quoteName(schema) + "." + quoteName(table) }

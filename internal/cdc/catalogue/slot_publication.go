@@ -86,7 +86,7 @@ func (ins *Inspection) slotIsStuck(ctx context.Context, conn *pgx.Conn) (bool, e
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL statement_timeout = %d", peekTimeout.Milliseconds())); err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, peekQuery, ins.cfg.Slot, peekChanges, QuoteAlways(ins.cfg.Publication))
+		_, err := tx.Exec(ctx, peekQuery, ins.cfg.Slot, peekChanges, quoteAlways(ins.cfg.Publication))
 		return err
 	})
 	var answer *pgconn.PgError

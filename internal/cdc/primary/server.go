@@ -83,6 +83,24 @@ func IdentifySender(ctx context.Context, conn *pgconn.PgConn) (Server, coherence
 	return s, coherence.LSN(found.XLogPos), nil
 }
 
+// IdentifyBoth makes sure that two connections reach one and the same server,
+// and returns who that is and how far its log is flushed. A standby is no
+// error: it is refused, and told why, later.
+func IdentifyBoth(ctx context.Context, control *pgx.Conn, replication *pgconn.PgConn) (Server, coherence.LSN, error) {
+	found, err := Identify(ctx, control)
+	if err != nil {
+		return Server{}, 0, err
+	}
+	same, position, err := IdentifySender(ctx, replication)
+	if err != nil {
+		return Server{}, 0, err
+	}
+	if found.Recovery {
+		same.Recovery, same.Timeline = true, found.Timeline
+	}
+	return found, position, found.Expect(same)
+}
+
 // Expect is an error unless found is s.
 func (s Server) Expect(found Server) error {
 	switch {

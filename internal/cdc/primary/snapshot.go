@@ -10,10 +10,10 @@ import (
 	"walpurge/internal/coherence"
 )
 
-// NextID takes a transaction id: all that are open have a smaller one. The
+// nextID takes a transaction id: all that are open have a smaller one. The
 // xmax of a snapshot would not do: it follows the latest transaction that has
 // ended, and those that are open beyond it are not even listed.
-func NextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
+func nextID(ctx context.Context, control *pgx.Conn) (uint64, error) {
 	tx, err := control.Begin(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("take a transaction id: %w", err)

@@ -151,8 +151,8 @@ func askWaited(ctx context.Context, conn *pgx.Conn, query string, arg any) (Wait
 	return found, err
 }
 
-// AskOpen asks for the transactions that began before id, the oldest first.
-func AskOpen(ctx context.Context, conn *pgx.Conn, id uint64) (Waited, error) {
+// askOpen asks for the transactions that began before id, the oldest first.
+func askOpen(ctx context.Context, conn *pgx.Conn, id uint64) (Waited, error) {
 	return askWaited(ctx, conn, openQuery, strconv.FormatUint(id, 10))
 }
 

@@ -52,7 +52,7 @@ func (o *opening) hesitate() {
 // turnAway is the end of a session that somebody who leads has spoken against.
 func (o *opening) turnAway() error {
 	f := o.follower
-	f.vacancy.close() // its connection leads there as well
+	f.vacancy.Close() // its connection leads there as well
 	err := fmt.Errorf("%w (this one was started at %s)", errOlderCopy, o.server.Since())
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -22,23 +22,14 @@ type follower struct {
 	tx     *coherence.Transaction
 
 	group    *errgroup.Group // of the reader and the prober
-	vacancy  vacancy
+	vacancy  catalogue.Vacancy
 	peers    *relay.Peers // nil: there are none
 	describe func() Status
 	wanting  chan struct{} // of capacity 1: a strict read waits for the relay
 
 	mu struct {
 		sync.Mutex
-		relay.End
-		known     bool // the guard has everything from floor up to End
-		floor     coherence.LSN
-		announced *relay.Announcement
-		accepted  *catalogue.Look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
-		mapping   *relay.Mapping
-		doubt     string   // why the next leader must start an epoch; empty: it need not
-		doubtedAt uint64   // the sequence by then
-		older     bool     // a server that was not the announced one ended before what was applied
-		terms     []uint64 // nonces of those that were seen, the latest last
+		replay
 
 		leading   bool          // the stream is written here, not read
 		writer    *relay.Writer // of the one that leads; nil: nobody leads here
@@ -61,7 +52,6 @@ func newFollower(l *Listener, c *relay.Config, database string) *follower {
 	f := &follower{shared: l.shared, stream: c.Stream(database, l.cfg.Slot)}
 	f.peers, f.describe = c.Peers(f.stream), l.Status
 	f.tx = coherence.NewTransaction(l.guard.Tables(), 1<<30)
-	f.vacancy.shared = l.shared
 	f.wanting = make(chan struct{}, 1)
 	f.mu.changed = make(chan struct{})
 	f.mu.loading = true
@@ -92,7 +82,7 @@ func (f *follower) end() {
 	if f.group != nil {
 		_ = f.group.Wait()
 	}
-	f.vacancy.close()
+	f.vacancy.Close()
 }
 
 // read reads the stream and applies it, for ever.

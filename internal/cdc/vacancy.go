@@ -4,10 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
-	"walpurge/internal/cdc/catalogue"
-	"walpurge/internal/cdc/primary"
 	"walpurge/internal/retry"
 )
 
@@ -18,19 +14,11 @@ const (
 	eagerFor     = 2 * time.Second       // for so long
 )
 
-// vacancy looks whether somebody holds the slot. It is one small query on a
-// connection that stays, where asking for the slot itself takes two new
-// connections and a look at the whole catalogue.
-type vacancy struct {
-	*shared
-	conn *pgx.Conn
-}
-
 // awaitVacancy waits until the slot may be asked for, and tells whether ctx
 // goes on.
 func (f *follower) awaitVacancy(ctx context.Context) bool {
 	for {
-		if !f.vacancy.taken(ctx) {
+		if !f.taken(ctx) {
 			return ctx.Err() == nil
 		}
 		f.setState("the slot is held by another process", nil)
@@ -63,30 +51,11 @@ func (f *follower) pauseForVacancy(ctx context.Context) bool {
 
 // taken tells whether somebody is known to hold the slot. What stands in the
 // way of knowing is for the attempt to take it to report.
-func (v *vacancy) taken(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
-	defer cancel()
-	if v.conn == nil || v.conn.IsClosed() {
-		conn, err := v.cfg.Primary().Connect(ctx)
-		if err != nil {
-			return false
-		}
-		v.conn = conn
-	}
-	slot, err := catalogue.FindSlot(ctx, v.conn, v.cfg.Slot)
+func (f *follower) taken(ctx context.Context) bool {
+	slot, err := f.vacancy.Look(ctx, &f.cfg.Scope)
 	if err != nil {
-		v.close()
 		return false
 	}
-	v.noteSlot(v.cfg.Slot, slot)
+	f.noteSlot(f.cfg.Slot, slot)
 	return slot != nil && slot.Active
-}
-
-func (v *vacancy) close() {
-	if v.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		_ = v.conn.Close(ctx)
-		v.conn = nil
-	}
 }

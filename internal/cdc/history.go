@@ -9,6 +9,36 @@ import (
 	"walpurge/internal/relay"
 )
 
+// history is what a session must continue to stay in the epoch.
+type history struct {
+	begun       bool // the rest is known: a session has run here, or the relay has told
+	server      primary.Server
+	fingerprint string           // of the catalogue
+	doubt       string           // the reason for a new epoch that the last session left; empty: none
+	stuck       *catalogue.Stuck // the slot that the last session could not read on; nil: none
+}
+
+// standing is where a session has found the server.
+type standing struct {
+	position coherence.LSN // up to which the log is flushed
+	applied  coherence.LSN // what had been applied before that was asked
+	slot     coherence.LSN // at which the slot stands
+	provided string        // why the slot alone means a new epoch; empty: it doesn't
+	setBack  bool          // it has been seen behind what was applied, and nobody leads on another
+}
+
+// plan is what a session is about to do with the history before it.
+type plan struct {
+	standing
+	reason    string        // for a new epoch; empty: the history goes on
+	unsettled coherence.LSN // commits below it may not be visible yet; 0: all are
+	read      uint64        // the relay had been read up to this entry
+}
+
+// waits tells whether the transactions that are open now have to end before
+// the stream may start.
+func (p *plan) waits() bool { return p.reason != "" || p.unsettled != 0 }
+
 // The reasons for a new epoch (R8), as metrics label them:
 //
 //	start         the process has started

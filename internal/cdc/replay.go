@@ -2,12 +2,26 @@ package cdc
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"walpurge/internal/cdc/catalogue"
+	"walpurge/internal/coherence"
 	"walpurge/internal/relay"
 )
+
+// replay is what has been read of the stream.
+type replay struct {
+	relay.End
+	known     bool // the guard has everything from floor up to End
+	floor     coherence.LSN
+	announced *relay.Announcement
+	accepted  *catalogue.Look // what the leader goes by of the catalogue; nil: an older version leads, which doesn't say so
+	mapping   *relay.Mapping
+	doubt     string      // why the next leader must start an epoch; empty: it need not
+	doubtedAt uint64      // the sequence by then
+	older     bool        // a server that was not the announced one ended before what was applied
+	terms     relay.Terms // that were seen
+}
 
 // ingest applies entries that follow each other in the stream. What can't be
 // understood, or doesn't follow what was read before, is a gap: reading starts
@@ -63,7 +77,7 @@ func (f *follower) entry(s *relay.Message) error {
 	if !follows || e.Begins {
 		f.enter(e)
 	}
-	if f.newTerm(e.Nonce) || e.TakesOver && s.Seq > m.doubtedAt {
+	if m.terms.New(e.Nonce) || e.TakesOver && s.Seq > m.doubtedAt {
 		m.doubt = "" // who took over has looked, and continues
 	}
 	if err := f.apply(e); err != nil {
@@ -81,24 +95,6 @@ func (f *follower) entry(s *relay.Message) error {
 	}
 	return nil
 }
-
-// newTerm notes the term of a leader and tells whether it is new here. Sequence
-// numbers alone don't say so: Redis may have gone back to an old copy, and
-// then they are given a second time. REQUIRES: f.mu held.
-func (f *follower) newTerm(nonce uint64) bool {
-	m := &f.mu
-	if n := len(m.terms); n > 0 && m.terms[n-1] == nonce || slices.Contains(m.terms, nonce) {
-		return false
-	}
-	if len(m.terms) == maxTerms {
-		m.terms = slices.Delete(m.terms, 0, maxTerms/2)
-	}
-	m.terms = append(m.terms, nonce)
-	return true
-}
-
-// maxTerms bounds the terms that are remembered.
-const maxTerms = 256
 
 // enter begins to follow at a keyframe. What the guard has stays if it is of
 // the same history and nothing in between is missing. REQUIRES: f.mu held.

@@ -179,18 +179,6 @@ func broken(err error) error {
 	return err
 }
 
-// leave ends the term, because of err.
-func (s *session) leave(ctx context.Context, err error) {
-	if errors.Is(err, relay.ErrFenced) {
-		return
-	}
-	reason := ""
-	if doubted := doubtOf(err); doubted != nil {
-		reason = doubted.reason
-	}
-	s.writer.Leave(ctx, reason)
-}
-
 // endTerm makes this process a follower again. Without a relay there is none.
 func (f *follower) endTerm() {
 	if f == nil {
@@ -249,6 +237,6 @@ func (f *follower) wrote(e *relay.Entry, end relay.End) {
 		f.announce(e.Announced)
 	}
 	if e.TakesOver {
-		f.newTerm(e.Nonce)
+		m.terms.New(e.Nonce)
 	}
 }
