@@ -12,6 +12,7 @@ import (
 
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
@@ -37,13 +38,13 @@ var testTables = []coherence.Table{{Name: "public.listings", Columns: []coherenc
 
 // testRoutes are a detail and a list page over listings.
 func testRoutes() []route.Declaration {
-	query := func(name string) *depends.Expr { return &depends.Expr{Source: depends.Query, Name: name} }
+	query := func(name string) *expr.Expr { return &expr.Expr{Source: expr.Query, Name: name} }
 	return []route.Declaration{
 		{
 			Pattern: "/api/listings/{id}", MaxLag: time.Hour,
 			Depends: []depends.Dependency{{
 				Template: coherence.Template{Equal: []coherence.Equal{{Column: 0}}},
-				Equal:    [][]depends.Expr{{{Source: depends.Path, Name: "id"}}},
+				Equal:    [][]expr.Expr{{{Source: expr.Path, Name: "id"}}},
 				Words:    "listings where id = path.id",
 			}},
 		},
@@ -51,7 +52,7 @@ func testRoutes() []route.Declaration {
 			Pattern: "/api/listings", MaxLag: time.Hour,
 			Depends: []depends.Dependency{{
 				Template: coherence.Template{Equal: []coherence.Equal{{Column: 1}}, Ranges: []int{2}},
-				Equal:    [][]depends.Expr{{*query("city")}},
+				Equal:    [][]expr.Expr{{*query("city")}},
 				Ranges:   []depends.Range{{From: query("min_price"), To: query("max_price")}},
 			}},
 		},

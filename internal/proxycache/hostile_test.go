@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/route"
 )
 
@@ -193,7 +193,7 @@ func TestRFC9112Section7_1_1ChunkExtensionsAreBounded(t *testing.T) {
 // A field that Connection names ends at this proxy. What it told apart in the
 // key, the origin hasn't seen: nobody else may get the response.
 func TestRFC9110Section7_6_1NamedFieldsPoisonNothing(t *testing.T) {
-	r := newRig(t, func(_ *rig, o *Options) { o.Routes[2].Vary = []route.Key{{Source: depends.Header, Name: "x-lang"}} })
+	r := newRig(t, func(_ *rig, o *Options) { o.Routes[2].Vary = []route.Key{{Source: expr.Header, Name: "x-lang"}} })
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")
 		w.Header().Set("Vary", "X-Lang")

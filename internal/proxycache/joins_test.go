@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
 )
@@ -22,7 +23,7 @@ func joined(_ *rig, o *Options) {
 		Pattern: "/joined", MaxLag: time.Hour,
 		Depends: []depends.Dependency{{
 			Template: coherence.Template{Equal: []coherence.Equal{{Column: 0}}},
-			Equal:    [][]depends.Expr{{{Source: depends.Body, Steps: []depends.Step{{Name: "items"}, {Kind: depends.Elements}, {Name: "id"}}}}},
+			Equal:    [][]expr.Expr{{{Source: expr.Body, Steps: []expr.Step{{Name: "items"}, {Kind: expr.Elements}, {Name: "id"}}}}},
 		}},
 	}, route.Declaration{Pattern: "/declared", MaxLag: time.Hour, Declared: true})
 	for i := range o.Routes {

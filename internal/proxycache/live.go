@@ -9,9 +9,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 	"walpurge/internal/problem"
-	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
@@ -148,7 +148,7 @@ func (x *exchange) onlooker() (w *onlooker, words string) {
 		return nil, "No row ends the response to this URL: its route has no depends_on."
 	}
 	for _, k := range rt.Keys {
-		if k.Source == depends.Cookie || k.Name == "authorization" {
+		if k.Source == expr.Cookie || k.Name == "authorization" {
 			return nil, "The response to this URL is for one person; the feed knows pages that are the same for all."
 		}
 	}

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/route"
 )
 
@@ -132,7 +132,7 @@ func TestFeedTellsOfANewEpoch(t *testing.T) {
 func TestFeedSaysWhatItCannotWatch(t *testing.T) {
 	r := liveRig(t, func(o *Options) {
 		personal := o.Routes[0]
-		personal.Pattern, personal.Vary = "/mine/{id}", []route.Key{{Source: depends.Cookie, Name: "session"}}
+		personal.Pattern, personal.Vary = "/mine/{id}", []route.Key{{Source: expr.Cookie, Name: "session"}}
 		o.Routes = append(o.Routes, personal)
 	})
 	for query, want := range map[string]string{

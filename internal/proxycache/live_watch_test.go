@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
 )
@@ -17,7 +18,7 @@ func learningRig(t *testing.T) *rig {
 		late := o.Routes[0]
 		late.Pattern = "/late"
 		late.Depends = append([]depends.Dependency(nil), late.Depends...)
-		late.Depends[0].Equal = [][]depends.Expr{{{Source: depends.Body, Steps: []depends.Step{{Kind: depends.Member, Name: "ids"}, {Kind: depends.Elements}}}}}
+		late.Depends[0].Equal = [][]expr.Expr{{{Source: expr.Body, Steps: []expr.Step{{Kind: expr.Member, Name: "ids"}, {Kind: expr.Elements}}}}}
 		o.Routes = append(o.Routes, late, route.Declaration{Pattern: "/said", Declared: true, MaxLag: time.Hour})
 	})
 }

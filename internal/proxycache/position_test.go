@@ -15,7 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/route"
 )
@@ -222,7 +222,7 @@ func TestPositionEndsAtTheProxy(t *testing.T) {
 	var end, proofs atomic.Int64
 	r := tokens(t, &end, &proofs, func(o *Options) {
 		o.Positions.Cookie = "at"
-		o.Routes = append(o.Routes, route.Declaration{Pattern: "/by/cookie", Vary: []route.Key{{Source: depends.Cookie, Name: "a"}}}, route.Declaration{Pattern: "/by/field", Vary: []route.Key{{Source: depends.Header, Name: "cookie"}}})
+		o.Routes = append(o.Routes, route.Declaration{Pattern: "/by/cookie", Vary: []route.Key{{Source: expr.Cookie, Name: "a"}}}, route.Declaration{Pattern: "/by/field", Vary: []route.Key{{Source: expr.Header, Name: "cookie"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		if strings.Contains(strings.Join(req.Header["Cookie"], "; "), "at=") || req.Header["Walpurge-Position"] != nil {

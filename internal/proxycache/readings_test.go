@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
 )
@@ -27,25 +28,25 @@ var readTable = []coherence.Table{{Name: "public.things", Columns: []coherence.C
 // and one that asks by the path.
 func readRoutes() []route.Declaration {
 	var routes []route.Declaration
-	add := func(pattern string, column int, fold coherence.Fold, e depends.Expr) {
+	add := func(pattern string, column int, fold coherence.Fold, e expr.Expr) {
 		routes = append(routes, route.Declaration{Pattern: pattern, MaxLag: time.Hour, Depends: []depends.Dependency{{
-			Template: coherence.Template{Equal: []coherence.Equal{{Column: column, Fold: fold}}}, Equal: [][]depends.Expr{{e}},
+			Template: coherence.Template{Equal: []coherence.Equal{{Column: column, Fold: fold}}}, Equal: [][]expr.Expr{{e}},
 		}}})
 	}
 	for i, c := range readTable[0].Columns {
-		add("/"+c.Name, i, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "v"})
-		add("/"+c.Name+"/{v}", i, coherence.NoFold, depends.Expr{Source: depends.Path, Name: "v"})
+		add("/"+c.Name, i, coherence.NoFold, expr.Expr{Source: expr.Query, Name: "v"})
+		add("/"+c.Name+"/{v}", i, coherence.NoFold, expr.Expr{Source: expr.Path, Name: "v"})
 	}
-	add("/nested", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "filter[city]"})
-	add("/deep", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "a[b][c]"})
-	add("/dotted", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "shop.id"})
-	add("/under", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "min_price"})
-	add("/trim", 0, coherence.NoFold, depends.Expr{Source: depends.Query, Name: "v", Funcs: []depends.Func{depends.Trim}})
-	add("/lower", 0, coherence.Lower, depends.Expr{Source: depends.Query, Name: "v", Funcs: []depends.Func{depends.Lower, depends.Trim}})
-	add("/folded", 0, coherence.Lower, depends.Expr{Source: depends.Query, Name: "v"})
-	add("/header", 0, coherence.NoFold, depends.Expr{Source: depends.Header, Name: "x-shop"})
-	add("/cookie", 0, coherence.NoFold, depends.Expr{Source: depends.Cookie, Name: "shop"})
-	add("/files/{rest...}", 0, coherence.NoFold, depends.Expr{Source: depends.Path, Name: "rest"})
+	add("/nested", 0, coherence.NoFold, expr.Expr{Source: expr.Query, Name: "filter[city]"})
+	add("/deep", 0, coherence.NoFold, expr.Expr{Source: expr.Query, Name: "a[b][c]"})
+	add("/dotted", 0, coherence.NoFold, expr.Expr{Source: expr.Query, Name: "shop.id"})
+	add("/under", 0, coherence.NoFold, expr.Expr{Source: expr.Query, Name: "min_price"})
+	add("/trim", 0, coherence.NoFold, expr.Expr{Source: expr.Query, Name: "v", Funcs: []expr.Func{expr.Trim}})
+	add("/lower", 0, coherence.Lower, expr.Expr{Source: expr.Query, Name: "v", Funcs: []expr.Func{expr.Lower, expr.Trim}})
+	add("/folded", 0, coherence.Lower, expr.Expr{Source: expr.Query, Name: "v"})
+	add("/header", 0, coherence.NoFold, expr.Expr{Source: expr.Header, Name: "x-shop"})
+	add("/cookie", 0, coherence.NoFold, expr.Expr{Source: expr.Cookie, Name: "shop"})
+	add("/files/{rest...}", 0, coherence.NoFold, expr.Expr{Source: expr.Path, Name: "rest"})
 	return routes
 }
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/route"
 )
 
@@ -255,8 +255,8 @@ func TestRFC9111Section4_4NamedLocations(t *testing.T) {
 func TestRFC9111Section4_4OnKeyedRoutesTheWritersOwnKeyEnds(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
 		o.Routes = append(o.Routes,
-			route.Declaration{Pattern: "/by/cookie", Vary: []route.Key{{Source: depends.Cookie, Name: "currency"}}},
-			route.Declaration{Pattern: "/by/field", Vary: []route.Key{{Source: depends.Header, Name: "x-currency"}}})
+			route.Declaration{Pattern: "/by/cookie", Vary: []route.Key{{Source: expr.Cookie, Name: "currency"}}},
+			route.Declaration{Pattern: "/by/field", Vary: []route.Key{{Source: expr.Header, Name: "x-currency"}}})
 	})
 	for path, key := range map[string]string{"/by/cookie": "Cookie: currency=", "/by/field": "X-Currency: "} {
 		r.say("old", "Cache-Control: max-age=60")

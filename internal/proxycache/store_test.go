@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/route"
 )
 
@@ -361,7 +361,7 @@ func TestUncleanPathOfAGuardedSiteIsNotCached(t *testing.T) {
 // asks first must not greet everybody with that name.
 func TestCookiesOutsideTheKeyDoNotReachASharedFill(t *testing.T) {
 	r := newRig(t, func(_ *rig, o *Options) {
-		o.Routes = append(o.Routes, route.Declaration{Pattern: "/shop", Vary: []route.Key{{Source: depends.Cookie, Name: "currency"}}})
+		o.Routes = append(o.Routes, route.Declaration{Pattern: "/shop", Vary: []route.Key{{Source: expr.Cookie, Name: "currency"}}})
 	})
 	r.answer(func(w http.ResponseWriter, req *http.Request) {
 		w.Header().Set("Cache-Control", "max-age=60")

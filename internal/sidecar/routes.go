@@ -30,12 +30,7 @@ func routes(c *config.Config, tables []coherence.Table) ([]route.Declaration, er
 			declared.Query.Names = append(declared.Query.Names, p.Name)
 		}
 		for _, v := range r.Vary {
-			source, err := source(v.Source)
-			if err != nil {
-				problems = append(problems, c.Problem(v.Pos, "%v", err))
-				continue
-			}
-			declared.Vary = append(declared.Vary, route.Key{Source: source, Name: v.Name})
+			declared.Vary = append(declared.Vary, route.Key{Source: v.Source, Name: v.Name})
 		}
 		for _, d := range r.DependsOn {
 			dep, err := dependency(d, byName, tables)
@@ -72,30 +67,19 @@ func dependency(d config.Dependency, byName map[string]coherence.TableID, tables
 			dep.Template.Counts = dep.Template.Counts.With(column)
 		}
 		if !cond.Range() {
-			values, err := expressions(cond.Any)
-			if err != nil {
-				return dep, err
-			}
 			dep.Template.Equal = append(dep.Template.Equal, coherence.Equal{Column: column, Fold: fold(cond.Fold)})
-			dep.Equal = append(dep.Equal, values)
+			dep.Equal = append(dep.Equal, expressions(cond.Any))
 			continue
 		}
 		if cond.Fold != config.FoldNone {
 			continue // there is no exact rule for such a range: no condition
 		}
 		var r depends.Range
-		for _, end := range []struct {
-			from *config.Expr
-			to   **depends.Expr
-		}{{cond.From, &r.From}, {cond.To, &r.To}} {
-			if end.from == nil {
-				continue
-			}
-			e, err := expression(*end.from)
-			if err != nil {
-				return dep, err
-			}
-			*end.to = &e
+		if cond.From != nil {
+			r.From = &cond.From.Expr
+		}
+		if cond.To != nil {
+			r.To = &cond.To.Expr
 		}
 		dep.Template.Ranges = append(dep.Template.Ranges, column)
 		dep.Ranges = append(dep.Ranges, r)
@@ -134,61 +118,11 @@ func fold(f config.Fold) coherence.Fold {
 	return coherence.NoFold
 }
 
-func expressions(list []config.Expr) ([]depends.Expr, error) {
-	out := make([]depends.Expr, len(list))
+// expressions are the same without where they stand in the file.
+func expressions(list []config.Expr) []expr.Expr {
+	out := make([]expr.Expr, len(list))
 	for i, e := range list {
-		var err error
-		if out[i], err = expression(e); err != nil {
-			return nil, err
-		}
+		out[i] = e.Expr
 	}
-	return out, nil
-}
-
-func expression(e config.Expr) (depends.Expr, error) {
-	out := depends.Expr{Name: e.Name}
-	var err error
-	if out.Source, err = source(e.Source); err != nil {
-		return out, err
-	}
-	for _, s := range e.Steps {
-		step := depends.Step{Kind: depends.Member, Name: s.Name, Index: s.Index}
-		switch s.Kind {
-		case expr.Member:
-		case expr.Element:
-			step.Kind = depends.Element
-		case expr.Elements:
-			step.Kind = depends.Elements
-		}
-		out.Steps = append(out.Steps, step)
-	}
-	for _, f := range e.Funcs {
-		switch f {
-		case expr.Lower:
-			out.Funcs = append(out.Funcs, depends.Lower)
-		case expr.Upper:
-			out.Funcs = append(out.Funcs, depends.Upper)
-		case expr.Trim:
-			out.Funcs = append(out.Funcs, depends.Trim)
-		}
-	}
-	return out, nil
-}
-
-func source(s expr.Source) (depends.Source, error) {
-	switch s {
-	case expr.Path:
-		return depends.Path, nil
-	case expr.Query:
-		return depends.Query, nil
-	case expr.Header:
-		return depends.Header, nil
-	case expr.Cookie:
-		return depends.Cookie, nil
-	case expr.Literal:
-		return depends.Literal, nil
-	case expr.Body:
-		return depends.Body, nil
-	}
-	return 0, fmt.Errorf("there are no values from the %s; use path, query, header, cookie or body", s)
+	return out
 }

@@ -4,19 +4,20 @@ import (
 	"slices"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 )
 
 // Dependency is a table that a response is computed from, with where the
 // values of its conditions come from.
 type Dependency struct {
 	Template coherence.Template
-	Equal    [][]Expr // for each of Template.Equal: equality with any of these
-	Ranges   []Range  // for each of Template.Ranges
-	Words    string   // the declaration, for people
+	Equal    [][]expr.Expr // for each of Template.Equal: equality with any of these
+	Ranges   []Range       // for each of Template.Ranges
+	Words    string        // the declaration, for people
 }
 
 // Range is an inclusive range; a nil end is open.
-type Range struct{ From, To *Expr }
+type Range struct{ From, To *expr.Expr }
 
 // Set is the dependencies of a route's responses, as far as it declares them.
 type Set []Dependency
@@ -61,7 +62,7 @@ func (all Set) BindLate(g *coherence.Guard, s *Subject) []coherence.Dependency {
 
 // late tells whether the dependency is known only with the whole response.
 func (d *Dependency) late() bool {
-	fromBody := func(e *Expr) bool { return e != nil && e.Source == Body }
+	fromBody := func(e *expr.Expr) bool { return e != nil && e.Source == expr.Body }
 	for _, any := range d.Equal {
 		for i := range any {
 			if fromBody(&any[i]) {
@@ -87,18 +88,18 @@ func (d *Dependency) operands(g *coherence.Guard, s *Subject) ([]coherence.Opera
 	return equal, ranges
 }
 
-func (s *Subject) end(e *Expr, column *coherence.Column) coherence.Operand {
+func (s *Subject) end(e *expr.Expr, column *coherence.Column) coherence.Operand {
 	if e == nil {
 		return coherence.Operand{}
 	}
-	return s.Operand([]Expr{*e}, column)
+	return s.Operand([]expr.Expr{*e}, column)
 }
 
 // nothing tells whether an equality with values of the body alone has none.
 func (d *Dependency) nothing(equal []coherence.Operand, s *Subject) bool {
 	for i, any := range d.Equal {
-		doubtful := slices.ContainsFunc(any, func(e Expr) bool {
-			if e.Source != Body {
+		doubtful := slices.ContainsFunc(any, func(e expr.Expr) bool {
+			if e.Source != expr.Body {
 				return true
 			}
 			_, ok := s.values(&e, nil)

@@ -6,41 +6,9 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+
+	"walpurge/internal/expr"
 )
-
-// Step is one step of the way to values in a JSON document: to a member of an
-// object, to one element of an array, or to all of them.
-type Step struct {
-	Kind  StepKind
-	Name  string // of a Member
-	Index int    // of an Element, from 0
-}
-
-// StepKind tells the steps apart.
-type StepKind uint8
-
-// The kinds of steps.
-const (
-	Member   StepKind = iota // .name
-	Element                  // [n]
-	Elements                 // [*]
-)
-
-func stepsString(steps []Step) string {
-	var b strings.Builder
-	b.WriteString("body")
-	for _, s := range steps {
-		switch s.Kind {
-		case Member:
-			b.WriteString("." + s.Name)
-		case Element:
-			b.WriteString("[" + strconv.Itoa(s.Index) + "]")
-		case Elements:
-			b.WriteString("[*]")
-		}
-	}
-	return b.String()
-}
 
 // MaxBodyValues bounds the values that one expression finds in a body. With
 // more there is no condition, which over-matches.
@@ -67,7 +35,7 @@ func ReadDocument(h http.Header, body []byte) *Document {
 // values finds what stands at the end of steps, as text. A null on the way is
 // no value, as NULL satisfies no condition; an array may be empty. ok is false
 // when the document hasn't the form that steps describe: then nobody knows.
-func (d *Document) values(steps []Step) (values []string, ok bool) {
+func (d *Document) values(steps []expr.Step) (values []string, ok bool) {
 	if d == nil {
 		return nil, false
 	}
@@ -75,7 +43,7 @@ func (d *Document) values(steps []Step) (values []string, ok bool) {
 	return values, ok && len(values) <= MaxBodyValues
 }
 
-func collect(v any, steps []Step, values []string) ([]string, bool) {
+func collect(v any, steps []expr.Step, values []string) ([]string, bool) {
 	if v == nil {
 		return values, true
 	}
@@ -92,7 +60,7 @@ func collect(v any, steps []Step, values []string) ([]string, bool) {
 		return nil, false
 	}
 	step, rest := steps[0], steps[1:]
-	if step.Kind == Member {
+	if step.Kind == expr.Member {
 		object, ok := v.(map[string]any)
 		if !ok {
 			return nil, false
@@ -107,9 +75,9 @@ func collect(v any, steps []Step, values []string) ([]string, bool) {
 	switch {
 	case !ok:
 		return nil, false
-	case step.Kind == Element && step.Index >= len(array):
+	case step.Kind == expr.Element && step.Index >= len(array):
 		return values, true
-	case step.Kind == Element:
+	case step.Kind == expr.Element:
 		return collect(array[step.Index], rest, values)
 	}
 	for _, element := range array {

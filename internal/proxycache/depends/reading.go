@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 )
 
@@ -16,22 +17,22 @@ const maxDots = 4
 // readings are what services make of a request's values: a condition on the
 // column has to hold for all of them. ok is false where that can't be told,
 // and then there is no condition (G5). docs/decisions/0010 has the services.
-func (e *Expr) readings(values []string, column *coherence.Column) (read []string, ok bool) {
+func readings(e *expr.Expr, values []string, column *coherence.Column) (read []string, ok bool) {
 	for _, v := range values {
-		if slices.Contains(e.Funcs, Trim) {
+		if slices.Contains(e.Funcs, expr.Trim) {
 			v = strings.Trim(v, " ")
 		}
 		if !Plain(v) || Trimmable(v) {
 			return nil, false
 		}
-		if read, ok = e.pieces(read, v); !ok {
+		if read, ok = pieces(e, read, v); !ok {
 			return nil, false
 		}
 	}
 	if len(values) > 1 && column.Textual() {
 		read = append(read, strings.Join(values, ",")) // as ASP.NET, Spring and JavaScript make one text of several
 	}
-	if read, ok = e.apply(read); !ok {
+	if read, ok = apply(e, read); !ok {
 		return nil, false
 	}
 	all := make([]string, 0, len(read))
@@ -50,10 +51,10 @@ func (e *Expr) readings(values []string, column *coherence.Column) (read []strin
 }
 
 // pieces appends a value, and what services that cut it make of it.
-func (e *Expr) pieces(to []string, v string) ([]string, bool) {
+func pieces(e *expr.Expr, to []string, v string) ([]string, bool) {
 	to = append(to, v)
 	switch e.Source {
-	case Path: // a format behind a dot: Rails, Spring
+	case expr.Path: // a format behind a dot: Rails, Spring
 		last := v[strings.LastIndexByte(v, '/')+1:]
 		if strings.Count(last, ".") > maxDots || strings.HasPrefix(last, ".") {
 			return nil, false
@@ -63,7 +64,7 @@ func (e *Expr) pieces(to []string, v string) ([]string, bool) {
 				to = append(to, v[:i])
 			}
 		}
-	case Query, Header: // a list: Spring
+	case expr.Query, expr.Header: // a list: Spring
 		if strings.IndexByte(v, ',') < 0 {
 			return to, true
 		}

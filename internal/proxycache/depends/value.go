@@ -7,65 +7,9 @@ import (
 	"unicode/utf8"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 )
-
-// Source is where an expression's value comes from.
-type Source uint8
-
-// The sources.
-const (
-	Path    Source = iota // a parameter of the route's path, percent-decoded
-	Query                 // a parameter of the query; a repeated one has several values
-	Header                // a request header field
-	Cookie                // a cookie
-	Literal               // a constant
-	Body                  // values in the response's JSON body
-)
-
-var sourceNames = [...]string{"path", "query", "header", "cookie", "literal", "body"}
-
-// String is the source as the configuration spells it.
-func (s Source) String() string { return sourceNames[s] }
-
-// Func is a function over text.
-type Func uint8
-
-// The functions.
-const (
-	Lower Func = iota
-	Upper
-	Trim
-)
-
-var funcNames = [...]string{"lower", "upper", "trim"}
-
-// String is the function as the configuration spells it.
-func (f Func) String() string { return funcNames[f] }
-
-// Expr is a value taken from the request or from the response's body, or a
-// constant.
-type Expr struct {
-	Source Source
-	Name   string // of the parameter, header field or cookie; the text of a Literal
-	Steps  []Step // of a Body: the way to the values
-	Funcs  []Func // applied in this order
-}
-
-// String is the expression as the configuration spells it.
-func (e Expr) String() string {
-	s := e.Source.String() + "." + e.Name
-	switch e.Source {
-	case Literal:
-		s = "'" + strings.ReplaceAll(e.Name, "'", "''") + "'"
-	case Body:
-		s = stepsString(e.Steps)
-	}
-	for _, f := range e.Funcs {
-		s = f.String() + "(" + s + ")"
-	}
-	return s
-}
 
 // Subject is the part of a request that expressions read.
 type Subject struct {
@@ -87,7 +31,7 @@ type Span struct{ From, To int }
 
 // Operand evaluates alternatives: a condition on the column holds if it equals
 // any. One that can't be read with certainty takes the condition away (C6).
-func (s *Subject) Operand(any []Expr, column *coherence.Column) coherence.Operand {
+func (s *Subject) Operand(any []expr.Expr, column *coherence.Column) coherence.Operand {
 	var op coherence.Operand
 	for i := range any {
 		values, ok := s.values(&any[i], column)
@@ -101,35 +45,35 @@ func (s *Subject) Operand(any []Expr, column *coherence.Column) coherence.Operan
 }
 
 // values evaluates one expression. ok is false when it gives no condition.
-func (s *Subject) values(e *Expr, column *coherence.Column) (values []string, ok bool) {
+func (s *Subject) values(e *expr.Expr, column *coherence.Column) (values []string, ok bool) {
 	switch e.Source {
-	case Literal:
-		return e.apply([]string{e.Name})
-	case Body:
+	case expr.Literal:
+		return apply(e, []string{e.Name})
+	case expr.Body:
 		if values, ok = s.Body.values(e.Steps); !ok {
 			return nil, false
 		}
-		return e.apply(values)
-	case Path:
+		return apply(e, values)
+	case expr.Path:
 		values, ok = s.pathValue(e.Name)
-	case Query:
+	case expr.Query:
 		values, ok = s.queryValues(e.Name)
-	case Header:
+	case expr.Header:
 		values, ok = s.headerValue(e.Name)
-	case Cookie:
+	case expr.Cookie:
 		values, ok = s.cookieValue(e.Name)
 	}
 	if !ok {
 		return nil, false
 	}
-	return e.readings(values, column)
+	return readings(e, values, column)
 }
 
 // apply applies the functions to all values.
-func (e *Expr) apply(values []string) ([]string, bool) {
+func apply(e *expr.Expr, values []string) ([]string, bool) {
 	for i := range values {
 		for _, f := range e.Funcs {
-			v, ok := f.apply(values[i])
+			v, ok := applyOne(f, values[i])
 			if !ok {
 				return nil, false
 			}
@@ -142,8 +86,8 @@ func (e *Expr) apply(values []string) ([]string, bool) {
 // apply computes a function. Outside ASCII, letter case is the database's
 // locale's business and not ours: no condition. So is what counts as white
 // space, but for the blank.
-func (f Func) apply(v string) (string, bool) {
-	if f == Trim {
+func applyOne(f expr.Func, v string) (string, bool) {
+	if f == expr.Trim {
 		v = strings.Trim(v, " ")
 		return v, !Trimmable(v)
 	}
@@ -152,7 +96,7 @@ func (f Func) apply(v string) (string, bool) {
 			return "", false
 		}
 	}
-	if f == Lower {
+	if f == expr.Lower {
 		return strings.ToLower(v), true
 	}
 	return strings.ToUpper(v), true

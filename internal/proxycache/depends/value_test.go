@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 )
 
@@ -55,13 +56,13 @@ func TestQueryValues(t *testing.T) {
 		"other%5B%5D=1&city=Lagos": {"Lagos"},
 	} {
 		s := &Subject{Query: []byte(query)}
-		op := s.Operand([]Expr{{Source: Query, Name: "city"}}, textColumn)
+		op := s.Operand([]expr.Expr{{Source: expr.Query, Name: "city"}}, textColumn)
 		if !slices.Equal(op.Values, want) || op.Present != (want != nil) {
 			t.Errorf("%q: %q, want %q", query, op.Values, want)
 		}
 	}
 	s := &Subject{Query: []byte("filter%5Bcity%5D=Lagos&filter%5Btype%5D=flat")}
-	if op := s.Operand([]Expr{{Source: Query, Name: "filter[city]"}}, textColumn); !slices.Equal(op.Values, []string{"Lagos"}) {
+	if op := s.Operand([]expr.Expr{{Source: expr.Query, Name: "filter[city]"}}, textColumn); !slices.Equal(op.Values, []string{"Lagos"}) {
 		t.Errorf("a name with brackets: %q", op.Values)
 	}
 }
@@ -70,35 +71,35 @@ func TestFunctionsAndSources(t *testing.T) {
 	params := []string{"id"}
 	req := request(t, "/x", "X-Tenant: Acme", "X-Two: a", "X-Two: b", `Cookie: lang=DE; q="x"; twice=1; twice=2`)
 	path := "/api/%46oo"
-	for want, e := range map[string]Expr{
-		"[Foo]":   {Source: Path, Name: "id"},
-		"[foo]":   {Source: Path, Name: "id", Funcs: []Func{Lower, Trim}},
-		"[FOO]":   {Source: Path, Name: "id", Funcs: []Func{Upper}},
-		"[Acme]":  {Source: Header, Name: "x-tenant"},
-		"[de]":    {Source: Cookie, Name: "lang", Funcs: []Func{Lower}},
-		"[It's;]": {Source: Literal, Name: "It's;"},
+	for want, e := range map[string]expr.Expr{
+		"[Foo]":   {Source: expr.Path, Name: "id"},
+		"[foo]":   {Source: expr.Path, Name: "id", Funcs: []expr.Func{expr.Lower, expr.Trim}},
+		"[FOO]":   {Source: expr.Path, Name: "id", Funcs: []expr.Func{expr.Upper}},
+		"[Acme]":  {Source: expr.Header, Name: "x-tenant"},
+		"[de]":    {Source: expr.Cookie, Name: "lang", Funcs: []expr.Func{expr.Lower}},
+		"[It's;]": {Source: expr.Literal, Name: "It's;"},
 	} {
 		s := &Subject{Request: req, Params: params, Path: []byte(path), Places: []Span{{5, len(path)}}}
-		if op := s.Operand([]Expr{e}, textColumn); fmt.Sprint(op.Values) != want {
+		if op := s.Operand([]expr.Expr{e}, textColumn); fmt.Sprint(op.Values) != want {
 			t.Errorf("%s: %q, want %s", e, op.Values, want)
 		}
 	}
 	s := &Subject{Request: req, Params: params, Path: []byte("/api/%C3%89"), Places: []Span{{5, 11}}}
-	for _, e := range []Expr{
-		{Source: Path, Name: "id", Funcs: []Func{Lower}},
-		{Source: Path, Name: "other"},
-		{Source: Header, Name: "x-two"},
-		{Source: Header, Name: "absent"},
-		{Source: Cookie, Name: "q"},
-		{Source: Cookie, Name: "twice"},
-		{Source: Cookie, Name: "LANG"},
+	for _, e := range []expr.Expr{
+		{Source: expr.Path, Name: "id", Funcs: []expr.Func{expr.Lower}},
+		{Source: expr.Path, Name: "other"},
+		{Source: expr.Header, Name: "x-two"},
+		{Source: expr.Header, Name: "absent"},
+		{Source: expr.Cookie, Name: "q"},
+		{Source: expr.Cookie, Name: "twice"},
+		{Source: expr.Cookie, Name: "LANG"},
 	} {
-		if op := s.Operand([]Expr{e}, textColumn); op.Present {
+		if op := s.Operand([]expr.Expr{e}, textColumn); op.Present {
 			t.Errorf("%s gives %q, want no condition", e, op.Values)
 		}
 	}
 	// One alternative that gives no condition takes the whole condition away.
-	if op := s.Operand([]Expr{{Source: Literal, Name: "x"}, {Source: Header, Name: "absent"}}, textColumn); op.Present {
+	if op := s.Operand([]expr.Expr{{Source: expr.Literal, Name: "x"}, {Source: expr.Header, Name: "absent"}}, textColumn); op.Present {
 		t.Error(op)
 	}
 }

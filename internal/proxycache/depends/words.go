@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 	"walpurge/internal/identifier"
 )
@@ -50,13 +51,13 @@ func (d *Dependency) PurgedBy(table *coherence.Table, s *Subject) string {
 // Notes appends what is read in more ways than one: a value that is no
 // condition for that reason, and one that is several.
 func (d *Dependency) Notes(notes []string, table *coherence.Table, s *Subject) []string {
-	note := func(e *Expr, column *coherence.Column) {
+	note := func(e *expr.Expr, column *coherence.Column) {
 		values, ok := s.values(e, column)
 		switch {
-		case e.Source == Literal || e.Source == Body:
+		case e.Source == expr.Literal || e.Source == expr.Body:
 		case !ok && s.says(e):
 			notes = append(notes, fmt.Sprintf("%s is no condition on %s: services may read what this request says in different ways", e, identifier.Quote(column.Name)))
-		case e.Source == Path && len(values) > 1 && column.Textual():
+		case e.Source == expr.Path && len(values) > 1 && column.Textual():
 			notes = append(notes, fmt.Sprintf("%s has a dot, where some services cut a format off: %s counts as %s", e, identifier.Quote(column.Name), quoted(values)))
 		}
 	}
@@ -66,7 +67,7 @@ func (d *Dependency) Notes(notes []string, table *coherence.Table, s *Subject) [
 		}
 	}
 	for i, r := range d.Ranges {
-		for _, e := range []*Expr{r.From, r.To} {
+		for _, e := range []*expr.Expr{r.From, r.To} {
 			if e != nil {
 				note(e, &table.Columns[d.Template.Ranges[i]])
 			}
@@ -76,24 +77,24 @@ func (d *Dependency) Notes(notes []string, table *coherence.Table, s *Subject) [
 }
 
 // says tells whether the request says something for the expression.
-func (s *Subject) says(e *Expr) bool {
+func (s *Subject) says(e *expr.Expr) bool {
 	switch e.Source {
-	case Query:
+	case expr.Query:
 		return s.mentions(e.Name)
-	case Header:
+	case expr.Header:
 		return len(s.Request.Values(strings.ToLower(e.Name))) > 0
-	case Cookie:
+	case expr.Cookie:
 		_, n := http1.FindCookie(s.Request, e.Name)
 		return n > 0
 	}
-	return e.Source == Path
+	return e.Source == expr.Path
 }
 
 // bodyWords names the places in the response that a condition reads.
-func bodyWords(any []Expr) string {
+func bodyWords(any []expr.Expr) string {
 	var words []string
 	for i := range any {
-		if any[i].Source == Body {
+		if any[i].Source == expr.Body {
 			words = append(words, any[i].String())
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/rfc9111"
@@ -45,7 +46,7 @@ func AppendKey(dst []byte, https bool, req *http1.Request, forwardedHost []byte,
 
 func appendKeyed(dst []byte, k Key, req *http1.Request) []byte {
 	dst = append(dst, '\n')
-	if k.Source == depends.Cookie {
+	if k.Source == expr.Cookie {
 		dst = append(append(dst, "cookie."...), k.Name...)
 		v, n := http1.FindCookie(req, k.Name)
 		if n > 1 {

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/expr"
 )
 
 // KeepKeyedCookies takes the cookies that are not in the key out of a fill on
@@ -19,7 +19,7 @@ func (rt *Route) KeepKeyedCookies(h http.Header) {
 		for part := range strings.SplitSeq(line, ";") {
 			name, value, _ := strings.Cut(part, "=")
 			name = strings.TrimSpace(name)
-			if slices.ContainsFunc(rt.Keys, func(k Key) bool { return k.Source == depends.Cookie && strings.EqualFold(k.Name, name) }) {
+			if slices.ContainsFunc(rt.Keys, func(k Key) bool { return k.Source == expr.Cookie && strings.EqualFold(k.Name, name) }) {
 				kept = append(kept, name+"="+strings.TrimSpace(value))
 			}
 		}
@@ -55,13 +55,13 @@ func (rt *Route) DropOverrides(h http.Header) {
 		if as == name || rt.keyedField(name) {
 			continue
 		}
-		taken := func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(dashed(k.Name), as) }
+		taken := func(k Key) bool { return k.Source == expr.Header && strings.EqualFold(dashed(k.Name), as) }
 		if slices.Contains(overrides, as) || slices.Contains(asserted, as) || slices.ContainsFunc(rt.Keys, taken) {
 			delete(h, name)
 		}
 	}
 	for _, k := range rt.Keys {
-		if k.Source != depends.Header || dashed(k.Name) == textproto.CanonicalMIMEHeaderKey(k.Name) {
+		if k.Source != expr.Header || dashed(k.Name) == textproto.CanonicalMIMEHeaderKey(k.Name) {
 			continue
 		}
 		if as := dashed(k.Name); !rt.keyedField(as) {
@@ -71,7 +71,7 @@ func (rt *Route) DropOverrides(h http.Header) {
 }
 
 func (rt *Route) keyedField(name string) bool {
-	return slices.ContainsFunc(rt.Keys, func(k Key) bool { return k.Source == depends.Header && strings.EqualFold(k.Name, name) })
+	return slices.ContainsFunc(rt.Keys, func(k Key) bool { return k.Source == expr.Header && strings.EqualFold(k.Name, name) })
 }
 
 // dashed is a field's name as servers see it that know no other sign than the

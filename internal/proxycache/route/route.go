@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/outcome"
 )
@@ -66,7 +67,7 @@ type QueryRule struct {
 
 // Key is a request header field or a cookie.
 type Key struct {
-	Source depends.Source // Header or Cookie
+	Source expr.Source // Header or Cookie
 	Name   string
 }
 
@@ -101,7 +102,7 @@ func New(r Declaration, guard *coherence.Guard) (*Route, error) {
 		return nil, errors.New("events needs a connection to PostgreSQL; configure postgres.url")
 	}
 	for _, k := range r.Vary {
-		if k.Source != depends.Header && k.Source != depends.Cookie {
+		if k.Source != expr.Header && k.Source != expr.Cookie {
 			return nil, fmt.Errorf("vary on %s.%s: only header fields and cookies can be named", k.Source, k.Name)
 		}
 		rt.addKey(k)
@@ -126,14 +127,14 @@ func New(r Declaration, guard *coherence.Guard) (*Route, error) {
 }
 
 // addExpr puts what an expression reads beside the URL into the key (C5).
-func (rt *Route) addExpr(e *depends.Expr) {
-	if e != nil && (e.Source == depends.Header || e.Source == depends.Cookie) {
+func (rt *Route) addExpr(e *expr.Expr) {
+	if e != nil && (e.Source == expr.Header || e.Source == expr.Cookie) {
 		rt.addKey(Key{e.Source, e.Name})
 	}
 }
 
 func (rt *Route) addKey(k Key) {
-	if k.Source == depends.Header {
+	if k.Source == expr.Header {
 		k.Name = strings.ToLower(k.Name)
 	}
 	if !slices.Contains(rt.Keys, k) {

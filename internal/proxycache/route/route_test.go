@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/expr"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
 )
@@ -70,9 +71,9 @@ func TestRFC9111Section2Key(t *testing.T) {
 		{key(without, "/x?b=1&utm_source=y&a=2"), "http://a/x?b=1&a=2"},
 		{key(without, "/x?utm%5Fsource=y"), "http://a/x"},
 		{key(only, "/x?c=9&b=1&a=2&b=0"), "http://a/x?a=2&b=1&b=0"},
-		{key(rt(QueryRule{}, Key{depends.Header, "x-t"}), "/x", "X-T: 1"), "http://a/x\nx-t=1"},
-		{key(rt(QueryRule{}, Key{depends.Header, "x-t"}), "/x"), "http://a/x\nx-t"},
-		{key(rt(QueryRule{}, Key{depends.Cookie, "c"}), "/x", "Cookie: b=1; c=2"), "http://a/x\ncookie.c=2"},
+		{key(rt(QueryRule{}, Key{expr.Header, "x-t"}), "/x", "X-T: 1"), "http://a/x\nx-t=1"},
+		{key(rt(QueryRule{}, Key{expr.Header, "x-t"}), "/x"), "http://a/x\nx-t"},
+		{key(rt(QueryRule{}, Key{expr.Cookie, "c"}), "/x", "Cookie: b=1; c=2"), "http://a/x\ncookie.c=2"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)
@@ -103,8 +104,8 @@ func FuzzValues(f *testing.F) {
 		var found places
 		r.match(path, &found)
 		s := &depends.Subject{Request: req, Path: path, Query: query, Params: rt.Params, Places: found.at[:found.n]}
-		for _, e := range []depends.Expr{{Source: depends.Query, Name: "city"}, {Source: depends.Path, Name: "id", Funcs: []depends.Func{depends.Lower}}} {
-			for _, v := range s.Operand([]depends.Expr{e}, cityColumn).Values {
+		for _, e := range []expr.Expr{{Source: expr.Query, Name: "city"}, {Source: expr.Path, Name: "id", Funcs: []expr.Func{expr.Lower}}} {
+			for _, v := range s.Operand([]expr.Expr{e}, cityColumn).Values {
 				if !depends.Plain(v) || depends.Trimmable(v) {
 					t.Fatalf("%s of %q is %q", e, target, v)
 				}
