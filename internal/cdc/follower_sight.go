@@ -37,8 +37,12 @@ func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited
 		}
 		return lsn, asked, err
 	}
-	if err := s.findVersion(ctx, side); err != nil {
-		return 0, 0, err
+	if s.version == 0 {
+		version, err := side.Version(ctx)
+		if err != nil {
+			return 0, 0, err
+		}
+		s.version = version
 	}
 	began := time.Now()
 	lsn, sum, err := s.glance.Probe(ctx, side, s.version, s.cfg.Publication, watches)
@@ -60,13 +64,7 @@ func (s *followerSight) position(ctx context.Context, side *primary.Conn, waited
 
 // compare tells whether the catalogue is as the leader says.
 func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepted *catalogue.Look, watches []catalogue.Watch, tables []coherence.Table, sum string) (bool, error) {
-	conn, err := side.Open(ctx)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
-	defer cancel()
-	now, err := catalogue.ReadLook(ctx, conn, s.version, s.cfg.Publication, watches)
+	now, err := catalogue.LookBeside(ctx, side, s.version, s.cfg.Publication, watches)
 	if err != nil {
 		return false, err
 	}
@@ -81,18 +79,4 @@ func (s *followerSight) compare(ctx context.Context, side *primary.Conn, accepte
 		return false, errors.New("the catalogue is not as the process that leads has found it: nothing is served from the cache until both agree")
 	}
 	return false, nil
-}
-
-// findVersion asks for the server's version once.
-func (s *followerSight) findVersion(ctx context.Context, side *primary.Conn) error {
-	if s.version != 0 {
-		return nil
-	}
-	conn, err := side.Open(ctx)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
-	defer cancel()
-	return conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&s.version)
 }

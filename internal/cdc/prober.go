@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"walpurge/internal/cdc/catalogue"
 	"walpurge/internal/cdc/primary"
 	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
@@ -20,6 +21,11 @@ func (l *Listener) FlushPosition(ctx context.Context) (coherence.LSN, error) { r
 type prober struct {
 	*session
 	side *primary.Conn
+
+	glance catalogue.Glance
+	proven coherence.Nanos // when the catalogue was last asked and found to be what was accepted
+	asked  time.Time       // when it was last asked; zero: ask at once
+	odd    string          // the quick look that wasn't
 }
 
 // run renews the proof of freshness (R6), for ever.

@@ -72,7 +72,7 @@ func (s *session) run(ctx context.Context) error {
 	group.Go(func() error { return s.receiver.receive(gctx) })
 	group.Go(func() error { return (&settler{shared: s.shared, server: s.server, pending: &s.visibility}).run(gctx) })
 	group.Go(func() error { return p.run(gctx) })
-	group.Go(func() error { return s.watch(gctx) })
+	group.Go(func() error { return newWatcher(s).run(gctx) })
 	if s.cfg.ReadAhead != 0 {
 		group.Go(func() error { return s.ahead.Run(gctx) })
 	}

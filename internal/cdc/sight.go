@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"walpurge/internal/cdc/catalogue"
-	"walpurge/internal/cdc/primary"
 	"walpurge/internal/cdc/proof"
 	"walpurge/internal/coherence"
 )
@@ -14,12 +13,6 @@ import (
 // sight is what a session goes by of the catalogue.
 type sight struct {
 	now atomic.Pointer[catalogue.Look] // what was accepted: the guard and the decoder go by it
-
-	// Of the prober.
-	glance catalogue.Glance
-	proven coherence.Nanos // when the catalogue was last asked and found to be what was accepted
-	asked  time.Time       // when it was last asked; zero: ask at once
-	odd    string          // the quick look that wasn't
 }
 
 func (s *sight) accepted() *catalogue.Look { return s.now.Load() }
@@ -32,20 +25,19 @@ func (s *sight) replace(before, now *catalogue.Look) bool { return s.now.Compare
 
 // lookDue tells whether the next question is to include the catalogue.
 func (s *prober) lookDue(waited bool) bool {
-	return waited || s.sight.asked.IsZero() || time.Since(s.sight.asked) >= proof.LookInterval(s.maxLag())
+	return waited || s.asked.IsZero() || time.Since(s.asked) >= proof.LookInterval(s.maxLag())
 }
 
 // position asks how far the log is flushed, with waited or when it is due after a
 // look at the catalogue. It returns the instant that the answer proves (R6): that
 // of the question, or of the last look that found what was accepted.
 func (s *prober) position(ctx context.Context, waited bool, asked coherence.Nanos) (coherence.LSN, coherence.Nanos, error) {
-	v := &s.sight
 	if !s.lookDue(waited) {
 		lsn, err := s.side.FlushPosition(ctx)
-		return lsn, min(asked, v.proven), err
+		return lsn, min(asked, s.proven), err
 	}
 	began := time.Now()
-	lsn, sum, err := v.glance.Probe(ctx, s.side, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
+	lsn, sum, err := s.glance.Probe(ctx, s.side, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -53,11 +45,11 @@ func (s *prober) position(ctx context.Context, waited bool, asked coherence.Nano
 	if err != nil {
 		return 0, 0, err
 	}
-	v.asked = time.Time{}
+	s.asked = time.Time{}
 	if holds {
-		v.asked, v.proven = began, asked
+		s.asked, s.proven = began, asked
 	}
-	return lsn, v.proven, nil
+	return lsn, s.proven, nil
 }
 
 // holds tells whether the catalogue of a quick look is what was accepted, or
@@ -67,22 +59,16 @@ func (s *prober) holds(ctx context.Context, sum string) (bool, error) {
 	if sum == accepted.Quick {
 		return true, nil
 	}
-	if sum == s.sight.odd {
+	if sum == s.odd {
 		s.suspect()
 		return false, nil
 	}
-	conn, err := s.side.Open(ctx)
-	if err != nil {
-		return false, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
-	defer cancel()
-	now, err := catalogue.ReadLook(ctx, conn, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
+	now, err := catalogue.LookBeside(ctx, s.side, s.catalogue.Version, s.cfg.Publication, s.cfg.Watches)
 	if err != nil {
 		return false, err
 	}
 	if !accepted.Same(now, s.guard.Tables()) {
-		s.sight.odd = now.Quick
+		s.odd = now.Quick
 		s.suspect()
 		return false, nil
 	}

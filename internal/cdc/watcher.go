@@ -19,13 +19,27 @@ const (
 	hurriedInterval = 100 * time.Millisecond
 )
 
-// watch looks after what the stream doesn't show: what the prober has found to
+// watcher looks after the catalogue and the slot in one session.
+type watcher struct {
+	*session
+	side     *primary.Conn
+	glance   catalogue.Glance
+	inactive int                // looks that have found nobody to read the slot
+	seen     time.Time          // when the slot was looked at last
+	horizons map[string]horizon // of tables that wait for one
+	mender   *catalogue.Mender
+}
+
+func newWatcher(s *session) *watcher {
+	return &watcher{session: s, horizons: make(map[string]horizon), mender: catalogue.NewMender(&s.cfg.Scope)}
+}
+
+// run looks after what the stream doesn't show: what the prober has found to
 // be different in the catalogue, the slot, and whether the server has begun to
 // wait for us.
-func (s *session) watch(ctx context.Context) error {
-	side := s.beside(s.server)
-	defer side.Close()
-	w := &watcher{session: s, side: side, horizons: make(map[string]horizon), mender: catalogue.NewMender(&s.cfg.Scope)}
+func (w *watcher) run(ctx context.Context) error {
+	w.side = w.beside(w.server)
+	defer w.side.Close()
 	defer func() {
 		for table := range w.horizons {
 			w.endHorizon(table)
@@ -39,29 +53,18 @@ func (s *session) watch(ctx context.Context) error {
 			tick.Stop()
 			return nil
 		case <-tick.C:
-		case <-s.suspicion:
+		case <-w.suspicion:
 			reason = "schema"
 		}
 		tick.Stop()
 		err := w.look(ctx, reason)
-		if goes, why := s.goesOn(ctx, "catalogue", err); !goes {
+		if goes, why := w.goesOn(ctx, "catalogue", err); !goes {
 			return why
 		}
-		if !side.Rest(ctx, err) {
+		if !w.side.Rest(ctx, err) {
 			return nil
 		}
 	}
-}
-
-// watcher is what watch knows.
-type watcher struct {
-	*session
-	side     *primary.Conn
-	glance   catalogue.Glance
-	inactive int                // looks that have found nobody to read the slot
-	seen     time.Time          // when the slot was looked at last
-	horizons map[string]horizon // of tables that wait for one
-	mender   *catalogue.Mender
 }
 
 func (w *watcher) interval() time.Duration {

@@ -183,7 +183,7 @@ func (s *Scope) InspectOn(ctx context.Context, conn *pgx.Conn) (*Inspection, err
 		}
 	}
 	ins.checkFreeSlots()
-	if ins.Catalogue.Look, err = ReadLook(ctx, tx, ins.server.version, cfg.Publication, cfg.Watches); err != nil {
+	if ins.Catalogue.Look, err = readLook(ctx, tx, ins.server.version, cfg.Publication, cfg.Watches); err != nil {
 		return nil, err
 	}
 	return ins, nil

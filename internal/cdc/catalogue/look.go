@@ -248,8 +248,8 @@ func lookArguments(publication string, watches []Watch) []any {
 	return []any{publication, schemas, tables}
 }
 
-// ReadLook takes a whole look. In a transaction it belongs to its snapshot.
-func ReadLook(ctx context.Context, q primary.Querier, version int, publication string, watches []Watch) (*Look, error) {
+// readLook takes a whole look. In a transaction it belongs to its snapshot.
+func readLook(ctx context.Context, q primary.Querier, version int, publication string, watches []Watch) (*Look, error) {
 	query := "SELECT (" + forVersion(version, quickQuery, quickSchemas) + "), (" + forVersion(version, wholeQuery, wholeSchemas) + ")"
 	l := &Look{tables: make(map[string]tableLook), Lost: make(map[string]string)}
 	var text string
@@ -268,4 +268,15 @@ func ReadLook(ctx context.Context, q primary.Querier, version int, publication s
 		l.tables[watches[n-1].qualified()] = t
 	}
 	return l, nil
+}
+
+// LookBeside takes a whole look on side.
+func LookBeside(ctx context.Context, side *primary.Conn, version int, publication string, watches []Watch) (*Look, error) {
+	conn, err := side.Open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, primary.QueryTimeout)
+	defer cancel()
+	return readLook(ctx, conn, version, publication, watches)
 }

@@ -136,6 +136,18 @@ func (s *Conn) Snapshot(ctx context.Context) (coherence.Snapshot, error) {
 	return coherence.ParseSnapshot(text)
 }
 
+// Version asks for the server's version: server_version_num.
+func (s *Conn) Version(ctx context.Context) (version int, err error) {
+	conn, err := s.Open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, QueryTimeout)
+	defer cancel()
+	err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int").Scan(&version)
+	return version, err
+}
+
 // Text runs a query without arguments for one text value, prepared the first
 // time. A server that doesn't answer in time loses the connection.
 func (s *Conn) Text(ctx context.Context, query string) (string, error) {
