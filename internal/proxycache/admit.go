@@ -1,6 +1,7 @@
 package proxycache
 
 import (
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -20,7 +21,7 @@ func (f *fetch) stored() string {
 	return f.order.primary
 }
 
-func (f *fetch) live() bool { return !f.guarded() || f.entry.handle.Live() }
+func (f *fetch) live() bool { return !f.guarded() || f.entry.Handle.Live() }
 
 // whyDead names why a response may not be kept.
 func (f *fetch) whyDead() Reason {
@@ -57,19 +58,19 @@ func (f *fetch) keep() Reason {
 		t.discarded(Undeclared)
 		return Undeclared
 	}
-	if f.givesWay(int(e.status)) { // to what has been stored while the body came
+	if f.givesWay(int(e.Status)) { // to what has been stored while the body came
 		f.closeHandle()
 		t.discarded(rfc9111.StatusCode)
 		return rfc9111.StatusCode
 	}
-	if e.guarded && !t.guard.Admit(&e.handle, e) {
+	if e.Guarded && !t.guard.Admit(&e.Handle, e) {
 		reason := f.whyDead()
 		t.discarded(reason)
 		return reason
 	}
 	if !t.store(f.stored(), e) {
 		reason := Changed
-		if rfc9111.Fails(int(e.status)) { // a page came first
+		if rfc9111.Fails(int(e.Status)) { // a page came first
 			reason = rfc9111.StatusCode
 		}
 		t.discarded(reason)
@@ -79,29 +80,29 @@ func (f *fetch) keep() Reason {
 	case f.order.content != nil:
 		f.listQuestion()
 	case f.alias != "":
-		t.memory.take(f.order.primary)
+		t.memory.Take(f.order.primary)
 	}
-	if t.redis != nil && e.portable() && e.common() && f.alias == "" { // it has no room for what the head doesn't say
+	if t.redis != nil && e.Portable() && e.Common() && f.alias == "" { // it has no room for what the head doesn't say
 		t.redis.write(f.order.primary, e, t.now())
 	}
 	return NoReason
 }
 
 // forget takes one response out of the tiers.
-func (t *fills) forget(e *entry) {
-	t.memory.removeEntry(e)
+func (t *fills) forget(e *store.Entry) {
+	t.memory.RemoveEntry(e)
 	if t.redis != nil {
-		t.redis.remove(e.key())
+		t.redis.remove(e.Key())
 	}
 }
 
 // invalidate ends what is stored for a target.
 func (t *fills) invalidate(key string) {
 	t.flights.doom(key)
-	for _, other := range t.memory.searchKeys(key) {
-		t.memory.remove(other)
+	for _, other := range t.memory.SearchKeys(key) {
+		t.memory.Remove(other)
 	}
-	t.memory.remove(key)
+	t.memory.Remove(key)
 	if t.redis != nil {
 		t.redis.remove(key)
 	}
@@ -109,12 +110,12 @@ func (t *fills) invalidate(key string) {
 
 // store puts an admitted entry into the memory tier, behind a marker if the
 // response varies.
-func (t *fills) store(primary string, e *entry) bool {
-	if e.key() != primary {
-		v := t.memory.marker(primary, rfc9111.VaryNames(e.header()))
-		if evict := v.add(e.key()); evict != "" {
-			t.memory.remove(evict)
+func (t *fills) store(primary string, e *store.Entry) bool {
+	if e.Key() != primary {
+		v := t.memory.Marker(primary, rfc9111.VaryNames(e.Header()))
+		if evict := v.Add(e.Key()); evict != "" {
+			t.memory.Remove(evict)
 		}
 	}
-	return t.memory.put(e)
+	return t.memory.Put(e)
 }

@@ -9,6 +9,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 // hitSteps are the steps of a hit, each by itself, with n responses stored.
@@ -16,20 +17,20 @@ type hitSteps struct {
 	proxy   *Proxy
 	request *http1.Request
 	key     []byte
-	entry   *entry
+	entry   *store.Entry
 }
 
 func newHitSteps(t testing.TB, n int) *hitSteps {
 	r := newRig(t, func(_ *rig, o *Options) { o.Memory = 8 << 30 })
 	s := &hitSteps{proxy: r.proxy}
 	for i := range n {
-		e := &entry{
-			memory: s.proxy.memory, route: s.proxy.plain, status: 200, fresh: coherence.Nanos(time.Hour), body: []byte("ok"),
+		e := &store.Entry{
+			Memory: s.proxy.memory, Route: s.proxy.plain, Status: 200, Fresh: coherence.Nanos(time.Hour), Body: []byte("ok"),
 		}
-		e.setKey("http://shop.example/api/listings/" + strconv.Itoa(i))
-		e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"))
-		s.proxy.memory.finish(e)
-		if !s.proxy.memory.put(e) {
+		e.SetKey("http://shop.example/api/listings/" + strconv.Itoa(i))
+		e.SetHead([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n"))
+		s.proxy.memory.Finish(e)
+		if !s.proxy.memory.Put(e) {
 			t.Fatal("not stored")
 		}
 	}
@@ -55,9 +56,9 @@ func (s *hitSteps) match() {
 	s.proxy.routing.Load().Read(&asks, path, query, has)
 }
 
-func (s *hitSteps) lookup() { s.entry = s.proxy.memory.get(s.key) }
+func (s *hitSteps) lookup() { s.entry = s.proxy.memory.Get(s.key) }
 
-func (s *hitSteps) form() { _ = s.entry.form(s.request) }
+func (s *hitSteps) form() { _ = s.entry.Form(s.request) }
 
 func (s *hitSteps) count() {
 	s.proxy.plain.Counters[outcome.Hit].Count(coherence.Nanos(20 * time.Microsecond))
@@ -103,7 +104,7 @@ func BenchmarkSteps(b *testing.B) {
 				if s.lookup(); s.entry == nil {
 					b.Fatal("not found")
 				}
-				sent = append(sent[:0], s.entry.plain().head...)
+				sent = append(sent[:0], s.entry.Plain().Head...)
 			}
 		})
 	}

@@ -8,6 +8,7 @@ import (
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -36,28 +37,28 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.
 	scratch := p.scratch.Get().(*[]byte) //nolint:forcetypeassert // its New makes nothing else
 	https, host := p.opt.Clients.Trusted.Outside(ex)
 	key, _ := asks.AppendKey((*scratch)[:0], https, ex.Request, host)
-	e := p.memory.get(key)
-	if e != nil && e.variants() != nil {
-		key = rfc9111.AppendVariant(key, e.variants().names, ex.Request)
-		e = p.memory.get(key)
+	e := p.memory.Get(key)
+	if e != nil && e.Variants() != nil {
+		key = rfc9111.AppendVariant(key, e.Variants().Names, ex.Request)
+		e = p.memory.Get(key)
 	}
 	*scratch = key[:0]
 	p.scratch.Put(scratch)
-	if e == nil || e.route != rt || now >= e.fresh {
+	if e == nil || e.Route != rt || now >= e.Fresh {
 		return false
 	}
 	var proven coherence.Nanos
-	if e.guarded {
+	if e.Guarded {
 		proven = p.opt.Guard.Proven() // C1: before the handle
 	}
-	if !e.usable(now, proven) {
+	if !e.Usable(now, proven) {
 		return false
 	}
 	p.sendHit(ex, e, now)
 	rt.Counters[outcome.Hit].Count(p.opt.Now() - now)
-	p.top.note(e.key(), true, now)
+	p.top.note(e.Key(), true, now)
 	ex.Note.Route, ex.Note.Outcome = rt.Label, outcome.Hit.Name()
-	if p.audit != nil && e.guarded {
+	if p.audit != nil && e.Guarded {
 		p.audit.hit(ex, e, rt, now)
 	}
 	return true
@@ -68,17 +69,17 @@ func isRead(method []byte) bool {
 }
 
 // sendHit sends e as it lies in the memory tier, or that it hasn't changed.
-func (p *Proxy) sendHit(ex *http1.Exchange, e *entry, now coherence.Nanos) {
+func (p *Proxy) sendHit(ex *http1.Exchange, e *store.Entry, now coherence.Nanos) {
 	b, body := ex.Buffer(), []byte(nil)
-	if tag, same := notModified(ex.Request, e); same {
-		b = append304(b, e.sent(), tag)
+	if tag, same := store.NotModified(ex.Request, e); same {
+		b = store.Append304(b, e.Sent(), tag)
 	} else {
-		f := e.form(ex.Request)
-		b, body = append(b, f.head...), f.body
+		f := e.Form(ex.Request)
+		b, body = append(b, f.Head...), f.Body
 	}
-	b = appendAge(b, e.ageAt(now))
+	b = appendAge(b, e.AgeAt(now))
 	b = append(b, "Cache-Status: walpurge; hit; ttl="...)
-	b = strconv.AppendInt(b, e.ttlAt(now), 10)
+	b = strconv.AppendInt(b, e.TTLAt(now), 10)
 	b = append(b, '\r', '\n')
 	if p.opt.ServerTiming {
 		b = p.appendTiming(b, &rfc9111.CacheStatus{Hit: true}, e, now)
@@ -93,25 +94,33 @@ func appendAge(dst []byte, age int64) []byte {
 }
 
 // sendEntry sends a stored or a complete response, whole, in part or as 304.
-func (p *Proxy) sendEntry(ex *http1.Exchange, e *entry, now coherence.Nanos, cs rfc9111.CacheStatus) {
-	plain := e.plain()
+func (p *Proxy) sendEntry(ex *http1.Exchange, e *store.Entry, now coherence.Nanos, cs rfc9111.CacheStatus) {
+	plain := e.Plain()
 	b, body := ex.Buffer(), []byte(nil)
-	from, size := e.extent()
-	ranges, ok := wantedRanges(ex.Request, e, size)
-	if tag, same := notModified(ex.Request, e); same {
-		b = append304(b, plain.head, tag)
-	} else if ok && (string(ex.Method) == "GET" || e.part() != nil) {
-		b, body = appendRanges(b, e, plain.head, ranges, from, size) // of a coded form nobody knows the ranges
+	from, size := e.Extent()
+	ranges, ok := store.WantedRanges(ex.Request, e, size)
+	if tag, same := store.NotModified(ex.Request, e); same {
+		b = store.Append304(b, plain.Head, tag)
+	} else if ok && (string(ex.Method) == "GET" || e.Part() != nil) {
+		b, body = store.AppendRanges(b, e, plain.Head, ranges, from, size) // of a coded form nobody knows the ranges
 	} else {
 		f := plain
-		if !forbidsTransform(ex.Get(http1.CacheControl)) {
-			f = e.form(ex.Request)
+		if !store.ForbidsTransform(ex.Get(http1.CacheControl)) {
+			f = e.Form(ex.Request)
 		}
-		b, body = append(b, f.head...), f.body
+		b, body = append(b, f.Head...), f.Body
 	}
-	if age := e.ageAt(now); cs.Hit || age > 0 {
+	if age := e.AgeAt(now); cs.Hit || age > 0 {
 		b = appendAge(b, age)
 	}
 	b = p.appendTiming(cs.Append(b), &cs, e, now)
 	_ = ex.Send(b, body)
+}
+
+// AppendTiming appends Server-Timing where it is asked for. e may be nil.
+func (p *Proxy) appendTiming(dst []byte, cs *rfc9111.CacheStatus, e *store.Entry, now coherence.Nanos) []byte {
+	if !p.opt.ServerTiming {
+		return dst
+	}
+	return store.AppendTiming(dst, cs, e, now)
 }

@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -44,7 +45,7 @@ type auditor struct {
 
 // sample is a hit to be audited.
 type sample struct {
-	entry  *entry
+	entry  *store.Entry
 	route  *route.Route
 	target string
 	host   string
@@ -78,7 +79,7 @@ func newAuditor(p *Proxy) *auditor {
 
 // hit looks whether this one is to be audited. It is called on every hit of a
 // response with dependencies.
-func (a *auditor) hit(ex *http1.Exchange, e *entry, rt *route.Route, now coherence.Nanos) {
+func (a *auditor) hit(ex *http1.Exchange, e *store.Entry, rt *route.Route, now coherence.Nanos) {
 	if rand.Uint32() > a.share {
 		return
 	}
@@ -141,7 +142,7 @@ func (a *auditor) judge(ctx context.Context, s *sample) finding {
 	case <-ctx.Done():
 		return auditUnproven
 	}
-	if !s.entry.handle.Live() {
+	if !s.entry.Handle.Live() {
 		return auditChanged
 	}
 	second, err := a.fetch(ctx, s)
@@ -150,7 +151,7 @@ func (a *auditor) judge(ctx context.Context, s *sample) finding {
 		return auditError
 	case !first.equal(second):
 		return auditUnstable
-	case !s.entry.handle.Live():
+	case !s.entry.Handle.Live():
 		return auditChanged
 	}
 	return auditStale
@@ -167,7 +168,7 @@ func (a *auditor) report(s *sample) {
 		words = append(words, d.Words)
 		tables[a.p.opt.Guard.Tables()[d.Template.Table].Name] = true
 	}
-	h := &s.entry.handle
+	h := &s.entry.Handle
 	for _, sum := range a.recent.since(coherence.Position{Epoch: h.Epoch(), LSN: h.Asof()}) {
 		if tables[sum.table] {
 			declared = append(declared, sum.String())
@@ -189,7 +190,7 @@ type told struct {
 
 func (t told) equal(o told) bool { return t.status == o.status && bytes.Equal(t.body, o.body) }
 
-func (s *sample) same(t told) bool { return t.equal(told{int(s.entry.status), s.entry.body}) }
+func (s *sample) same(t told) bool { return t.equal(told{int(s.entry.Status), s.entry.Body}) }
 
 var (
 	errAuditTooLarge = errors.New("the response is larger than what is kept")

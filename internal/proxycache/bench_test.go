@@ -15,6 +15,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/store"
 )
 
 // feed is a connection that asks the same n times and forgets the answers. It
@@ -127,14 +128,14 @@ func BenchmarkHitAmongMany(b *testing.B) {
 	const n = 600_000
 	head := "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nDate: Fri, 27 Nov 2026 17:34:20 GMT\r\nEtag: \"0123456789abcdef\"\r\nVia: 1.1 walpurge\r\n"
 	for i := range n {
-		e := &entry{
-			memory: p.memory, route: p.plain, status: 200, received: p.opt.Now(), fresh: p.opt.Now() + coherence.Nanos(time.Hour),
-			body: fmt.Appendf(nil, `{"id":%d,"price":"100.00"}`, i),
+		e := &store.Entry{
+			Memory: p.memory, Route: p.plain, Status: 200, Received: p.opt.Now(), Fresh: p.opt.Now() + coherence.Nanos(time.Hour),
+			Body: fmt.Appendf(nil, `{"id":%d,"price":"100.00"}`, i),
 		}
-		e.setKey("http://shop.example/pages/" + strconv.Itoa(i))
-		e.setHead(http1.FinishHead([]byte(head), 200, len(e.body)))
-		p.memory.finish(e)
-		if !p.memory.put(e) {
+		e.SetKey("http://shop.example/pages/" + strconv.Itoa(i))
+		e.SetHead(http1.FinishHead([]byte(head), 200, len(e.Body)))
+		p.memory.Finish(e)
+		if !p.memory.Put(e) {
 			b.Fatal("not stored")
 		}
 	}

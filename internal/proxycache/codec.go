@@ -7,6 +7,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -25,14 +26,14 @@ const (
 
 // stored is a value of the Redis tier.
 type stored struct {
-	text  text     // its key, since the name in Redis is only the hash of it, and its heads
-	names []string // of a marker: the fields that the response varies by
+	text  store.Packed // its key, since the name in Redis is only the hash of it, and its heads
+	names []string     // of a marker: the fields that the response varies by
 
 	status   int
 	guarded  bool
 	shared   bool
-	declares bool  // the head names dependencies of its own
-	shown    shown // how the head as clients get it was made
+	declares bool        // the head names dependencies of its own
+	shown    store.Shown // how the head as clients get it was made
 	epoch    coherence.Epoch
 	asof     coherence.LSN
 	arrived  time.Time // by the wall's clock
@@ -43,7 +44,7 @@ type stored struct {
 }
 
 // key is what s is stored under.
-func (s *stored) key() string { return s.text.s[:s.text.key] }
+func (s *stored) key() string { return s.text.S[:s.text.Key] }
 
 // encode appends the value's bytes to dst.
 func (s *stored) encode(dst []byte) []byte {
@@ -69,11 +70,11 @@ func (s *stored) encode(dst []byte) []byte {
 		dst = append(dst, flags)
 		for _, n := range []uint64{
 			uint64(s.status), uint64(s.epoch), uint64(s.asof), uint64(s.arrived.UnixNano()),
-			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie), uint64(s.text.key), uint64(s.text.sent),
+			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie), uint64(s.text.Key), uint64(s.text.Sent),
 		} {
 			dst = binary.AppendUvarint(dst, n)
 		}
-		dst = appendBytes(dst, s.text.s)
+		dst = appendBytes(dst, s.text.S)
 		dst = appendBytes(dst, s.body)
 	}
 	return binary.LittleEndian.AppendUint64(dst, xxhash.Sum64(dst[start:]))
@@ -81,7 +82,7 @@ func (s *stored) encode(dst []byte) []byte {
 
 // flags are what is a bit in the value, the lowest first.
 func (s *stored) flags() [6]*bool {
-	return [...]*bool{&s.guarded, &s.shared, &s.declares, &s.shown.revalidate, &s.shown.compress, &s.shown.vary}
+	return [...]*bool{&s.guarded, &s.shared, &s.declares, &s.shown.Revalidate, &s.shown.Compress, &s.shown.Vary}
 }
 
 func appendBytes[T string | []byte](dst []byte, b T) []byte {
@@ -101,7 +102,7 @@ func (s *stored) decode(b []byte) bool {
 	d := decoder{b: b[4:end]}
 	switch b[3] {
 	case kindMarker:
-		s.text = newText(string(d.bytes()))
+		s.text = store.Pack(string(d.bytes()))
 		n := d.number(maxFieldsVaried)
 		for range n {
 			s.names = append(s.names, string(d.bytes()))
@@ -139,10 +140,10 @@ func (d *decoder) entry(s *stored) {
 	s.age, s.lifetime = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
 	s.swr, s.sie = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
 	key, sent := d.number(maxText), d.number(maxText)
-	s.text.seal(d.bytes(), int(sent))
-	s.text.key = uint32(key)
+	s.text.Seal(d.bytes(), int(sent))
+	s.text.Key = uint32(key)
 	s.body = d.bytes()
-	if s.status < 200 || flags >= 1<<len(s.flags()) || !s.text.sound() {
+	if s.status < 200 || flags >= 1<<len(s.flags()) || !s.text.Sound() {
 		d.bad = true
 	}
 }

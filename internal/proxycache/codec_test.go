@@ -11,18 +11,19 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 func samples() []*stored {
 	return []*stored{
 		{
-			text:   text{"http://a/b?cHTTP/1.1 200 OK\r\nContent-Length: 2\r\nVary: Accept-Encoding\r\n\x17Pragma: no-cache\r\n", 12, 71},
-			status: 200, guarded: true, shared: true, declares: true, shown: shown{revalidate: true, compress: true, vary: true},
+			text:   store.Packed{S: "http://a/b?cHTTP/1.1 200 OK\r\nContent-Length: 2\r\nVary: Accept-Encoding\r\n\x17Pragma: no-cache\r\n", Key: 12, Sent: 71},
+			status: 200, guarded: true, shared: true, declares: true, shown: store.Shown{Revalidate: true, Compress: true, Vary: true},
 			epoch: 1<<64 - 1, asof: 1<<63 + 5,
 			arrived: time.Unix(1700000000, 123), age: time.Second, lifetime: time.Hour, swr: 1, sie: 2, body: []byte("hi"),
 		},
-		{text: text{"kHTTP/1.1 404 Not Found\r\n", 1, 25}, status: 404, arrived: time.Unix(0, 0), body: []byte{}},
-		{text: newText("k"), names: []string{"accept-encoding", "accept-language"}},
+		{text: store.Packed{S: "kHTTP/1.1 404 Not Found\r\n", Key: 1, Sent: 25}, status: 404, arrived: time.Unix(0, 0), body: []byte{}},
+		{text: store.Pack("k"), names: []string{"accept-encoding", "accept-language"}},
 	}
 }
 
@@ -89,12 +90,12 @@ func storedSample(t testing.TB) (p *Proxy, rt *route.Route, value []byte) {
 	r := newRig(t, nil)
 	p = r.proxy
 	rt = p.plain
-	e := &entry{memory: p.memory, route: rt, status: 200, fresh: coherence.Nanos(time.Hour), body: bytes.Repeat([]byte("body "), 400)}
-	e.setKey("http://shop.example/api/listings/1")
-	e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n"))
-	p.memory.finish(e)
+	e := &store.Entry{Memory: p.memory, Route: rt, Status: 200, Fresh: coherence.Nanos(time.Hour), Body: bytes.Repeat([]byte("body "), 400)}
+	e.SetKey("http://shop.example/api/listings/1")
+	e.SetHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n"))
+	p.memory.Finish(e)
 	tier := &redisTier{compress: true}
-	return p, rt, tier.value(&redisJob{key: e.key(), entry: e})
+	return p, rt, tier.value(&redisJob{key: e.Key(), entry: e})
 }
 
 // What a value is made of is taken from it: the entry and the room for its
@@ -104,7 +105,7 @@ func TestReadingAStoredValueCopiesNothing(t *testing.T) {
 	var s stored
 	if n := testing.AllocsPerRun(100, func() {
 		s = stored{}
-		if !s.decode(value) || s.entry(p.memory, rt, 1).coded == nil {
+		if !s.decode(value) || !s.entry(p.memory, rt, 1).Negotiates() {
 			t.Fatal("not as it was stored")
 		}
 	}); n != 2 && !raceEnabled {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -155,7 +156,7 @@ func TestRFC9111Section4_2_4OriginOutOfReach(t *testing.T) {
 			if got := r.get("/a", "Cache-Control: no-cache"); got.StatusCode != 502 {
 				t.Fatal("the client wants no stored response and got", got.Status)
 			}
-			r.now.Add(int64(cutGrace))
+			r.now.Add(int64(store.CutGrace))
 			if got := r.get("/a"); got.StatusCode != 502 {
 				t.Fatal("after the grace:", got.Status)
 			}
@@ -300,7 +301,7 @@ func TestRFC9111Section3_3ALastPartThatIsShorterThanItSays(t *testing.T) {
 			t.Errorf("%s: %q %s", ask, got.body, got.cacheStatus())
 		}
 	}
-	if e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a" + partSuffix); e == nil || e.strong() {
+	if e := r.proxy.memory.Peek("http://" + r.proxy.Addr().String() + "/a" + store.PartSuffix); e == nil || e.Strong() {
 		t.Error("such a part could be combined with others")
 	}
 }

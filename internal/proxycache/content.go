@@ -7,16 +7,13 @@ import (
 	"io"
 	"net/http"
 
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
 // maxQuery is the longest content that is part of a key; a longer one is
 // passed through.
 const maxQuery = 64 << 10
-
-// querySuffix makes the key of the marker that knows the questions about a
-// target, so that an unsafe request can end their answers.
-const querySuffix = "\nqueries"
 
 // readContent reads the content of a QUERY, which is a part of its key.
 func (x *exchange) readContent() verdict {
@@ -56,9 +53,9 @@ func (x *exchange) body() (io.ReadCloser, int64) {
 // target.
 func (f *fetch) listQuestion() {
 	m := f.fills.memory
-	v := m.marker(f.order.base+querySuffix, []string{rfc9111.MethodQuery})
-	if evict := v.add(f.order.primary); evict != "" {
-		m.remove(evict)
+	v := m.Marker(f.order.base+store.QuerySuffix, []string{rfc9111.MethodQuery})
+	if evict := v.Add(f.order.primary); evict != "" {
+		m.Remove(evict)
 	}
 }
 

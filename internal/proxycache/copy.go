@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -18,7 +19,7 @@ type Copy struct {
 	order Order
 	own   func(reference string) bool // whether a reference names the order's target
 	mark  *Flight                     // an unsafe request that succeeds meanwhile dooms it
-	entry *entry                      // nil: it isn't kept
+	entry *store.Entry                // nil: it isn't kept
 	head  []byte
 	body  []byte
 	names []string // of Vary
@@ -81,16 +82,16 @@ func (k *Copy) begin(a *rfc9111.Answer, length int64) {
 		delete(stored.Header, name)
 	}
 	upstream.FinishHeader(stored.Header, a.Received)
-	e := &entry{memory: t.memory, route: o.route, status: uint16(a.Status), received: t.now()}
-	e.setApart(nil, targeted, 0)
-	e.judged(&v)
+	e := &store.Entry{Memory: t.memory, Route: o.route, Status: uint16(a.Status), Received: t.now()}
+	e.SetExtras(nil, targeted, 0)
+	e.Judged(&v)
 	switch {
 	case q.Part:
-		e.setKey(o.primary + partSuffix)
+		e.SetKey(o.primary + store.PartSuffix)
 	case len(k.names) > 0:
-		e.setKey(string(rfc9111.AppendVariant([]byte(o.primary), k.names, o.req)))
+		e.SetKey(string(rfc9111.AppendVariant([]byte(o.primary), k.names, o.req)))
 	default:
-		e.setKey(o.primary)
+		e.SetKey(o.primary)
 	}
 	k.entry, k.head = e, http1.AppendFields(http1.AppendStatus(nil, a.Status), stored.Header)
 	k.body = make([]byte, 0, max(0, min(length, t.maxObject)))
@@ -114,36 +115,36 @@ func (k *Copy) end() {
 		return
 	}
 	t, e := k.fills, k.entry
-	e.body = k.body
-	if e.status == http.StatusPartialContent {
+	e.Body = k.body
+	if e.Status == http.StatusPartialContent {
 		t.keepPart(k.order.primary, e, k.head)
 		return
 	}
-	e.setHead(http1.FinishHead(k.head, int(e.status), len(e.body)))
-	t.memory.finish(e)
+	e.SetHead(http1.FinishHead(k.head, int(e.Status), len(e.Body)))
+	t.memory.Finish(e)
 	t.store(k.order.primary, e)
 }
 
 // keepPart stores a part, or the whole if that is what it makes with the part
 // that is stored.
-func (t *fills) keepPart(primary string, e *entry, head []byte) {
-	e.setHead(head)
-	h := e.header()
-	part := rfc9111.PartOf(h, int64(len(e.body)))
+func (t *fills) keepPart(primary string, e *store.Entry, head []byte) {
+	e.SetHead(head)
+	h := e.Header()
+	part := rfc9111.PartOf(h, int64(len(e.Body)))
 	if part == nil {
 		return
 	}
-	e.setPart(part)
+	e.SetPart(part)
 	delete(h, "Content-Range")
-	e.setHead(http1.AppendFields(http1.AppendStatus(nil, int(e.status)), h))
-	old := t.memory.peek(primary + partSuffix)
-	if n := old.combined(e); n != nil && int64(len(n.body)) <= t.maxObject {
+	e.SetHead(http1.AppendFields(http1.AppendStatus(nil, int(e.Status)), h))
+	old := t.memory.Peek(primary + store.PartSuffix)
+	if n := old.Combined(e); n != nil && int64(len(n.Body)) <= t.maxObject {
 		e = n
 	}
-	if e.part() == nil {
-		e.setKey(primary)
-		t.memory.take(primary + partSuffix)
+	if e.Part() == nil {
+		e.SetKey(primary)
+		t.memory.Take(primary + store.PartSuffix)
 	}
-	t.memory.finish(e)
-	t.memory.put(e)
+	t.memory.Finish(e)
+	t.memory.Put(e)
 }

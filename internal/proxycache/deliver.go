@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/outcome"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -79,8 +80,8 @@ func (x *exchange) await(f *Flight, leader bool) (v verdict, again, alone bool) 
 func (x *exchange) whole(f *Flight, s *flightState, leader bool) verdict {
 	v := verdict{way: toReply, outcome: outcome.Miss, cs: f.status(s, leader), entry: s.entry, at: x.p.opt.Now()}
 	if leader && s.own != nil {
-		v.entry = s.entry.withHead(s.own)
-		x.p.memory.finish(v.entry)
+		v.entry = s.entry.WithHead(s.own)
+		x.p.memory.Finish(v.entry)
 	}
 	switch {
 	case s.valid:
@@ -108,11 +109,11 @@ func (x *exchange) stream(f *Flight, s flightState, leader bool, leave func()) {
 		o = outcome.Collapsed
 	}
 	defer x.done(o, cs.Detail)
-	if tag, ok := notModified(x.Request, s.entry); ok {
-		_ = x.Send(x.p.appendTiming(cs.Append(append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
+	if tag, ok := store.NotModified(x.Request, s.entry); ok {
+		_ = x.Send(x.p.appendTiming(cs.Append(store.Append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
 		return
 	}
-	if err := x.Start(int(s.entry.status), x.streamHead(f, &s, cs), s.length); err != nil {
+	if err := x.Start(int(s.entry.Status), x.streamHead(f, &s, cs), s.length); err != nil {
 		return
 	}
 	for sent := 0; ; {
@@ -157,13 +158,13 @@ func (x *exchange) stream(f *Flight, s flightState, leader bool, leave func()) {
 
 // shown is the head of an arriving response as clients get it.
 func (x *exchange) shown(f *Flight, s *flightState) []byte {
-	shown, _, _ := x.p.memory.look(f.entry.route, s.head, s.length).dress(s.head)
+	shown, _, _ := x.p.memory.Dressing(f.entry.Route, s.head, s.length).Dress(s.head)
 	return shown
 }
 
 func (x *exchange) streamHead(f *Flight, s *flightState, cs rfc9111.CacheStatus) []byte {
 	head := slices.Grow(slices.Clip(x.shown(f, s)), 128)
-	if age := f.entry.age; age >= coherence.Nanos(time.Second) {
+	if age := f.entry.Age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
 	}
 	return x.p.appendTiming(cs.Append(head), &cs, f.entry, x.p.opt.Now())
@@ -184,10 +185,10 @@ func (x *exchange) sendRest(f *Flight, s *flightState, sent int, started bool) {
 			o = outcome.Pass
 		}
 		defer x.done(o, cs.Detail)
-		e := &entry{status: uint16(r.resp.StatusCode)}
-		e.setHead(s.head)
-		if tag, ok := notModified(x.Request, e); ok {
-			_ = x.Send(x.p.appendTiming(cs.Append(append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
+		e := &store.Entry{Status: uint16(r.resp.StatusCode)}
+		e.SetHead(s.head)
+		if tag, ok := store.NotModified(x.Request, e); ok {
+			_ = x.Send(x.p.appendTiming(cs.Append(store.Append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
 			return
 		}
 		head := upstream.AnnounceTrailer(append([]byte(nil), s.head...), r.resp)

@@ -13,6 +13,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 // byDefault are the status codes that may be kept without the origin saying so
@@ -348,14 +349,14 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 	}
 
 	// As an earlier version left them.
-	e := one.proxy.memory.peek(one.keyOf("/x/3"))
+	e := one.proxy.memory.Peek(one.keyOf("/x/3"))
 	for status := range map[int]bool{503: false, 403: false, 302: false, 404: true, 200: true} {
-		old := shell(e)
-		old.status, old.body = uint16(status), []byte("left")
-		old.setKey(one.keyOf(fmt.Sprint("/x/left", status)))
-		old.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, status), e.header()), status, len(old.body)))
-		one.proxy.memory.finish(old)
-		one.proxy.redis.write(old.key(), old, one.proxy.opt.Now())
+		old := store.Shell(e)
+		old.Status, old.Body = uint16(status), []byte("left")
+		old.SetKey(one.keyOf(fmt.Sprint("/x/left", status)))
+		old.SetHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, status), e.Header()), status, len(old.Body)))
+		one.proxy.memory.Finish(old)
+		one.proxy.redis.write(old.Key(), old, one.proxy.opt.Now())
 	}
 	one.written(2 + 5)
 	one.say("asked")
@@ -369,9 +370,9 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 
 // keyOf is the key of a path without variants.
 func (r *rig) keyOf(path string) string {
-	for _, e := range r.proxy.memory.cache.All() {
-		if i := strings.Index(e.key(), "/x/3"); i >= 0 {
-			return e.key()[:i] + path + e.key()[i+len("/x/3"):]
+	for e := range r.proxy.memory.All() {
+		if i := strings.Index(e.Key(), "/x/3"); i >= 0 {
+			return e.Key()[:i] + path + e.Key()[i+len("/x/3"):]
 		}
 	}
 	r.t.Fatal("/x/3 isn't stored")
@@ -389,10 +390,10 @@ func TestAuditTakesAnErrorForNoAnswer(t *testing.T) {
 	})
 	r.say("page")
 	r.get("/api/listings/1")
-	e := r.proxy.memory.peek(r.anyKey())
+	e := r.proxy.memory.Peek(r.anyKey())
 	for _, status := range []int{503, 500, 429, 408} {
 		r.down(status)
-		s := &sample{entry: e, route: e.route, target: "/api/listings/1", host: "a", header: http.Header{}}
+		s := &sample{entry: e, route: e.Route, target: "/api/listings/1", host: "a", header: http.Header{}}
 		if f := r.proxy.audit.judge(context.Background(), s); f != auditError {
 			t.Errorf("%d: %s", status, f)
 		}
@@ -400,8 +401,8 @@ func TestAuditTakesAnErrorForNoAnswer(t *testing.T) {
 }
 
 func (r *rig) anyKey() string {
-	for _, e := range r.proxy.memory.cache.All() {
-		return e.key()
+	for e := range r.proxy.memory.All() {
+		return e.Key()
 	}
 	r.t.Fatal("nothing is stored")
 	return ""
@@ -413,15 +414,15 @@ func TestErrorGivesWayInTheMemoryTier(t *testing.T) {
 	r.say("page")
 	r.get("/x/3")
 	m := r.proxy.memory
-	page := m.peek(r.keyOf("/x/3"))
-	failed := shell(page)
-	failed.status = 503
-	failed.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, 503), http.Header{}), 503, 0))
-	if m.put(failed) || m.peek(page.key()) != page {
+	page := m.Peek(r.keyOf("/x/3"))
+	failed := store.Shell(page)
+	failed.Status = 503
+	failed.SetHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, 503), http.Header{}), 503, 0))
+	if m.Put(failed) || m.Peek(page.Key()) != page {
 		t.Fatal("the error has taken the page's place")
 	}
 	r.now.Add(int64(2 * time.Hour))
-	if failed.fresh += page.fresh; !m.put(failed) || m.peek(page.key()) != failed {
+	if failed.Fresh += page.Fresh; !m.Put(failed) || m.Peek(page.Key()) != failed {
 		t.Fatal("a page whose time is over stays in its place")
 	}
 }

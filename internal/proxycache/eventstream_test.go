@@ -122,7 +122,7 @@ func TestStreamIsNotKeptWhileItPasses(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say("data: x\n\n", "Content-Type: text/event-stream", "Cache-Control: max-age=60")
 	r.get("/a", "Range: bytes=0-3")
-	if got := r.get("/a"); got.body != "data: x\n\n" || strings.Contains(got.cacheStatus(), "hit") || r.proxy.memory.entries() != 0 {
+	if got := r.get("/a"); got.body != "data: x\n\n" || strings.Contains(got.cacheStatus(), "hit") || r.proxy.memory.Entries() != 0 {
 		t.Error(got.body, got.cacheStatus())
 	}
 }

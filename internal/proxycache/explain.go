@@ -75,9 +75,9 @@ func (p *Proxy) explainRequest(req *http1.Request) *Explanation {
 	}
 	e.Lifetime = lifetimeWords(x.Route)
 	x.explainDependencies(e)
-	if found := p.memory.peek(x.key); found != nil {
+	if found := p.memory.Peek(x.key); found != nil {
 		now := p.opt.Now()
-		e.InMemory, e.AgeSeconds, e.TTLSeconds = true, found.ageAt(now), found.ttlAt(now)
+		e.InMemory, e.AgeSeconds, e.TTLSeconds = true, found.AgeAt(now), found.TTLAt(now)
 	}
 	return e
 }

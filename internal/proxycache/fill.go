@@ -12,6 +12,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -24,10 +25,10 @@ type fetch struct {
 	header http.Header     // what goes to the origin
 	asked  coherence.Nanos // when that was sent
 
-	stale  *entry   // to be validated
-	named  []*entry // other variants, whose tags the request names
-	chosen *entry   // the one of them that was validated
-	part   *entry   // to be completed
+	stale  *store.Entry   // to be validated
+	named  []*store.Entry // other variants, whose tags the request names
+	chosen *store.Entry   // the one of them that was validated
+	part   *store.Entry   // to be completed
 
 	own   []byte // the head for the leader, if it has fields that aren't stored
 	block []byte // then, the head to be stored
@@ -59,12 +60,12 @@ func (f *fetch) run() {
 	}
 	switch {
 	case resp == nil:
-	case a.Status == http.StatusNotModified && f.stale != nil && f.stale.validatable():
+	case a.Status == http.StatusNotModified && f.stale != nil && f.stale.Validatable():
 		upstream.Discard(resp.Body)
 		f.validated(a)
 	default:
 		if f.part != nil && a.Status == http.StatusPartialContent {
-			f.part.complete(resp, a)
+			complete(f.part, resp, a)
 		}
 		f.receive(resp, a)
 	}
@@ -90,7 +91,7 @@ func (f *fetch) ask() (*http.Response, *rfc9111.Answer) {
 		return nil, nil
 	}
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
-	f.entry.received = t.now()
+	f.entry.Received = t.now()
 	return resp, a
 }
 
@@ -98,12 +99,12 @@ func (f *fetch) ask() (*http.Response, *rfc9111.Answer) {
 // What is stored is given up then, and the request is made one for the whole.
 func (f *fetch) unfit(a *rfc9111.Answer) bool {
 	switch {
-	case a.Status == http.StatusNotModified && f.stale != nil && !rfc9111.Confirms(a.Header, f.stale.etag(), f.stale.modified()):
+	case a.Status == http.StatusNotModified && f.stale != nil && !rfc9111.Confirms(a.Header, f.stale.ETag(), f.stale.Modified()):
 		f.fills.forget(f.stale)
 		f.stale = nil
 	case a.Status == http.StatusNotModified && f.stale == nil && len(f.named) > 0:
 		f.named = nil // it can't be told which one this is about
-	case f.part != nil && (a.Status == http.StatusPartialContent && !f.part.continued(a.Header) || a.Status == http.StatusRequestedRangeNotSatisfiable):
+	case f.part != nil && (a.Status == http.StatusPartialContent && !f.part.Continued(a.Header) || a.Status == http.StatusRequestedRangeNotSatisfiable):
 		f.fills.forget(f.part)
 		f.part = nil
 	default:
@@ -160,6 +161,6 @@ func (f *fetch) conclude(with stage, change func(*flightState)) {
 
 func (f *fetch) closeHandle() {
 	if f.guarded() {
-		f.fills.guard.Close(&f.entry.handle)
+		f.fills.guard.Close(&f.entry.Handle)
 	}
 }

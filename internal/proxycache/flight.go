@@ -11,6 +11,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -31,8 +32,8 @@ const (
 type Flight struct {
 	order  Order
 	fills  *fills
-	entry  *entry // what it becomes; holds the handle
-	opened bool   // a response may be stored: no pending commit touched it at the start
+	entry  *store.Entry // what it becomes; holds the handle
+	opened bool         // a response may be stored: no pending commit touched it at the start
 
 	cause  atomic.Pointer[coherence.Cause] // why it was taken out of the table
 	doomed atomic.Bool                     // an unsafe request has succeeded meanwhile
@@ -58,22 +59,22 @@ type Flight struct {
 // flightState is what those who wait see. A copy stays valid.
 type flightState struct {
 	stage     stage
-	fwdStatus int      // the origin's status, 0 before
-	head      []byte   // status line and fields, without Content-Length
-	own       []byte   // of a whole one: the head for the leader, if it has fields that aren't stored
-	length    int64    // of the body, -1 while unknown
-	body      []byte   // what has arrived of it; its bytes don't change
-	names     []string // of Vary
-	entry     *entry   // of a whole one; of an arriving one its validators
-	kept      bool     // or to be kept
-	shared    bool     // others than the leader may use it
-	valid     bool     // a stale entry was validated
-	reason    Reason   // why it isn't kept or why it failed
-	status    int      // of the failure
-	stale     *entry   // of a failed one: what is stored
-	rest      *rest    // of a released one
-	interim   [][]byte // the heads of the interim responses so far
-	over      bool     // its time: nobody may begin to share it
+	fwdStatus int          // the origin's status, 0 before
+	head      []byte       // status line and fields, without Content-Length
+	own       []byte       // of a whole one: the head for the leader, if it has fields that aren't stored
+	length    int64        // of the body, -1 while unknown
+	body      []byte       // what has arrived of it; its bytes don't change
+	names     []string     // of Vary
+	entry     *store.Entry // of a whole one; of an arriving one its validators
+	kept      bool         // or to be kept
+	shared    bool         // others than the leader may use it
+	valid     bool         // a stale entry was validated
+	reason    Reason       // why it isn't kept or why it failed
+	status    int          // of the failure
+	stale     *store.Entry // of a failed one: what is stored
+	rest      *rest        // of a released one
+	interim   [][]byte     // the heads of the interim responses so far
+	over      bool         // its time: nobody may begin to share it
 }
 
 // look returns the state and a channel that is closed when it changes.
@@ -105,11 +106,11 @@ func (f *Flight) Evicted(c coherence.Cause) {
 }
 
 // guarded tells whether the response has dependencies.
-func (f *Flight) guarded() bool { return f.entry.guarded }
+func (f *Flight) guarded() bool { return f.entry.Guarded }
 
 // joinable tells whether a reader that arrives now may share the flight (R7).
 func (f *Flight) joinable() bool {
-	return !f.doomed.Load() && (!f.guarded() || f.fills.guard.Joinable(&f.entry.handle))
+	return !f.doomed.Load() && (!f.guarded() || f.fills.guard.Joinable(&f.entry.Handle))
 }
 
 // serves tells whether the response is new enough for what a request demands
@@ -119,7 +120,7 @@ func (f *Flight) serves(d position.Demand) bool {
 	if d.Plain() || d.Strict {
 		return !d.Strict
 	}
-	return !f.guarded() || d.Met(f.entry.handle.Epoch(), f.entry.handle.Asof())
+	return !f.guarded() || d.Met(f.entry.Handle.Epoch(), f.entry.Handle.Asof())
 }
 
 // fits tells whether a joiner would get the same variant as the leader.
@@ -149,7 +150,7 @@ func (f *Flight) status(s *flightState, leader bool) rfc9111.CacheStatus {
 // open registers the dependencies and fixes asof, before the request is sent
 // (C2).
 func (f *Flight) open() {
-	f.opened = !f.guarded() || f.fills.guard.Open(&f.entry.handle, f, f.order.deps)
+	f.opened = !f.guarded() || f.fills.guard.Open(&f.entry.Handle, f, f.order.deps)
 }
 
 // flights is the table of the fills on their way.

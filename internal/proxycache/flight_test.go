@@ -128,7 +128,7 @@ func TestFillSurvivesTheClientThatStartedIt(t *testing.T) {
 	r.eventually("the fill is at the origin", func() bool { return g.arrived.Load() == 1 })
 	_ = c.Close()
 	close(g.open)
-	r.eventually("the response is stored", func() bool { return r.proxy.memory.entries() == 1 })
+	r.eventually("the response is stored", func() bool { return r.proxy.memory.Entries() == 1 })
 	r.want(r.get("/api/listings/1"), "kept", "walpurge; hit")
 }
 
@@ -149,7 +149,7 @@ func TestClientThatVanishesInTheBodyDoesNotHarmTheFill(t *testing.T) {
 	}
 	_ = c.Close()
 	close(g.open)
-	r.eventually("the response is stored", func() bool { return r.proxy.memory.entries() == 1 })
+	r.eventually("the response is stored", func() bool { return r.proxy.memory.Entries() == 1 })
 	r.want(r.get("/api/listings/1"), big, "walpurge; hit")
 }
 
@@ -205,7 +205,7 @@ func TestRFC9111Section3_3BrokenResponseIsNotStored(t *testing.T) {
 					t.Fatalf("a whole response: %s %q", got.Status, got.body)
 				}
 			}
-			if r.asked() < 2 || r.proxy.memory.entries() != 0 {
+			if r.asked() < 2 || r.proxy.memory.Entries() != 0 {
 				t.Fatal("stored")
 			}
 		})
@@ -250,7 +250,7 @@ func TestResponseAboveMaxObjectIsPassedOnAndNotKept(t *testing.T) {
 					t.Fatalf("%d bytes, want %d (%s)", len(got.body), len(body), got.cacheStatus())
 				}
 			}
-			if r.asked() != 2 || r.proxy.memory.entries() != 0 {
+			if r.asked() != 2 || r.proxy.memory.Entries() != 0 {
 				t.Fatal("kept")
 			}
 			for _, got := range r.together(5, "/api/listings/1") {
@@ -320,7 +320,7 @@ func TestHandlesAreClosedWithTheirResponses(t *testing.T) {
 	for i := range 50 {
 		r.commit(&row{fmt.Sprint(i), "Lagos", "1"}, nil)
 	}
-	if n, e := r.guard.Handles(), r.proxy.memory.entries(); n != 0 || e != 0 {
+	if n, e := r.guard.Handles(), r.proxy.memory.Entries(); n != 0 || e != 0 {
 		t.Fatalf("%d handles, %d entries after every row has changed", n, e)
 	}
 }
@@ -332,11 +332,11 @@ func TestMemoryStaysInItsBounds(t *testing.T) {
 		r.get(fmt.Sprintf("/api/listings/%d", i))
 	}
 	r.eventually("the tier is back in its bounds", func() bool {
-		r.proxy.memory.cache.CleanUp()
-		return r.proxy.memory.bytes() <= 1<<20 && r.guard.Handles() == r.proxy.memory.entries()
+		r.proxy.memory.Settle()
+		return r.proxy.memory.Bytes() <= 1<<20 && r.guard.Handles() == r.proxy.memory.Entries()
 	})
-	if r.proxy.memory.entries() < 50 {
-		t.Fatalf("%d entries", r.proxy.memory.entries())
+	if r.proxy.memory.Entries() < 50 {
+		t.Fatalf("%d entries", r.proxy.memory.Entries())
 	}
 }
 

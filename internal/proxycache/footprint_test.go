@@ -10,6 +10,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 // footprint stores n small responses as fills do, and tells what each costs on
@@ -37,27 +38,27 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 	before, held := heap(), 0
 	for i := range n {
 		id := strconv.Itoa(i)
-		e := &entry{
-			memory: p.memory, route: rt, guarded: guarded, status: http.StatusOK,
-			fresh: coherence.Nanos(time.Hour), body: []byte(`{"id":` + id + `,"price":"100.00"}`),
+		e := &store.Entry{
+			Memory: p.memory, Route: rt, Guarded: guarded, Status: http.StatusOK,
+			Fresh: coherence.Nanos(time.Hour), Body: []byte(`{"id":` + id + `,"price":"100.00"}`),
 		}
-		e.setKey("http://shop.example/api/listings/" + id)
-		e.setHead(http1.FinishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.body)))
-		p.memory.finish(e)
+		e.SetKey("http://shop.example/api/listings/" + id)
+		e.SetHead(http1.FinishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.Body)))
+		p.memory.Finish(e)
 		if guarded {
 			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
-			if !p.opt.Guard.Open(&e.handle, e, deps) || !p.opt.Guard.Admit(&e.handle, e) {
+			if !p.opt.Guard.Open(&e.Handle, e, deps) || !p.opt.Guard.Admit(&e.Handle, e) {
 				t.Fatal("not admitted")
 			}
 		}
-		if !p.memory.put(e) {
+		if !p.memory.Put(e) {
 			t.Fatal("not stored")
 		}
-		held += len(e.key()) + len(e.body) + len(e.sent())
+		held += len(e.Key()) + len(e.Body) + len(e.Sent())
 	}
-	p.memory.cache.CleanUp()
+	p.memory.Settle()
 	after := heap()
-	if got := p.memory.entries(); got != n {
+	if got := p.memory.Entries(); got != n {
 		t.Fatal(got, "entries")
 	}
 	runtime.KeepAlive(r)

@@ -16,6 +16,7 @@ import (
 	br "github.com/andybalholm/brotli"
 	zs "github.com/klauspost/compress/zstd"
 
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -135,7 +136,7 @@ func TestRFC9110Section12_5_3WhatIsNotCompressed(t *testing.T) {
 		body   string
 		fields []string
 	}{
-		"small":         {prose[:minCoded-1], []string{"Content-Type: text/plain"}},
+		"small":         {prose[:store.MinCoded-1], []string{"Content-Type: text/plain"}},
 		"an image":      {prose, []string{"Content-Type: image/png"}},
 		"no type":       {prose, []string{"Content-Type: "}},
 		"no-transform":  {prose, []string{"Content-Type: text/plain", "Cache-Control: no-transform"}},
@@ -183,7 +184,7 @@ func TestACodingIsMadeOnceAndCounted(t *testing.T) {
 	r := newRig(t, plainHTTP)
 	r.say(prose, "Content-Type: text/plain", "Cache-Control: max-age=60")
 	r.get("/a")
-	before := r.proxy.memory.bytes()
+	before := r.proxy.memory.Bytes()
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
@@ -194,19 +195,19 @@ func TestACodingIsMadeOnceAndCounted(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a")
-	f := e.coded.by[rfc9111.InZstd].Load()
-	if f == nil || e.coded.by[rfc9111.InGzip].Load() != nil || e.coded.by[rfc9111.InBrotli].Load() != nil {
+	e := r.proxy.memory.Peek("http://" + r.proxy.Addr().String() + "/a")
+	f := e.Made(rfc9111.InZstd)
+	if f == nil || e.Made(rfc9111.InGzip) != nil || e.Made(rfc9111.InBrotli) != nil {
 		t.Fatal("made what nobody wanted, or not what all wanted")
 	}
 	for range 3 {
 		r.get("/a", "Accept-Encoding: zstd")
 	}
-	if e.coded.by[rfc9111.InZstd].Load() != f {
+	if e.Made(rfc9111.InZstd) != f {
 		t.Error("made again")
 	}
-	if after := r.proxy.memory.bytes(); after != before || int(e.weight()) < len(e.body)+len(f.body)+2*len(e.head()) {
-		t.Errorf("the entry weighs %d before and %d after, with bodies of %d and %d", before, after, len(e.body), len(f.body))
+	if after := r.proxy.memory.Bytes(); after != before || int(e.Weight()) < len(e.Body)+len(f.Body)+2*len(e.Head()) {
+		t.Errorf("the entry weighs %d before and %d after, with bodies of %d and %d", before, after, len(e.Body), len(f.Body))
 	}
 }
 
@@ -220,15 +221,15 @@ func TestCodedFormsKeepToTheirRoom(t *testing.T) {
 			t.Fatal(accept)
 		}
 	}
-	e := r.proxy.memory.peek("http://" + r.proxy.Addr().String() + "/a")
+	e := r.proxy.memory.Peek("http://" + r.proxy.Addr().String() + "/a")
 	used := 0
 	for c := rfc9111.Identity + 1; c < rfc9111.CodingCount; c++ {
-		if f := e.coded.by[c].Load(); f != nil {
-			used += len(f.body)
+		if f := e.Made(c); f != nil {
+			used += len(f.Body)
 		}
 	}
-	if int64(used) > e.codedRoom() {
-		t.Errorf("coded forms take %d bytes of %d", used, e.codedRoom())
+	if int64(used) > e.CodedRoom() {
+		t.Errorf("coded forms take %d bytes of %d", used, e.CodedRoom())
 	}
 }
 
@@ -310,7 +311,7 @@ func TestHitOfACodedFormAllocatesNothing(t *testing.T) {
 func TestCodingsSurviveTheWayBack(t *testing.T) {
 	for c := range rfc9111.CodingCount {
 		for _, body := range []string{prose, noise(100), ""} {
-			coded := encode(c, []byte(body))
+			coded := store.Encode(c, []byte(body))
 			header := http.Header{"Content-Encoding": {rfc9111.CodingNames[c]}}
 			if got := decoded(t, reply{&http.Response{Header: header}, string(bytes.Clone(coded))}); got != body {
 				t.Errorf("%s: %d bytes of %d", rfc9111.CodingNames[c], len(got), len(body))

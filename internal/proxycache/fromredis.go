@@ -5,6 +5,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -13,7 +14,7 @@ import (
 // that may be served. It is
 // used only if the guard says so (R3), and goes into the memory tier if that
 // has room for it or it comes again.
-func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target string) (e *entry, now coherence.Nanos) {
+func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target string) (e *store.Entry, now coherence.Nanos) {
 	s, first := t.redis.get(key)
 	if s != nil && s.names != nil {
 		s, first = t.redis.get(string(rfc9111.AppendVariant([]byte(key), s.names, req)))
@@ -23,14 +24,14 @@ func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target
 	}
 	now = t.now()
 	e = s.entry(t.memory, a.Route, now)
-	if !e.common() { // another version's
+	if !e.Common() { // another version's
 		return nil, 0
 	}
-	if e.fresh <= now {
+	if e.Fresh <= now {
 		return nil, 0
 	}
-	keep := t.memory.worth(e.key(), first)
-	if e.guarded && !t.vouched(e, s, a.Subject(req, target), now, keep) {
+	keep := t.memory.Worth(e.Key(), first)
+	if e.Guarded && !t.vouched(e, s, a.Subject(req, target), now, keep) {
 		return nil, 0
 	}
 	if keep {
@@ -41,14 +42,14 @@ func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target
 
 // vouched tells whether e, which s was, may be served. If it is to be kept its
 // handle is open then.
-func (t *fills) vouched(e *entry, s *stored, of *depends.Subject, now coherence.Nanos, keep bool) bool {
+func (t *fills) vouched(e *store.Entry, s *stored, of *depends.Subject, now coherence.Nanos, keep bool) bool {
 	proven := t.guard.Proven() // C1
-	if !e.route.Proves(now, proven) {
+	if !e.Route.Proves(now, proven) {
 		return false
 	}
 	deps, ok := t.storedDeps(e, s, of)
 	if ok && keep {
-		ok = t.guard.OpenStored(&e.handle, e, deps, s.epoch, s.asof)
+		ok = t.guard.OpenStored(&e.Handle, e, deps, s.epoch, s.asof)
 	} else if ok {
 		ok = t.guard.Current(deps, s.epoch, s.asof)
 	}
@@ -60,17 +61,17 @@ func (t *fills) vouched(e *entry, s *stored, of *depends.Subject, now coherence.
 
 // storedDeps are the dependencies of a response from the Redis tier: those of
 // its route, and those that it declares itself.
-func (t *fills) storedDeps(e *entry, s *stored, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
-	rt := e.route
+func (t *fills) storedDeps(e *store.Entry, s *stored, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
+	rt := e.Route
 	deps = rt.Bind(t.guard, of)
 	if !rt.Late && !rt.Declared && !s.declares {
 		return deps, true // the commonest case
 	}
-	h := e.header()
+	h := e.Header()
 	said, ok := t.declared(rt, h)
 	deps = append(deps, said...)
 	if rt.Late {
-		of.Body = depends.ReadDocument(h, e.body)
+		of.Body = depends.ReadDocument(h, e.Body)
 		deps = append(deps, rt.BindLate(t.guard, of)...)
 	}
 	return deps, ok

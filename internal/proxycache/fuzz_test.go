@@ -14,6 +14,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -25,7 +26,7 @@ func FuzzResponse(f *testing.F) {
 	f.Add("Expires: Thu, 18 Aug 2050 02:01:18 GMT\r\nDate: x\r\nCDN-Cache-Control: max-age=5\r\n", 404)
 	f.Add("Content-Range: bytes 0-3/9\r\nCache-Control: private=\"set-cookie\"\r\nSet-Cookie: a=b\r\n", 206)
 	f.Add("No-Vary-Search: params, except=(\"a\")\r\nCache-Groups: \"a\", \"b\"\r\n", 599)
-	m := &memory{compress: true}
+	m := &store.Memory{Compress: true}
 	f.Fuzz(func(t *testing.T, fields string, status int) {
 		resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader("HTTP/1.1 "+strconv.Itoa(100+abs(status)%500)+" x\r\n"+fields+"\r\n")), nil)
 		if err != nil {
@@ -43,19 +44,19 @@ func FuzzResponse(f *testing.F) {
 		upstream.ConnectionFields(h)
 		rt := &route.Route{Guarded: true}
 		block := http1.AppendFields(http1.AppendStatus(nil, resp.StatusCode), h)
-		shown, _, _ := m.look(rt, block, -1).dress(http1.FinishHead(block, resp.StatusCode, 5))
+		shown, _, _ := m.Dressing(rt, block, -1).Dress(http1.FinishHead(block, resp.StatusCode, 5))
 		back, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(shown), strings.NewReader("\r\nabcde"))), nil)
 		if err != nil || back.StatusCode != resp.StatusCode || back.Header.Get("Cache-Control") != "no-cache" && back.Header.Get("Cache-Control") != "no-cache, no-transform" {
 			t.Fatalf("%q became %q: %v", fields, shown, err)
 		}
-		key := (searchRule{Search: rfc9111.ParseSearch(h)}).key("http://a/b?c=1&d=%41&c=2\nx")
+		key := (store.SearchRule{Search: rfc9111.ParseSearch(h)}).Key("http://a/b?c=1&d=%41&c=2\nx")
 		if !strings.HasPrefix(key, "http://a/b\nsearch") {
 			t.Fatalf("%q: %q", fields, key)
 		}
-		e := &entry{}
-		e.setHead(block)
-		upstream.ConnectionFields(e.header())
-		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
+		e := &store.Entry{}
+		e.SetHead(block)
+		upstream.ConnectionFields(e.Header())
+		for _, l := range []store.Dressing{{}, {Revalidate: true}, {Vary: true}, {Revalidate: true, Vary: true, Tag: `"ours"`}} {
 			checkDressed(t, l, http1.FinishHead(block, resp.StatusCode, 5))
 		}
 	})
@@ -84,13 +85,13 @@ func FuzzRange(f *testing.F) {
 		for i := range body {
 			body[i] = byte(i)
 		}
-		e := &entry{status: 200, body: body}
-		e.setHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n"))
-		ranges, ok := wantedRanges(req, e, int64(size))
+		e := &store.Entry{Status: 200, Body: body}
+		e.SetHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " + strconv.Itoa(size) + "\r\n"))
+		ranges, ok := store.WantedRanges(req, e, int64(size))
 		if !ok {
 			return
 		}
-		head, sent := appendRanges(nil, e, e.head(), ranges, 0, int64(size))
+		head, sent := store.AppendRanges(nil, e, e.Head(), ranges, 0, int64(size))
 		resp, err := http.ReadResponse(bufio.NewReader(io.MultiReader(bytes.NewReader(head), strings.NewReader("\r\n"), bytes.NewReader(sent))), nil)
 		if err != nil {
 			t.Fatal(err)
@@ -150,10 +151,11 @@ func FuzzRequest(f *testing.F) {
 		if !bytes.Equal(one, two) {
 			t.Fatalf("%q: %q and %q", fields, one, two)
 		}
-		e := &entry{status: 200, coded: new(coded)}
-		e.setHead([]byte("HTTP/1.1 200 OK\r\nEtag: \"b\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\n"))
-		if had, ok := notModified(req, e); ok && rfc9111.StripCodings(rfc9111.CodedTag(had.tag, had.coding)) != e.etag() {
-			t.Fatalf("%q: %q", fields, had.tag)
+		e := &store.Entry{Status: 200}
+		e.Negotiated(true)
+		e.SetHead([]byte("HTTP/1.1 200 OK\r\nEtag: \"b\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\n"))
+		if had, ok := store.NotModified(req, e); ok && rfc9111.StripCodings(rfc9111.CodedTag(had.Tag, had.Coding)) != e.ETag() {
+			t.Fatalf("%q: %q", fields, had.Tag)
 		}
 		path, query, has := http1.SplitTarget(req)
 		http1.CleanPath(path)
@@ -166,7 +168,7 @@ func FuzzRequest(f *testing.F) {
 				t.Fatalf("%q by %+v is %q, then %q", query, rule, again, twice)
 			}
 		}
-		if s := (searchRule{Search: rfc9111.Search{Unordered: true}}).key("http://a" + string(req.Target)); strings.Count(s, "\n") != 2 {
+		if s := (store.SearchRule{Search: rfc9111.Search{Unordered: true}}).Key("http://a" + string(req.Target)); strings.Count(s, "\n") != 2 {
 			t.Fatalf("%q", s)
 		}
 		if _, err := url.ParseQuery(string(query)); err == nil {

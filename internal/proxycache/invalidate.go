@@ -1,10 +1,12 @@
 package proxycache
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strings"
 
+	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
@@ -54,4 +56,32 @@ func (x *exchange) keyOf(reference string) (key string, ok bool) {
 	x.p.routing.Load().Read(&asks, path, []byte(at.RawQuery), at.RawQuery != "" || at.ForceQuery)
 	k, _ := asks.AppendKey(nil, https, x.Request, forwardedHost)
 	return string(k), true
+}
+
+// Purger purges groups. It writes a logical message, so that a purge takes
+// the same way as every change and reaches every proxy.
+type Purger interface {
+	Purge(ctx context.Context, groups []string) (coherence.LSN, error)
+}
+
+// endGroups ends the groups that the response to a successful unsafe request
+// names (RFC 9875 section 3), in this process and, where there is a log, by a
+// message in it, which reaches all.
+func (x *exchange) endGroups(h http.Header) {
+	names := rfc9111.GroupNames(h["Cache-Group-Invalidation"])
+	if len(names) == 0 {
+		return
+	}
+	p := x.p
+	for _, name := range names {
+		p.memory.EndGroup(x.key, name)
+	}
+	if p.opt.Purger == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), p.opt.StrictWait)
+	defer cancel()
+	if _, err := p.opt.Purger.Purge(ctx, names); err != nil {
+		p.log.Warn("groups were not ended by a message in the log", "route", x.Route.Label, "error", err)
+	}
 }

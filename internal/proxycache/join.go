@@ -7,15 +7,16 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
 // join joins the flight of key or starts one. It returns nil if a response has
 // been stored since the caller found e.
-func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.Nanos) (f *Flight, leader bool) {
+func (x *exchange) join(key string, e *store.Entry, waited *Flight, proven coherence.Nanos) (f *Flight, leader bool) {
 	fills := x.p.fills
 	alone := x.authorized || x.Route.Strict || x.demand.Strict || x.wish.NoCache || // R7
-		e != nil && x.bridge(e) > e.sie.nanos() // others want another answer to an error
+		e != nil && x.bridge(e) > e.StaleIfError.Nanos() // others want another answer to an error
 	if !alone {
 		if f = fills.flights.join(key, x.Route, waited, x.demand); f != nil {
 			return f, false
@@ -25,12 +26,12 @@ func (x *exchange) join(key string, e *entry, waited *Flight, proven coherence.N
 	o.alone = alone
 	return fills.start(&o, header, waited, x.demand, func() bool {
 		newer, _ := x.find()
-		return newer != nil && newer != e && newer.usable(x.p.opt.Now(), proven)
+		return newer != nil && newer != e && newer.Usable(x.p.opt.Now(), proven)
 	})
 }
 
 // refresh starts a fill in the background, unless one is on its way.
-func (x *exchange) refresh(e *entry, key string) {
+func (x *exchange) refresh(e *store.Entry, key string) {
 	fills := x.p.fills
 	if f := fills.flights.join(key, x.Route, nil, position.Demand{}); f != nil {
 		return
@@ -42,7 +43,7 @@ func (x *exchange) refresh(e *entry, key string) {
 
 // order is what a fill for this request is for, and the header that it sends
 // to the origin. e is what is stored under key, if anything is.
-func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
+func (x *exchange) order(key string, e *store.Entry) (o Order, header http.Header) {
 	p, rt := x.p, x.Route
 	o = Order{
 		req: x.Request.Clone(), route: rt, key: key, primary: x.key, base: x.base, target: x.target, content: x.content,
@@ -63,7 +64,7 @@ func (x *exchange) order(key string, e *entry) (o Order, header http.Header) {
 	if e != nil {
 		now := p.opt.Now()
 		o.why, o.bridge = x.missed(key, e, now), x.bridge(e)
-		if e.validatable() || e.sie > 0 || e.bridges(now) || o.bridge > 0 {
+		if e.Validatable() || e.StaleIfError > 0 || e.Bridges(now) || o.bridge > 0 {
 			o.stale = e
 		}
 	}

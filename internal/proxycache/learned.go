@@ -6,6 +6,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/rfc9111"
 )
 
 // declared are the dependencies that a response's head declares: groups, and
@@ -42,7 +43,7 @@ func (f *fetch) extend(h http.Header) {
 // learn adds dependencies that the response tells. If they have been touched
 // since the request was sent, who joined late must not share it (R7).
 func (f *fetch) learn(deps []coherence.Dependency) {
-	if len(deps) > 0 && !f.fills.guard.Extend(&f.entry.handle, deps) {
+	if len(deps) > 0 && !f.fills.guard.Extend(&f.entry.Handle, deps) {
 		f.overtaken = true
 	}
 }
@@ -55,4 +56,17 @@ func (f *fetch) lateDeps(h http.Header, body []byte) []coherence.Dependency {
 	s := *f.order.subject
 	s.Body = depends.ReadDocument(h, body)
 	return f.order.route.BindLate(f.fills.guard, &s)
+}
+
+// searched makes f's response one for all requests that its No-Vary-Search
+// takes for the same. What depends on rows is bound to its own query.
+func (f *fetch) searched(h http.Header) {
+	if f.guarded() || f.order.content != nil {
+		return
+	}
+	rule := rfc9111.ParseSearch(h)
+	if rule.Trivial() {
+		return
+	}
+	f.alias = f.fills.memory.SearchKey(f.order.primary, rule)
 }

@@ -323,11 +323,11 @@ func TestRFC9111Section2SchemesAreKeptApart(t *testing.T) {
 	r.say("body", "Cache-Control: max-age=60")
 	r.get("/a")
 	key := "https://" + r.proxy.Addr().String() + "/a"
-	if r.proxy.memory.peek(key) == nil {
+	if r.proxy.memory.Peek(key) == nil {
 		t.Error("nothing is stored as", key)
 	}
 	r.do("POST", "/a", nil)
-	if r.proxy.memory.peek(key) != nil {
+	if r.proxy.memory.Peek(key) != nil {
 		t.Error("an unsafe request ends nothing")
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -82,16 +83,16 @@ func (w *onlooker) begin() (settled bool) {
 
 // beginAsStored watches what the stored response depends on, and returns that
 // response; nil if there is none to learn from.
-func (w *onlooker) beginAsStored() *entry {
+func (w *onlooker) beginAsStored() *store.Entry {
 	if !w.learns() {
 		return nil
 	}
 	e := w.stored()
-	if e == nil || e.route != w.route || !e.guarded {
+	if e == nil || e.Route != w.route || !e.Guarded {
 		return nil
 	}
 	watch := &onlook{touched: make(chan struct{})}
-	if !w.guard().ObserveAs(&watch.handle, watch, &e.handle) {
+	if !w.guard().ObserveAs(&watch.handle, watch, &e.Handle) {
 		return nil
 	}
 	w.watch = watch
@@ -101,16 +102,16 @@ func (w *onlooker) beginAsStored() *entry {
 // stored is what this client would get from the memory tier. A feed's request
 // accepts other types than a page's, so of responses that vary by that nobody
 // knows.
-func (w *onlooker) stored() *entry {
-	e := w.x.p.memory.peek(w.key)
-	if e == nil || e.variants() == nil {
+func (w *onlooker) stored() *store.Entry {
+	e := w.x.p.memory.Peek(w.key)
+	if e == nil || e.Variants() == nil {
 		return e
 	}
-	names := e.variants().names
+	names := e.Variants().Names
 	if slices.Contains(names, "accept") {
 		return nil
 	}
-	return w.x.p.memory.peek(string(rfc9111.AppendVariant([]byte(w.key), names, w.x.Request)))
+	return w.x.p.memory.Peek(string(rfc9111.AppendVariant([]byte(w.key), names, w.x.Request)))
 }
 
 // renew registers anew after the watch was touched. It returns true if the
@@ -118,7 +119,7 @@ func (w *onlooker) stored() *entry {
 func (w *onlooker) renew() (settled bool) {
 	was := w.watch
 	if e := w.beginAsStored(); e != nil {
-		return was.guessed && e.handle.Epoch() == was.handle.Epoch() && e.handle.Asof() < was.cause.LSN
+		return was.guessed && e.Handle.Epoch() == was.handle.Epoch() && e.Handle.Asof() < was.cause.LSN
 	}
 	w.begin()
 	return false

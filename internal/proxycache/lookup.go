@@ -9,6 +9,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/outcome"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -20,7 +21,7 @@ const maxAttempts = 2
 // somebody's flight or with one of its own.
 func (x *exchange) lookup() verdict {
 	var waited *Flight
-	var was *entry // what the last look has found
+	var was *store.Entry // what the last look has found
 	asksRedis := x.asksRedis()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
@@ -38,7 +39,7 @@ func (x *exchange) lookup() verdict {
 				return v
 			}
 		}
-		if e != nil && (!e.usable(now, proven) || x.authorized && !e.shared) {
+		if e != nil && (!e.Usable(now, proven) || x.authorized && !e.Shared) {
 			e = nil
 		}
 		was = e
@@ -108,42 +109,42 @@ func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
 
 // find looks into the memory tier. key is the variant's where the response
 // is known to vary.
-func (x *exchange) find() (e *entry, key string) {
-	e, key = x.p.memory.get([]byte(x.key)), x.key
+func (x *exchange) find() (e *store.Entry, key string) {
+	e, key = x.p.memory.Get([]byte(x.key)), x.key
 	if e == nil && x.base == "" && !x.Route.Guarded {
-		for _, other := range x.p.memory.searchKeys(x.key) {
-			if e = x.p.memory.get([]byte(other)); e != nil {
+		for _, other := range x.p.memory.SearchKeys(x.key) {
+			if e = x.p.memory.Get([]byte(other)); e != nil {
 				key = other
 				break
 			}
 		}
 	}
 	primary := key
-	if e != nil && e.variants() != nil {
-		key = string(rfc9111.AppendVariant([]byte(primary), e.variants().names, x.Request))
-		v := e.variants()
-		if e = x.p.memory.get([]byte(key)); e == nil && slices.Contains(v.names, "accept-language") {
+	if e != nil && e.Variants() != nil {
+		key = string(rfc9111.AppendVariant([]byte(primary), e.Variants().Names, x.Request))
+		v := e.Variants()
+		if e = x.p.memory.Get([]byte(key)); e == nil && slices.Contains(v.Names, "accept-language") {
 			e, key = x.inLanguage(v, key)
 		}
 	}
-	if e != nil && e.route != x.Route { // kept by a declaration that is no more
+	if e != nil && e.Route != x.Route { // kept by a declaration that is no more
 		return nil, key
 	}
 	return e, key
 }
 
 // fromMemory is the answer with e, if the request and the lifetimes allow it.
-func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) (v verdict, ok bool) {
-	left := e.fresh - now
-	age := time.Duration(e.age + now - e.received)
+func (x *exchange) fromMemory(e *store.Entry, key string, now coherence.Nanos) (v verdict, ok bool) {
+	left := e.Fresh - now
+	age := time.Duration(e.Age + now - e.Received)
 	switch {
 	case left > 0 && x.wish.Admits(age, time.Duration(left)):
 		v = fromCache(outcome.Hit, e, now, NoReason)
 		v.audited = true
 		return v, true
-	case left <= 0 && e.lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
+	case left <= 0 && e.Lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
 		return fromCache(outcome.Stale, e, now, NoReason), true
-	case left <= 0 && -left < e.swr.nanos() && x.wish.Plain():
+	case left <= 0 && -left < e.StaleWhileRevalidate.Nanos() && x.wish.Plain():
 		v = fromCache(outcome.Stale, e, now, NoReason)
 		v.again, v.key = true, key
 		return v, true
@@ -156,16 +157,16 @@ func (x *exchange) fromMemory(e *entry, key string, now coherence.Nanos) (v verd
 // position or wants anything but what is there: they must not get what is older
 // than their own write (G3). The proof of freshness bounds how late the change
 // was heard of.
-func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) (v verdict, ok bool) {
-	at := e.changed()
+func (x *exchange) fromChanged(e *store.Entry, key string, now coherence.Nanos) (v verdict, ok bool) {
+	at := e.Changed()
 	if at == 0 {
 		return verdict{}, false
 	}
-	if now-at >= e.changedFor() || e.handle.Epoch() != x.p.opt.Guard.Epoch() {
-		x.p.memory.removeEntry(e)
+	if now-at >= e.ChangedFor() || e.Handle.Epoch() != x.p.opt.Guard.Epoch() {
+		x.p.memory.RemoveEntry(e)
 		return verdict{}, false
 	}
-	if now >= e.fresh || !x.wish.Plain() || x.authorized || !x.demand.Plain() {
+	if now >= e.Fresh || !x.wish.Plain() || x.authorized || !x.demand.Plain() {
 		return verdict{}, false
 	}
 	v = fromCache(outcome.Stale, e, now, Changed)
@@ -175,7 +176,7 @@ func (x *exchange) fromChanged(e *entry, key string, now coherence.Nanos) (v ver
 }
 
 // withoutFlight handles what never makes a flight.
-func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) (v verdict, ok bool) {
+func (x *exchange) withoutFlight(e *store.Entry, key string, now coherence.Nanos) (v verdict, ok bool) {
 	ranged := e == nil && x.Has(http1.Of(http1.Range))
 	if ranged {
 		if v, ok = x.fromPart(now); ok {
@@ -202,15 +203,15 @@ func (x *exchange) withoutFlight(e *entry, key string, now coherence.Nanos) (v v
 
 // missed is why e, what is stored under key, doesn't answer the request (RFC
 // 9211 section 2.2).
-func (x *exchange) missed(key string, e *entry, now coherence.Nanos) rfc9111.Forward {
+func (x *exchange) missed(key string, e *store.Entry, now coherence.Nanos) rfc9111.Forward {
 	switch {
-	case e != nil && e.fresh > now:
+	case e != nil && e.Fresh > now:
 		return rfc9111.FwdRequest
 	case e != nil:
 		return rfc9111.FwdStale
 	case key != x.key:
 		return rfc9111.FwdVaryMiss
-	case x.Has(http1.Of(http1.Range)) && x.p.memory.peek(key+partSuffix) != nil:
+	case x.Has(http1.Of(http1.Range)) && x.p.memory.Peek(key+store.PartSuffix) != nil:
 		return rfc9111.FwdPartial
 	}
 	return rfc9111.FwdURIMiss

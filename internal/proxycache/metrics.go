@@ -58,10 +58,10 @@ func (m *metrics) watch(p *Proxy) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_memory_bytes", Help: "Bytes in the memory tier, overhead included.",
-		}, func() float64 { return float64(p.memory.bytes()) }),
+		}, func() float64 { return float64(p.memory.Bytes()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_memory_entries", Help: "Responses in the memory tier.",
-		}, func() float64 { return float64(p.memory.entries()) }),
+		}, func() float64 { return float64(p.memory.Entries()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
 		}, func() float64 {

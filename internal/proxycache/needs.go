@@ -18,7 +18,7 @@ func (f *fetch) needsOfFill() {
 		return
 	}
 	at := f.fills.guard.Position()
-	if at.Epoch != f.entry.handle.Epoch() {
+	if at.Epoch != f.entry.Handle.Epoch() {
 		at = coherence.Position{} // it is in vain already; nothing says how the two compare
 	}
 	position.TellNeeds(f.header, at)

@@ -15,6 +15,7 @@ import (
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -34,7 +35,7 @@ type Order struct {
 	deps     []coherence.Dependency // those that are known before the response
 	subject  *depends.Subject       // what late dependencies read of the request; nil if there are none
 
-	stale  *entry          // what is stored and may be validated, or stand in for an error; nil: nothing
+	stale  *store.Entry    // what is stored and may be validated, or stand in for an error; nil: nothing
 	why    rfc9111.Forward // why what is stored was not enough
 	bridge coherence.Nanos // how long past its lifetime the client takes what is stored in the place of an error
 
@@ -51,7 +52,7 @@ type Order struct {
 type fills struct {
 	guard     *coherence.Guard // nil without PostgreSQL
 	now       func() coherence.Nanos
-	memory    *memory
+	memory    *store.Memory
 	redis     *redisTier // nil: there is none
 	upstream  *upstream.Origin
 	positions *position.Positions
@@ -91,18 +92,18 @@ func (t *fills) start(o *Order, header http.Header, not *Flight, d position.Dema
 // newFetch makes a fill that hasn't started.
 func (t *fills) newFetch(o *Order, header http.Header) *fetch {
 	f := &fetch{
-		Flight: Flight{order: *o, fills: t, entry: &entry{memory: t.memory, route: o.route, guarded: o.route.Guarded}},
+		Flight: Flight{order: *o, fills: t, entry: &store.Entry{Memory: t.memory, Route: o.route, Guarded: o.route.Guarded}},
 		header: header, stale: o.stale,
 	}
 	f.mu.wake = make(chan struct{})
 	f.mu.state.length = -1
 	f.mu.left = o.background
-	f.entry.setKey(o.key)
+	f.entry.SetKey(o.key)
 	if o.stale != nil {
-		if etag := o.stale.etag(); etag != "" {
+		if etag := o.stale.ETag(); etag != "" {
 			header["If-None-Match"] = []string{etag}
 		}
-		if modified := o.stale.modified(); modified != "" {
+		if modified := o.stale.Modified(); modified != "" {
 			header["If-Modified-Since"] = []string{modified}
 		}
 	} else if o.why == rfc9111.NotForwarded {

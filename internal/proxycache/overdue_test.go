@@ -155,7 +155,7 @@ func (r *rig) over() {
 func (r *rig) idle() {
 	r.t.Helper()
 	r.eventually("nothing is left of the fill", func() bool {
-		return r.guard.Handles() == 0 && r.proxy.upstream.Taken() == 0 && r.proxy.memory.entries() == 0
+		return r.guard.Handles() == 0 && r.proxy.upstream.Taken() == 0 && r.proxy.memory.Entries() == 0
 	})
 }
 

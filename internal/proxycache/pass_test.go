@@ -437,7 +437,7 @@ func TestSlowReaderHoldsUpNobody(t *testing.T) {
 	r.say(big)
 	slow := r.dial()
 	slow.send("GET /api/listings/1 HTTP/1.1\r\nHost: " + strings.TrimPrefix(r.url, "http://") + "\r\n\r\n")
-	r.eventually("the response is stored", func() bool { return r.proxy.memory.entries() == 1 })
+	r.eventually("the response is stored", func() bool { return r.proxy.memory.Entries() == 1 })
 	r.want(r.get("/api/listings/1"), big, "walpurge; hit")
 	if got := slow.read("GET"); got.body != big {
 		t.Fatal(len(got.body))

@@ -99,8 +99,8 @@ func TestForgedPositionIsReadStrictly(t *testing.T) {
 	}
 	foreign := position.NewSeal("another secret").Sign("0000000000000007.0/3E8")
 	for _, c := range []struct {
-		name, text string
-		strict     bool
+		name, Packed string
+		strict       bool
 	}{
 		{"signed", signed, false},
 		{"unsigned", "0000000000000007.0/3E8", true},
@@ -114,8 +114,8 @@ func TestForgedPositionIsReadStrictly(t *testing.T) {
 		{"nonsense", "nonsense", true},
 		{"one of them forged", signed + ", 0000000000000007.0/1", true},
 	} {
-		for _, field := range []string{"Walpurge-Position: " + c.text, "Cookie: a=1; at=" + c.text + "; b=2"} {
-			if strings.Contains(field, "Cookie") && strings.Contains(c.text, ",") {
+		for _, field := range []string{"Walpurge-Position: " + c.Packed, "Cookie: a=1; at=" + c.Packed + "; b=2"} {
+			if strings.Contains(field, "Cookie") && strings.Contains(c.Packed, ",") {
 				continue
 			}
 			before := proofs.Load()

@@ -15,6 +15,7 @@ import (
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/upstream"
 )
 
@@ -25,7 +26,7 @@ type Proxy struct {
 	clients   *downstream.Server
 	routing   atomic.Pointer[route.Table] // replaced by Reroute
 	plain     *route.Route                // of requests without a declared route
-	memory    *memory
+	memory    *store.Memory
 	redis     *redisTier
 	upstream  *upstream.Origin
 	fills     *fills
@@ -58,10 +59,10 @@ func New(o Options) (*Proxy, error) {
 		return nil, err
 	}
 	p.routing.Store(declared)
-	if p.memory, err = newMemory(o.Memory, o.Guard, o.Now, p.log); err != nil {
+	if p.memory, err = store.New(o.Memory, o.Guard, o.Now, p.log); err != nil {
 		return nil, fmt.Errorf("make the memory tier: %w", err)
 	}
-	p.memory.compress = !o.NoCompress
+	p.memory.Compress = !o.NoCompress
 	if o.Redis.Client != nil {
 		p.redis = newRedisTier(&p.opt, p.metrics.redis)
 		p.metrics.registry.MustRegister(newRedisSizes(p.redis))
@@ -111,7 +112,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 		p.redis.close()
 	}
 	p.upstream.Close()
-	p.memory.close()
+	p.memory.Close()
 	if p.opt.Access != nil {
 		p.opt.Access.Close()
 	}

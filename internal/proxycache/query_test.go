@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 // echo makes the origin number its responses and repeat the content.
@@ -184,12 +185,12 @@ func TestDraftNoVarySearchSection7ARuleThatComesLater(t *testing.T) {
 // longer: the newest rules count.
 func TestDraftNoVarySearchSection7RulesOfOnePathAreBounded(t *testing.T) {
 	r := newRig(t, plainHTTP)
-	for i := range maxSearches + 1 {
+	for i := range store.MaxSearches + 1 {
 		r.say(fmt.Sprint(i), "Cache-Control: max-age=60", fmt.Sprintf(`No-Vary-Search: params=("p%d")`, i))
 		r.get(fmt.Sprintf("/a?p%d=first", i))
 	}
 	r.say("asked", "Cache-Control: max-age=60")
-	for i := range maxSearches + 1 {
+	for i := range store.MaxSearches + 1 {
 		want := fmt.Sprint(i)
 		if i == 0 {
 			want = "asked"
@@ -218,7 +219,7 @@ func TestDraftNoVarySearchSection7AForgottenRuleBringsNothingBack(t *testing.T) 
 	const ignored = `No-Vary-Search: params=("utm")`
 	r.say("old", "Cache-Control: max-age=60", ignored)
 	r.get("/a?id=1&utm=x")
-	for i := range maxSearches {
+	for i := range store.MaxSearches {
 		r.say("other", "Cache-Control: max-age=60", fmt.Sprintf(`No-Vary-Search: params=("p%d")`, i))
 		r.get(fmt.Sprintf("/a?p%d=1", i))
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -49,7 +50,7 @@ func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	}
 	if reason != NoReason {
 		f.closeHandle()
-		if f.stale != nil && !rfc9111.Passing(a.Status) && !f.stale.outlasts(a.Status, t.now()) {
+		if f.stale != nil && !rfc9111.Passing(a.Status) && !f.stale.Outlasts(a.Status, t.now()) {
 			t.forget(f.stale) // section 4.3.3: this response takes its place
 		}
 		switch {
@@ -66,10 +67,10 @@ func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	}
 	f.describe(&v, a, names)
 	f.extend(a.Header)
-	f.entry.setApart(f.entry.groups(), targeted, f.asked)
+	f.entry.SetExtras(f.entry.Groups(), targeted, f.asked)
 	f.reusable = v.Lifetime > 0 && f.own == nil
-	arrived := &entry{status: uint16(a.Status)}
-	arrived.setHead(head)
+	arrived := &store.Entry{Status: uint16(a.Status)}
+	arrived.SetHead(head)
 	f.update(func(s *flightState) {
 		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.Status, head, resp.ContentLength, names
 		s.entry = arrived
@@ -97,17 +98,17 @@ func (f *fetch) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
 // describe fills in what the entry needs to know of its response.
 func (f *fetch) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string) {
 	e := f.entry
-	e.status = uint16(a.Status)
-	e.judged(v)
-	if !e.guarded {
-		e.setApart(groupsOf(f.order.primary, a.Header["Cache-Groups"]), e.targeted(), f.asked)
+	e.Status = uint16(a.Status)
+	e.Judged(v)
+	if !e.Guarded {
+		e.SetExtras(store.GroupsOf(f.order.primary, a.Header["Cache-Groups"]), e.Targeted(), f.asked)
 	}
 	f.searched(a.Header)
 	key := f.stored()
 	if len(names) > 0 {
 		key = string(rfc9111.AppendVariant([]byte(key), names, f.order.req))
 	}
-	e.setKey(key)
+	e.SetKey(key)
 }
 
 // readBody reads the body to its end. What is longer than what may be kept is
@@ -165,18 +166,18 @@ func (f *fetch) end(body []byte) {
 	if cap(body) > len(body)+len(body)/8+64 {
 		body = bytes.Clone(body)
 	}
-	e.body = body
+	e.Body = body
 	f.mu.Lock()
 	block := f.mu.state.head
 	f.mu.Unlock()
 	if f.own != nil {
 		block = f.block
 	}
-	e.setHead(http1.FinishHead(block, int(e.status), len(body)))
+	e.SetHead(http1.FinishHead(block, int(e.Status), len(body)))
 	if f.order.route.Late {
-		f.learn(f.lateDeps(e.header(), body))
+		f.learn(f.lateDeps(e.Header(), body))
 	}
-	f.fills.memory.finish(e)
+	f.fills.memory.Finish(e)
 	reason := f.keep()
 	f.complete(e, func(s *flightState) {
 		s.body, s.length = body, int64(len(body))
@@ -186,7 +187,7 @@ func (f *fetch) end(body []byte) {
 }
 
 // complete ends the flight with a whole response.
-func (f *fetch) complete(e *entry, change func(*flightState)) {
+func (f *fetch) complete(e *store.Entry, change func(*flightState)) {
 	f.conclude(whole, func(s *flightState) {
 		s.entry, s.shared, s.own = e, true, f.own
 		change(s)

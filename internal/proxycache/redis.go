@@ -15,6 +15,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/redisclient"
 	"walpurge/internal/rfc9111"
 )
@@ -56,7 +57,7 @@ const (
 // redisJob is a value to be written, or a key to be removed.
 type redisJob struct {
 	key    string
-	entry  *entry
+	entry  *store.Entry
 	names  []string // a marker
 	ttl    time.Duration
 	size   int64
@@ -117,29 +118,29 @@ func (t *redisTier) note(op string, err error) {
 }
 
 // entry makes the entry that s was.
-func (s *stored) entry(m *memory, rt *route.Route, now coherence.Nanos) *entry {
+func (s *stored) entry(m *store.Memory, rt *route.Route, now coherence.Nanos) *store.Entry {
 	passed := max(0, time.Since(s.arrived))
-	e := &entry{
-		memory: m, route: rt, guarded: s.guarded, shared: s.shared, status: uint16(s.status),
-		received: now - coherence.Nanos(passed), age: coherence.Nanos(s.age),
-		swr: leewayOf(s.swr), sie: leewayOf(s.sie), text: s.text, body: s.body,
+	e := &store.Entry{
+		Memory: m, Route: rt, Guarded: s.guarded, Shared: s.shared, Status: uint16(s.status),
+		Received: now - coherence.Nanos(passed), Age: coherence.Nanos(s.age),
+		StaleWhileRevalidate: store.LeewayOf(s.swr), StaleIfError: store.LeewayOf(s.sie), Packed: s.text, Body: s.body,
 	}
 	lifetime := s.lifetime
 	if ttl := rt.TTL; ttl != nil && rfc9111.KeptByDefault(s.status) {
 		lifetime = min(lifetime, *ttl) // it may have been stored under another configuration
 	}
-	e.fresh = e.received + coherence.Nanos(lifetime)
-	if !m.adopt(e, s.shown) {
-		e.setHead(e.head())
-		m.finish(e)
+	e.Fresh = e.Received + coherence.Nanos(lifetime)
+	if !m.Adopt(e, s.shown) {
+		e.SetHead(e.Head())
+		m.Finish(e)
 	}
 	return e
 }
 
 // write queues an entry, and the marker that leads to it if it varies.
-func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
-	ttl := time.Duration(e.fresh - now)
-	size := int64(len(e.body) + len(e.text.s))
+func (t *redisTier) write(primary string, e *store.Entry, now coherence.Nanos) {
+	ttl := time.Duration(e.Fresh - now)
+	size := int64(len(e.Body) + len(e.Packed.S))
 	if ttl < minRedisTime {
 		return
 	}
@@ -147,10 +148,10 @@ func (t *redisTier) write(primary string, e *entry, now coherence.Nanos) {
 		t.count("set", "too-large")
 		return
 	}
-	if e.key() != primary {
-		t.push(redisJob{key: primary, names: rfc9111.VaryNames(e.header()), ttl: ttl, size: int64(len(primary))})
+	if e.Key() != primary {
+		t.push(redisJob{key: primary, names: rfc9111.VaryNames(e.Header()), ttl: ttl, size: int64(len(primary))})
 	}
-	t.push(redisJob{key: e.key(), entry: e, ttl: ttl, size: size})
+	t.push(redisJob{key: e.Key(), entry: e, ttl: ttl, size: size})
 }
 
 // remove queues the removal of a key.
@@ -247,21 +248,21 @@ func (t *redisTier) send(batch []redisJob) {
 // value encodes what the job writes; nil if that is no longer worth it.
 func (t *redisTier) value(j *redisJob) []byte {
 	if j.entry == nil {
-		return (&stored{text: newText(j.key), names: j.names}).encode(nil)
+		return (&stored{text: store.Pack(j.key), names: j.names}).encode(nil)
 	}
 	e := j.entry
-	if e.guarded && !e.handle.Live() {
+	if e.Guarded && !e.Handle.Live() {
 		return nil
 	}
 	s := stored{
-		text: e.text, status: int(e.status), guarded: e.guarded, shared: e.shared, declares: e.declares(), shown: e.shown(t.compress),
-		arrived: time.Now().Add(-time.Duration(e.memory.now() - e.received)), age: time.Duration(e.age), lifetime: time.Duration(e.fresh - e.received),
-		swr: time.Duration(e.swr.nanos()), sie: time.Duration(e.sie.nanos()), body: e.body,
+		text: e.Packed, status: int(e.Status), guarded: e.Guarded, shared: e.Shared, declares: e.Declares(), shown: e.Shown(t.compress),
+		arrived: time.Now().Add(-time.Duration(e.Memory.Now() - e.Received)), age: time.Duration(e.Age), lifetime: time.Duration(e.Fresh - e.Received),
+		swr: time.Duration(e.StaleWhileRevalidate.Nanos()), sie: time.Duration(e.StaleIfError.Nanos()), body: e.Body,
 	}
-	if e.guarded {
-		s.epoch, s.asof = e.handle.Epoch(), e.handle.Asof()
+	if e.Guarded {
+		s.epoch, s.asof = e.Handle.Epoch(), e.Handle.Asof()
 	}
-	return s.encode(make([]byte, 0, len(e.body)+len(e.text.s)+128))
+	return s.encode(make([]byte, 0, len(e.Body)+len(e.Packed.S)+128))
 }
 
 // close stops writing. What is queued is lost: it is a cache.

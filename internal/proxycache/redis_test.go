@@ -38,7 +38,7 @@ func (r *rig) redisCount(op, result string) float64 {
 
 // forget empties the memory tier, as a restart in the same epoch would.
 func (r *rig) forget() {
-	r.proxy.memory.cache.InvalidateAll()
+	r.proxy.memory.Empty()
 }
 
 func (r *rig) written(n float64) {
@@ -119,8 +119,7 @@ func TestRedisResponseOlderThanAChangeIsNotUsed(t *testing.T) {
 
 // crowd has the memory tier taken for full, or for one with room, from now on.
 func (r *rig) crowd(full bool) {
-	r.proxy.memory.door.full.Store(full)
-	r.proxy.memory.door.looked.Store(1 << 62)
+	r.proxy.memory.Crowd(full)
 }
 
 // A full memory tier takes what comes from Redis when it comes again.
@@ -137,7 +136,7 @@ func TestFullMemoryTakesFromRedisWhatComesTwice(t *testing.T) {
 		if strings.HasSuffix(got.cacheStatus(), "; detail=redis") != (want == "redis") {
 			t.Errorf("request %d: %s", i+1, got.cacheStatus())
 		}
-		if open, held := r.guard.Handles(), r.proxy.memory.entries(); open != held || held != min(i, 1) {
+		if open, held := r.guard.Handles(), r.proxy.memory.Entries(); open != held || held != min(i, 1) {
 			t.Errorf("request %d: %d responses are held, %d handles are open", i+1, held, open)
 		}
 	}

@@ -3,6 +3,7 @@ package proxycache
 import (
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 // counters makes a route's.
@@ -56,8 +57,8 @@ func (p *Proxy) reroute(next *route.Table) Rerouted {
 		}
 	}
 	done.Removed = len(patterns)
-	done.Dropped = p.memory.removeAll(func(e *entry) bool {
-		return e.variants() == nil && !current[e.route]
+	done.Dropped = p.memory.RemoveAll(func(e *store.Entry) bool {
+		return e.Variants() == nil && !current[e.Route]
 	})
 	return done
 }

@@ -32,7 +32,7 @@ func (p *Proxy) Status() map[string]any {
 		"origin":      p.upstream.Name(),
 		"connections": p.clients.Connections(),
 		"memory": map[string]any{
-			"bytes": p.memory.bytes(), "limit": p.opt.Memory, "entries": p.memory.entries(),
+			"bytes": p.memory.Bytes(), "limit": p.opt.Memory, "entries": p.memory.Entries(),
 		},
 		"fills_in_flight": flying,
 		"fills_joined":    joined,

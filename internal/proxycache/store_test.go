@@ -9,6 +9,7 @@ import (
 
 	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/route"
+	"walpurge/internal/proxycache/store"
 )
 
 // G6: what belongs to one is never given to another.
@@ -33,7 +34,7 @@ func TestRFC9111Section3PrivateResponsesAreNeverShared(t *testing.T) {
 					}
 				}
 			}
-			if r.proxy.memory.entries() != 0 {
+			if r.proxy.memory.Entries() != 0 {
 				t.Fatal("stored")
 			}
 		})
@@ -155,7 +156,7 @@ func TestRFC9111Section4_3_2ConditionsAreAnsweredFromTheCache(t *testing.T) {
 	if got.StatusCode != 304 || got.body != "" || !strings.Contains(got.cacheStatus(), "stored") {
 		t.Fatal(got.Status, got.cacheStatus())
 	}
-	r.eventually("the response is stored", func() bool { return r.proxy.memory.entries() == 1 && r.flying() == 0 })
+	r.eventually("the response is stored", func() bool { return r.proxy.memory.Entries() == 1 && r.flying() == 0 })
 	for fields, want := range map[string]int{
 		`If-None-Match: "v1"`: 304, `If-None-Match: W/"v1"`: 304, `If-None-Match: "x", "v1"`: 304, "If-None-Match: *": 304, `If-None-Match: "x"`: 200,
 		"If-Modified-Since: " + modified: 304, "If-Modified-Since: " + time.Now().Add(-2*time.Hour).UTC().Format(http.TimeFormat): 200, "If-Modified-Since: soon": 200,
@@ -240,13 +241,13 @@ func TestRFC9111Section4_1VariantsAreKeptApart(t *testing.T) {
 func TestRFC9111Section4_1VariantsOfOneKeyAreCapped(t *testing.T) {
 	r := newRig(t, nil)
 	r.say("x", "Vary: User-Agent")
-	for i := range 3 * maxVariants {
+	for i := range 3 * store.MaxVariants {
 		r.get("/api/listings/1", fmt.Sprint("User-Agent: browser ", i))
 	}
-	if n := r.proxy.memory.entries(); n > maxVariants+1 {
+	if n := r.proxy.memory.Entries(); n > store.MaxVariants+1 {
 		t.Fatalf("%d entries", n)
 	}
-	r.want(r.get("/api/listings/1", fmt.Sprint("User-Agent: browser ", 3*maxVariants-1)), "x", "walpurge; hit")
+	r.want(r.get("/api/listings/1", fmt.Sprint("User-Agent: browser ", 3*store.MaxVariants-1)), "x", "walpurge; hit")
 }
 
 func TestRFC9111Section4_1JoinerWithAnotherVariantDoesNotGetTheLeaders(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -33,20 +34,20 @@ func (f *fetch) nameVariants() {
 	if at < 0 || f.part != nil {
 		return
 	}
-	marker := f.fills.memory.peek(f.order.key[:at])
-	if marker == nil || marker.variants() == nil || slices.ContainsFunc(marker.variants().names, personal) {
+	marker := f.fills.memory.Peek(f.order.key[:at])
+	if marker == nil || marker.Variants() == nil || slices.ContainsFunc(marker.Variants().Names, personal) {
 		return
 	}
 	var tags []string
 	size := 0
-	keys := marker.variants().list()
+	keys := marker.Variants().List()
 	for i := len(keys) - 1; i >= 0 && len(tags) < maxTags; i-- {
-		e := f.fills.memory.peek(keys[i])
-		if e == nil || e.route != f.order.route || e.status != http.StatusOK || !takes(f.order.req, e) ||
-			f.order.authorized && !e.shared || e.guarded && !e.handle.Live() {
+		e := f.fills.memory.Peek(keys[i])
+		if e == nil || e.Route != f.order.route || e.Status != http.StatusOK || !takes(f.order.req, e) ||
+			f.order.authorized && !e.Shared || e.Guarded && !e.Handle.Live() {
 			continue
 		}
-		tag := e.etag()
+		tag := e.ETag()
 		if tag == "" || rfc9111.IsWeak(tag) {
 			continue
 		}
@@ -65,8 +66,8 @@ func (f *fetch) nameVariants() {
 func personal(name string) bool { return name == "cookie" || name == "authorization" }
 
 // takes tells whether a client takes the coding that e is stored in.
-func takes(req *http1.Request, e *entry) bool {
-	coding := e.field("Content-Encoding")
+func takes(req *http1.Request, e *store.Entry) bool {
+	coding := e.Field("Content-Encoding")
 	if coding == "" {
 		return true
 	}
@@ -85,7 +86,7 @@ func (f *fetch) choose(a *rfc9111.Answer) {
 		return
 	}
 	for _, e := range f.named { // the newest first
-		if rfc9111.Confirms(a.Header, e.etag(), e.modified()) {
+		if rfc9111.Confirms(a.Header, e.ETag(), e.Modified()) {
 			f.stale, f.chosen = e, e
 			return
 		}
@@ -97,15 +98,15 @@ func (f *fetch) choose(a *rfc9111.Answer) {
 // 4.3.4). One with dependencies stays as it is, as new as its rows.
 func (f *fetch) freshenChosen() {
 	old, e := f.chosen, f.entry
-	if old == nil || old.guarded || old.key() == e.key() || len(e.groups()) > 0 || len(old.groups()) > 0 {
+	if old == nil || old.Guarded || old.Key() == e.Key() || len(e.Groups()) > 0 || len(old.Groups()) > 0 {
 		return
 	}
-	n := shell(e)
-	n.setKey(old.key())
-	n.setHead(e.head())
-	n.body = e.body
-	f.fills.memory.finish(n)
-	if f.fills.memory.replace(old, n) && f.fills.redis != nil && n.targeted() == nil {
+	n := store.Shell(e)
+	n.SetKey(old.Key())
+	n.SetHead(e.Head())
+	n.Body = e.Body
+	f.fills.memory.Finish(n)
+	if f.fills.memory.Replace(old, n) && f.fills.redis != nil && n.Targeted() == nil {
 		f.fills.redis.write(f.order.primary, n, f.fills.now())
 	}
 }

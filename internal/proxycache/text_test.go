@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -24,28 +25,28 @@ func lines(head []byte) []string {
 
 // checkDressed looks whether an entry tells its head as it was stored and as
 // clients get it.
-func checkDressed(t testing.TB, l look, head []byte) {
+func checkDressed(t testing.TB, l store.Dressing, head []byte) {
 	t.Helper()
-	e := &entry{}
-	e.setKey("http://a/b\nkey")
-	e.setHead(head)
-	if !bytes.Equal(e.head(), head) || !bytes.Equal(e.sent(), head) {
-		t.Fatalf("%q is stored as %q and sent as %q", head, e.head(), e.sent())
+	e := &store.Entry{}
+	e.SetKey("http://a/b\nkey")
+	e.SetHead(head)
+	if !bytes.Equal(e.Head(), head) || !bytes.Equal(e.Sent(), head) {
+		t.Fatalf("%q is stored as %q and sent as %q", head, e.Head(), e.Sent())
 	}
-	want := e.header()
-	sent, ours, dropped := l.dress(head)
-	e.setDressed(sent, ours, dropped)
+	want := e.Header()
+	sent, ours, dropped := l.Dress(head)
+	e.SetDressed(sent, ours, dropped)
 	for _, key := range []string{"http://a/b\nkey", "short", "one that is longer than it was before"} {
-		e.setKey(key)
-		if e.key() != key || !bytes.Equal(e.sent(), sent) || !slices.Equal(lines(e.head()), lines(head)) {
-			t.Fatalf("%q of %q, dressed as %q, is stored as %q under %q and sent as %q", head, key, sent, e.head(), e.key(), e.sent())
+		e.SetKey(key)
+		if e.Key() != key || !bytes.Equal(e.Sent(), sent) || !slices.Equal(lines(e.Head()), lines(head)) {
+			t.Fatalf("%q of %q, dressed as %q, is stored as %q under %q and sent as %q", head, key, sent, e.Head(), e.Key(), e.Sent())
 		}
 	}
-	if got := e.header(); !reflect.DeepEqual(got, want) {
+	if got := e.Header(); !reflect.DeepEqual(got, want) {
 		t.Fatalf("the fields of %q are %q, want %q", head, got, want)
 	}
 	for name := range want {
-		if got := e.field(name); got != want[name][0] {
+		if got := e.Field(name); got != want[name][0] {
 			t.Fatalf("the first %s of %q is %q", name, head, got)
 		}
 	}
@@ -59,7 +60,7 @@ func TestBothHeadsLieInOneText(t *testing.T) {
 		"HTTP/1.1 200 OK\r\nCache-Control: no-transform\r\nCache-Control: max-age=1\r\nEtag: \r\nContent-Length: 2\r\n",
 		"HTTP/1.1 404 Not Found\r\nEtag: \"1\"\r\nLast-Modified: Thu, 18 Aug 2050 02:01:18 GMT\r\nVary: Accept-Encoding\r\n",
 	} {
-		for _, l := range []look{{}, {revalidate: true}, {vary: true}, {revalidate: true, vary: true}, {revalidate: true, vary: true, tag: `"ours"`}} {
+		for _, l := range []store.Dressing{{}, {Revalidate: true}, {Vary: true}, {Revalidate: true, Vary: true}, {Revalidate: true, Vary: true, Tag: `"ours"`}} {
 			checkDressed(t, l, []byte(head))
 		}
 	}
@@ -68,12 +69,12 @@ func TestBothHeadsLieInOneText(t *testing.T) {
 // What clients are told is ours is ours: an empty tag of the origin's doesn't
 // stand in its way.
 func TestTagOfOursIsTheOnlyOne(t *testing.T) {
-	e := &entry{}
+	e := &store.Entry{}
 	head := []byte("HTTP/1.1 200 OK\r\nEtag: \r\nContent-Length: 2\r\n")
-	e.setHead(head)
-	e.setDressed((look{revalidate: true, tag: `"ours"`}).dress(head))
-	if e.tag() != `"ours"` || e.etag() != "" || bytes.Count(e.sent(), []byte("Etag")) != 1 {
-		t.Fatalf("tag %q, the origin's %q: %q", e.tag(), e.etag(), e.sent())
+	e.SetHead(head)
+	e.SetDressed((store.Dressing{Revalidate: true, Tag: `"ours"`}).Dress(head))
+	if e.Tag() != `"ours"` || e.ETag() != "" || bytes.Count(e.Sent(), []byte("Etag")) != 1 {
+		t.Fatalf("tag %q, the origin's %q: %q", e.Tag(), e.ETag(), e.Sent())
 	}
 }
 
@@ -83,7 +84,7 @@ func TestLeewayIsNeverLonger(t *testing.T) {
 		time.Second: time.Second, 90 * time.Second: 90 * time.Second, 400 * 24 * time.Hour: 400 * 24 * time.Hour,
 		rfc9111.MaxDelta * time.Second: (1<<32 - 1) * 10 * time.Millisecond,
 	} {
-		if got := time.Duration(leewayOf(d).nanos()); got != want {
+		if got := time.Duration(store.LeewayOf(d).Nanos()); got != want {
 			t.Errorf("%s counts as %s, want %s", d, got, want)
 		}
 	}
@@ -92,7 +93,7 @@ func TestLeewayIsNeverLonger(t *testing.T) {
 // An entry is in a size class of the allocator's with nothing to spare: eight
 // bytes more are sixteen.
 func TestSizeOfAnEntry(t *testing.T) {
-	if n := unsafe.Sizeof(entry{}); unsafe.Sizeof(uintptr(0)) == 8 && n > 176 {
+	if n := unsafe.Sizeof(store.Entry{}); unsafe.Sizeof(uintptr(0)) == 8 && n > 176 {
 		t.Errorf("an entry takes %d bytes, want at most 176", n)
 	}
 }

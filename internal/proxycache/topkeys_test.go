@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/store"
 )
 
 // TestTopKeysFindsWhatIsAskedForMost among many more URLs than it has room for.
@@ -107,10 +108,10 @@ func TestTopKeysAreBounded(t *testing.T) {
 // A key is a part of what the entry holds, which may be large and gone soon.
 func TestTopKeysHoldNoResponse(t *testing.T) {
 	var top topKeys
-	e := &entry{}
-	e.setKey("http://a.test/b")
-	top.note(e.key(), true, 1)
-	if got := top.mu.slots[0].url; string(got) != e.key() || unsafe.SliceData(got) == unsafe.StringData(e.text.s) {
+	e := &store.Entry{}
+	e.SetKey("http://a.test/b")
+	top.note(e.Key(), true, 1)
+	if got := top.mu.slots[0].url; string(got) != e.Key() || unsafe.SliceData(got) == unsafe.StringData(e.Packed.S) {
 		t.Errorf("%q lies in the entry's text", got)
 	}
 }

@@ -3,7 +3,6 @@ package proxycache
 import (
 	"time"
 
-	"walpurge/internal/coherence"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
@@ -33,17 +32,10 @@ func (x *exchange) standIn(v *verdict) (instead verdict, ok bool) {
 	now := x.p.opt.Now()
 	proven := x.p.opt.Guard.Proven() // C1: before the handle
 	e, _ := x.find()
-	if e == nil || x.authorized && !e.shared || !e.within(time.Duration(now-proven), now, proven, *x.Route.StaleIfError) {
+	if e == nil || x.authorized && !e.Shared || !e.Within(time.Duration(now-proven), now, proven, *x.Route.StaleIfError) {
 		return verdict{}, false
 	}
 	return fromCache(outcome.Stale, e, now, Unproven), true
-}
-
-// within tells whether a response with dependencies may be used at now though
-// the last proof is since old. Without any proof, for instance because the
-// server that gave it turned out to be another one, it may not.
-func (e *entry) within(since time.Duration, now, proven coherence.Nanos, limit time.Duration) bool {
-	return e.guarded && proven != 0 && since <= limit && e.handle.Live() && (now < e.fresh || now < e.fresh+e.sie.nanos())
 }
 
 // failing tells whether a status says that the origin can't answer (RFC 5861

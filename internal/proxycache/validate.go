@@ -3,8 +3,8 @@ package proxycache
 import (
 	"net/http"
 
-	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
@@ -14,14 +14,14 @@ import (
 // response is as new as this flight.
 func (f *fetch) validated(a *rfc9111.Answer) {
 	upstream.ConnectionFields(a.Header)
-	merged := f.stale.header()
+	merged := f.stale.Header()
 	rfc9111.Update(merged, a.Header)
-	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.targeted()) > 0 {
-		merged[rfc9111.OwnTarget] = f.stale.targeted()
+	if _, said := merged[rfc9111.OwnTarget]; !said && len(f.stale.Targeted()) > 0 {
+		merged[rfc9111.OwnTarget] = f.stale.Targeted()
 	}
-	stored := &rfc9111.Answer{Status: int(f.stale.status), Header: merged, Sent: a.Sent, Received: a.Received}
+	stored := &rfc9111.Answer{Status: int(f.stale.Status), Header: merged, Sent: a.Sent, Received: a.Received}
 	v := rfc9111.Judge(&f.order.question, stored)
-	f.entry.setApart(f.entry.groups(), merged[rfc9111.OwnTarget], f.asked)
+	f.entry.SetExtras(f.entry.Groups(), merged[rfc9111.OwnTarget], f.asked)
 	upstream.PassFields(merged)
 	f.fills.positions.DropForeign(merged)
 	via := merged["Via"]
@@ -39,12 +39,12 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	f.describe(&v, stored, rfc9111.VaryNames(merged))
 	e := f.entry
 	f.extend(merged)
-	e.body = f.stale.body
-	e.setHead(http1.FinishHead(block, int(e.status), len(e.body)))
+	e.Body = f.stale.Body
+	e.SetHead(http1.FinishHead(block, int(e.Status), len(e.Body)))
 	if f.order.route.Late {
-		f.learn(f.lateDeps(merged, e.body))
+		f.learn(f.lateDeps(merged, e.Body))
 	}
-	f.fills.memory.finish(e)
+	f.fills.memory.Finish(e)
 	reason := v.Reason
 	if v.Store {
 		if reason = f.keep(); reason == NoReason {
@@ -56,7 +56,7 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	}
 	f.complete(e, func(s *flightState) {
 		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.Store && f.shareable()
-		s.head, s.body, s.length, s.names = block, e.body, int64(len(e.body)), rfc9111.VaryNames(merged)
+		s.head, s.body, s.length, s.names = block, e.Body, int64(len(e.Body)), rfc9111.VaryNames(merged)
 	})
 	f.cancel(nil)
 }
@@ -66,21 +66,21 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 // answer if nothing tells them apart, else it ends. It returns the response
 // that is stored now; nil: none is, or nothing has changed. q, key and req are
 // the HEAD request's.
-func (t *fills) freshened(e *entry, a *rfc9111.Answer, q *rfc9111.Question, key string, req *http1.Request) *entry {
-	if !rfc9111.Describes(a.Header, e.etag(), e.modified(), len(e.body)) {
+func (t *fills) freshened(e *store.Entry, a *rfc9111.Answer, q *rfc9111.Question, key string, req *http1.Request) *store.Entry {
+	if !rfc9111.Describes(a.Header, e.ETag(), e.Modified(), len(e.Body)) {
 		t.forget(e)
 		return nil
 	}
-	if e.guarded {
+	if e.Guarded {
 		return nil // it is as new as its rows; nothing tells how new this answer is
 	}
-	merged, newer := e.header(), a.Header.Clone()
+	merged, newer := e.Header(), a.Header.Clone()
 	upstream.ConnectionFields(newer)
 	rfc9111.Update(merged, newer)
-	if _, said := merged[rfc9111.OwnTarget]; !said && len(e.targeted()) > 0 {
-		merged[rfc9111.OwnTarget] = e.targeted()
+	if _, said := merged[rfc9111.OwnTarget]; !said && len(e.Targeted()) > 0 {
+		merged[rfc9111.OwnTarget] = e.Targeted()
 	}
-	answer := &rfc9111.Answer{Status: int(e.status), Header: merged, Sent: a.Sent, Received: a.Received}
+	answer := &rfc9111.Answer{Status: int(e.Status), Header: merged, Sent: a.Sent, Received: a.Received}
 	v := rfc9111.Judge(q, answer)
 	targeted := merged[rfc9111.OwnTarget]
 	upstream.PassFields(merged)
@@ -93,30 +93,22 @@ func (t *fills) freshened(e *entry, a *rfc9111.Answer, q *rfc9111.Question, key 
 		t.forget(e)
 		return nil
 	}
-	if !v.Store || len(names) > 0 && string(rfc9111.AppendVariant([]byte(key), names, req)) != e.key() || len(names) == 0 && e.key() != key {
+	if !v.Store || len(names) > 0 && string(rfc9111.AppendVariant([]byte(key), names, req)) != e.Key() || len(names) == 0 && e.Key() != key {
 		t.forget(e)
 		return nil
 	}
 	now := t.now()
-	n := &entry{memory: e.memory, route: e.route, status: e.status, body: e.body, received: now}
-	n.setKey(e.key())
-	n.setApart(nil, targeted, 0)
-	n.judged(&v)
-	n.setHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, int(n.status)), merged), int(n.status), len(n.body)))
-	t.memory.finish(n)
-	if !t.memory.replace(e, n) {
+	n := &store.Entry{Memory: e.Memory, Route: e.Route, Status: e.Status, Body: e.Body, Received: now}
+	n.SetKey(e.Key())
+	n.SetExtras(nil, targeted, 0)
+	n.Judged(&v)
+	n.SetHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, int(n.Status)), merged), int(n.Status), len(n.Body)))
+	t.memory.Finish(n)
+	if !t.memory.Replace(e, n) {
 		return nil
 	}
-	if t.redis != nil && n.portable() {
+	if t.redis != nil && n.Portable() {
 		t.redis.write(key, n, now)
 	}
 	return n
-}
-
-// judged takes over a verdict. The entry's received must be set.
-func (e *entry) judged(v *rfc9111.Verdict) {
-	e.shared, e.lenient = v.Shared, v.MayStale
-	e.age = coherence.Nanos(v.Age)
-	e.fresh = e.received + coherence.Nanos(v.Lifetime)
-	e.swr, e.sie = leewayOf(v.StaleWhileRevalidate), leewayOf(v.StaleIfError)
 }

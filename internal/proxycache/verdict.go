@@ -6,6 +6,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/problem"
 	"walpurge/internal/proxycache/outcome"
+	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
 
@@ -33,16 +34,16 @@ type verdict struct {
 	cs      rfc9111.CacheStatus
 
 	// of a reply
-	entry   *entry
+	entry   *store.Entry
 	at      coherence.Nanos // when that was found
 	again   bool            // a new response is fetched for those who come later
 	key     string          // under which entry lies, where again is set
 	audited bool            // the hit may be compared with the origin
 
 	// of what goes to the origin
-	turns   bool   // it takes turns with the fills
-	lenient bool   // a stored response may stand in for an origin that fails
-	stale   *entry // what may stand in for an error, and what the answer to a HEAD request may update
+	turns   bool         // it takes turns with the fills
+	lenient bool         // a stored response may stand in for an origin that fails
+	stale   *store.Entry // what may stand in for an error, and what the answer to a HEAD request may update
 
 	// of a refusal
 	status int
@@ -60,8 +61,8 @@ func refused(status int, o outcome.Outcome, cs rfc9111.CacheStatus, words string
 }
 
 // fromCache answers with what is stored.
-func fromCache(o outcome.Outcome, e *entry, now coherence.Nanos, detail Reason) verdict {
-	return verdict{way: toReply, outcome: o, cs: rfc9111.CacheStatus{Hit: true, TTL: e.ttlAt(now), Detail: detail}, entry: e, at: now}
+func fromCache(o outcome.Outcome, e *store.Entry, now coherence.Nanos, detail Reason) verdict {
+	return verdict{way: toReply, outcome: o, cs: rfc9111.CacheStatus{Hit: true, TTL: e.TTLAt(now), Detail: detail}, entry: e, at: now}
 }
 
 // act does what a verdict says, and what comes of that, until the request is
@@ -98,7 +99,7 @@ func (x *exchange) reply(v *verdict) verdict {
 	}
 	x.p.sendEntry(x.Exchange, v.entry, v.at, v.cs)
 	x.done(v.outcome, v.cs.Detail)
-	if v.audited && x.p.audit != nil && v.entry.guarded {
+	if v.audited && x.p.audit != nil && v.entry.Guarded {
 		x.p.audit.hit(x.Exchange, v.entry, x.Route, v.at)
 	}
 	return verdict{}

@@ -1,4 +1,4 @@
-package proxycache
+package store
 
 import (
 	"math/bits"
@@ -46,19 +46,25 @@ func (d *doorkeeper) again(at place) bool {
 }
 
 // crowded tells whether the memory tier was full a moment ago.
-func (d *doorkeeper) crowded(m *memory) bool {
-	now, looked := int64(m.now()), d.looked.Load()
+func (d *doorkeeper) crowded(m *Memory) bool {
+	now, looked := int64(m.Now()), d.looked.Load()
 	if now-looked >= int64(doorLook) && d.looked.CompareAndSwap(looked, now) {
-		d.full.Store(m.bytes() >= d.limit)
+		d.full.Store(m.Bytes() >= d.limit)
 	}
 	return d.full.Load()
 }
 
-// worth tells whether a response from Redis is to be kept here, too. first is
+// Worth tells whether a response from Redis is to be kept here, too. first is
 // whether the caller is the one for whom it was read.
-func (m *memory) worth(key string, first bool) bool {
+func (m *Memory) Worth(key string, first bool) bool {
 	if !m.door.crowded(m) {
 		return first
 	}
 	return m.door.again(m.place(key))
+}
+
+// Crowd has the tier taken for full, or for one with room, from now on.
+func (m *Memory) Crowd(full bool) {
+	m.door.full.Store(full)
+	m.door.looked.Store(1 << 62)
 }

@@ -1,7 +1,6 @@
-package proxycache
+package store
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -13,16 +12,16 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// searchRule is a rule that this process has met.
-type searchRule struct {
+// SearchRule is a rule that this process has met.
+type SearchRule struct {
 	rfc9111.Search
 	number uint64 // its own here, part of the keys that it makes
 }
 
-// key is the key of all requests that s takes for the same as that of key. It
+// Key is the key of all requests that s takes for the same as that of key. It
 // names the rule: what two rules leave of two queries may be the same, and the
 // response of the one says nothing about what the other takes for the same.
-func (s searchRule) key(key string) string {
+func (s SearchRule) Key(key string) string {
 	target, rest, _ := strings.Cut(key, "\n")
 	path, query, _ := strings.Cut(target, "?")
 	var pairs [][2]string
@@ -57,28 +56,28 @@ func (s searchRule) key(key string) string {
 // first.
 type searches struct {
 	mu    sync.Mutex
-	rules []searchRule
+	rules []SearchRule
 }
 
-// maxSearches bounds the rules of one path.
-const maxSearches = 4
+// MaxSearches bounds the rules of one path.
+const MaxSearches = 4
 
 // add makes rule the newest and returns it with its number. One that isn't
 // known gets the next of numbers, also if it was known before it was forgotten:
 // what was kept by it then has missed the unsafe requests since, and must not
 // be found again.
-func (s *searches) add(rule rfc9111.Search, numbers *atomic.Uint64) searchRule {
+func (s *searches) add(rule rfc9111.Search, numbers *atomic.Uint64) SearchRule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	newest := searchRule{Search: rule}
-	if i := slices.IndexFunc(s.rules, func(old searchRule) bool { return old.Equal(rule) }); i >= 0 {
+	newest := SearchRule{Search: rule}
+	if i := slices.IndexFunc(s.rules, func(old SearchRule) bool { return old.Equal(rule) }); i >= 0 {
 		newest.number = s.rules[i].number
 	} else {
 		newest.number = numbers.Add(1)
 	}
-	kept := []searchRule{newest}
+	kept := []SearchRule{newest}
 	for _, old := range s.rules {
-		if old.number != newest.number && len(kept) < maxSearches {
+		if old.number != newest.number && len(kept) < MaxSearches {
 			kept = append(kept, old)
 		}
 	}
@@ -86,7 +85,7 @@ func (s *searches) add(rule rfc9111.Search, numbers *atomic.Uint64) searchRule {
 	return newest
 }
 
-func (s *searches) list() []searchRule {
+func (s *searches) list() []SearchRule {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.rules
@@ -99,32 +98,15 @@ func searchesOf(key string) string {
 	return path + "\nsearches"
 }
 
-// searchKeys lists under which other keys a response for key may lie.
-func (m *memory) searchKeys(key string) []string {
-	marker := m.peek(searchesOf(key))
+// SearchKeys lists under which other keys a response for key may lie.
+func (m *Memory) SearchKeys(key string) []string {
+	marker := m.Peek(searchesOf(key))
 	if marker == nil || marker.searches() == nil {
 		return nil
 	}
 	var keys []string
 	for _, rule := range marker.searches().list() {
-		keys = append(keys, rule.key(key))
+		keys = append(keys, rule.Key(key))
 	}
 	return keys
-}
-
-// searched makes f's response one for all requests that its No-Vary-Search
-// takes for the same. What depends on rows is bound to its own query.
-func (f *fetch) searched(h http.Header) {
-	if f.guarded() || f.order.content != nil {
-		return
-	}
-	rule := rfc9111.ParseSearch(h)
-	if rule.Trivial() {
-		return
-	}
-	s := f.fills.memory.searchMarker(searchesOf(f.order.primary))
-	if s == nil {
-		return
-	}
-	f.alias = s.add(rule, &f.fills.memory.rules).key(f.order.primary)
 }

@@ -1,4 +1,4 @@
-package proxycache
+package store
 
 import (
 	"log/slog"
@@ -42,30 +42,30 @@ func TestDoorkeeperLetsInWhatComesTwice(t *testing.T) {
 // emptied. That is found out with a pause between.
 func TestDoorkeeperLooksWhetherThereIsRoom(t *testing.T) {
 	now := doorLook
-	m, err := newMemory(1<<20, nil, func() coherence.Nanos { return now }, slog.New(slog.DiscardHandler))
+	m, err := New(1<<20, nil, func() coherence.Nanos { return now }, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(m.close)
-	if !m.worth("a", true) || m.worth("a", false) {
+	t.Cleanup(m.Close)
+	if !m.Worth("a", true) || m.Worth("a", false) {
 		t.Error("an empty tier takes what its reader brings, and that once")
 	}
 	for i := range 100 {
-		e := &entry{memory: m, body: make([]byte, 9<<10)}
-		e.setKey(string(rune('a' + i)))
-		m.put(e)
+		e := &Entry{Memory: m, Body: make([]byte, 9<<10)}
+		e.SetKey(string(rune('a' + i)))
+		m.Put(e)
 	}
 	m.cache.CleanUp() // it would count them a moment later
-	if !m.worth("b", true) {
+	if !m.Worth("b", true) {
 		t.Error("it was looked again at once")
 	}
 	now += doorLook
-	if m.worth("b", true) || !m.worth("b", true) {
-		t.Errorf("a full tier, of %d bytes, takes what comes twice", m.bytes())
+	if m.Worth("b", true) || !m.Worth("b", true) {
+		t.Errorf("a full tier, of %d bytes, takes what comes twice", m.Bytes())
 	}
 	m.cache.InvalidateAll()
 	now += doorLook
-	if !m.worth("c", true) {
+	if !m.Worth("c", true) {
 		t.Error("an emptied tier has room")
 	}
 }

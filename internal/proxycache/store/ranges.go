@@ -1,4 +1,4 @@
-package proxycache
+package store
 
 import (
 	"crypto/rand"
@@ -9,23 +9,23 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// wantedRanges are the ranges of e, of that size, that are to be sent. ok is
+// WantedRanges are the ranges of e, of that size, that are to be sent. ok is
 // false when the whole is.
-func wantedRanges(req *http1.Request, e *entry, size int64) (ranges []rfc9111.Range, ok bool) {
-	if e.status != http.StatusOK && e.part() == nil {
+func WantedRanges(req *http1.Request, e *Entry, size int64) (ranges []rfc9111.Range, ok bool) {
+	if e.Status != http.StatusOK && e.Part() == nil {
 		return nil, false
 	}
-	if req.Has(http1.Of(http1.IfRange)) && !rfc9111.IfRange(string(req.Get(http1.IfRange)), e.tag(), e.modified(), e.date()) {
+	if req.Has(http1.Of(http1.IfRange)) && !rfc9111.IfRange(string(req.Get(http1.IfRange)), e.Tag(), e.Modified(), e.date()) {
 		return nil, false
 	}
 	return rfc9111.Ranges(req.Get(http1.Range), size)
 }
 
-// appendRanges appends the head of the answer with those ranges of e, and
+// AppendRanges appends the head of the answer with those ranges of e, and
 // makes its body: one range as it is, several as multipart/byteranges (RFC
 // 9110 section 15.3.7). offset is where in the representation the stored body
 // begins, shown its head as clients get it.
-func appendRanges(dst []byte, e *entry, shown []byte, ranges []rfc9111.Range, offset, size int64) (head, body []byte) {
+func AppendRanges(dst []byte, e *Entry, shown []byte, ranges []rfc9111.Range, offset, size int64) (head, body []byte) {
 	switch len(ranges) {
 	case 0:
 		return append416(dst, shown, size), nil
@@ -35,17 +35,17 @@ func appendRanges(dst []byte, e *entry, shown []byte, ranges []rfc9111.Range, of
 		dst = appendAllBut(dst, shown, "Content-Length", "")
 		dst = append(appendContentRange(dst, r, size), "Content-Length: "...)
 		dst = strconv.AppendInt(dst, r.To-r.From, 10)
-		return append(dst, http1.CRLF...), e.body[r.From-offset : r.To-offset]
+		return append(dst, http1.CRLF...), e.Body[r.From-offset : r.To-offset]
 	}
 	boundary := rand.Text()
-	kind := e.field("Content-Type")
+	kind := e.Field("Content-Type")
 	for _, r := range ranges {
 		body = append(append(append(body, "\r\n--"...), boundary...), http1.CRLF...)
 		if kind != "" {
 			body = http1.AppendField(body, "Content-Type", kind)
 		}
 		body = append(appendContentRange(body, r, size), http1.CRLF...)
-		body = append(body, e.body[r.From-offset:r.To-offset]...)
+		body = append(body, e.Body[r.From-offset:r.To-offset]...)
 	}
 	body = append(append(append(body, "\r\n--"...), boundary...), "--\r\n"...)
 	dst = http1.AppendStatus(dst, http.StatusPartialContent)

@@ -1,4 +1,4 @@
-package proxycache
+package store
 
 import (
 	"bytes"
@@ -30,8 +30,8 @@ var (
 	})
 )
 
-// encode codes a body.
-func encode(c int, body []byte) []byte {
+// Encode codes a body.
+func Encode(c int, body []byte) []byte {
 	var out bytes.Buffer
 	switch c {
 	case rfc9111.InZstd:

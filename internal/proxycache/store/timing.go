@@ -1,4 +1,4 @@
-package proxycache
+package store
 
 import (
 	"strconv"
@@ -8,13 +8,10 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// appendTiming appends Server-Timing (https://www.w3.org/TR/server-timing/),
+// AppendTiming appends Server-Timing (https://www.w3.org/TR/server-timing/),
 // which a page's script can read of its own navigation: how the request was answered, how old
 // the response is, and the position in the log that it is at least as new as. e may be nil.
-func (p *Proxy) appendTiming(dst []byte, cs *rfc9111.CacheStatus, e *entry, now coherence.Nanos) []byte {
-	if !p.opt.ServerTiming {
-		return dst
-	}
+func AppendTiming(dst []byte, cs *rfc9111.CacheStatus, e *Entry, now coherence.Nanos) []byte {
 	how := string(cs.Fwd)
 	switch {
 	case cs.Hit:
@@ -29,13 +26,13 @@ func (p *Proxy) appendTiming(dst []byte, cs *rfc9111.CacheStatus, e *entry, now 
 	if e == nil {
 		return append(dst, '\r', '\n')
 	}
-	if cs.Hit || e.age >= coherence.Nanos(time.Second) {
+	if cs.Hit || e.Age >= coherence.Nanos(time.Second) {
 		dst = append(dst, ", age;dur="...)
-		dst = strconv.AppendInt(dst, max(0, int64(e.age+now-e.received))/int64(time.Millisecond), 10)
+		dst = strconv.AppendInt(dst, max(0, int64(e.Age+now-e.Received))/int64(time.Millisecond), 10)
 	}
-	if e.guarded {
+	if e.Guarded {
 		// As coherence.LSN prints it, without the memory that this takes.
-		at := uint64(e.handle.Asof())
+		at := uint64(e.Handle.Asof())
 		dst = append(dst, `, position;desc="`...)
 		dst = appendHex(dst, at>>32)
 		dst = append(dst, '/')
