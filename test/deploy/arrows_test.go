@@ -45,13 +45,13 @@ problem: http1
 proxycache/outcome: CACHE
 proxycache/position: CACHE
 proxycache/depends: CACHE expr
-proxycache/route: CACHE proxycache/depends proxycache/outcome
+proxycache/route: CACHE expr proxycache/depends proxycache/outcome
 proxycache/store: CACHE proxycache/route proxycache/depends
 proxycache/redistier: CACHE proxycache/store proxycache/route redisclient
 proxycache/fill: CACHE proxycache/store proxycache/redistier proxycache/route proxycache/depends proxycache/position upstream
 proxycache/live: CACHE proxycache/store proxycache/route proxycache/depends
 proxycache/audit: CACHE proxycache/store proxycache/route proxycache/depends upstream
-proxycache: CACHE GATEWAY ROOMS redisclient
+proxycache: CACHE GATEWAY ROOMS expr redisclient
 admin: proxycache problem coherence
 
 cdc/pgoutput: LOG wire
@@ -59,10 +59,12 @@ cdc/pgoutput/pgoutputtest: LOG cdc/pgoutput
 cdc/primary: LOG
 cdc/catalogue: LOG cdc/pgoutput cdc/primary wal
 cdc/readahead: LOG cdc/catalogue cdc/pgoutput cdc/primary wal
-cdc: LOG cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal wire
+cdc/proof: LOG cdc/pgoutput cdc/primary
+cdc/cdcmetrics: LOG cdc cdc/catalogue
+cdc: LOG cdc/proof cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal wire
 
 querycache: coherence redisclient
-querycache/follow: querycache cdc cdc/catalogue coherence relay
+querycache/follow: querycache cdc cdc/catalogue cdc/cdcmetrics coherence relay
 origin: querycache coherence conninfo
 origin/command: origin querycache querycache/follow conninfo pgerror redisclient
 
@@ -88,7 +90,7 @@ var groups = map[string]string{
 	"ROOMS": "proxycache/outcome proxycache/position proxycache/depends proxycache/route proxycache/store proxycache/redistier " +
 		"proxycache/fill proxycache/live proxycache/audit",
 	"LOG": "coherence identifier retry conninfo pgerror",
-	"PRODUCT": "config expr admin proxycache cdc cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal coherence http1 rfc9111 " +
+	"PRODUCT": "config expr admin proxycache cdc cdc/cdcmetrics cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal coherence http1 rfc9111 " +
 		"identifier conninfo pgerror redisclient retry wire",
 }
 
