@@ -32,7 +32,7 @@ func doubtOf(err error) *doubt {
 	return nil
 }
 
-// endsSession tells whether err on a side connection is more than trouble with
+// endsSession tells whether err on a connection beside the stream is more than trouble with
 // that connection.
 func endsSession(err error) bool {
 	for _, end := range []error{primary.ErrOtherServer, primary.ErrOtherStart, primary.ErrShuttingDown, catalogue.ErrWaitedFor, errStreamGone, errRestart} {
@@ -43,7 +43,7 @@ func endsSession(err error) bool {
 	return doubtOf(err) != nil
 }
 
-// goesOn tells whether the session goes on after what was done on a side
+// goesOn tells whether the session goes on after what was done on a
 // connection, with err or without. If not, why is its end; nil: it was told to
 // end. Trouble with that connection alone is noted.
 func (h *shared) goesOn(ctx context.Context, what string, err error) (goes bool, why error) {
