@@ -83,7 +83,7 @@ func (f *fetch) keep() Reason {
 		t.memory.Take(f.order.primary)
 	}
 	if t.redis != nil && e.Portable() && e.Common() && f.alias == "" { // it has no room for what the head doesn't say
-		t.redis.write(f.order.primary, e, t.now())
+		t.redis.Write(f.order.primary, e, t.now())
 	}
 	return NoReason
 }
@@ -92,7 +92,7 @@ func (f *fetch) keep() Reason {
 func (t *fills) forget(e *store.Entry) {
 	t.memory.RemoveEntry(e)
 	if t.redis != nil {
-		t.redis.remove(e.Key())
+		t.redis.Remove(e.Key())
 	}
 }
 
@@ -104,7 +104,7 @@ func (t *fills) invalidate(key string) {
 	}
 	t.memory.Remove(key)
 	if t.redis != nil {
-		t.redis.remove(key)
+		t.redis.Remove(key)
 	}
 }
 

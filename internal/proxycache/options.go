@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/accesslog"
 	"walpurge/internal/coherence"
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/upstream"
 )
@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Clients   downstream.Options
 	Origin    upstream.Options
-	Redis     RedisOptions
+	Redis     redistier.Options
 	Positions position.Options
 
 	Guard  *coherence.Guard // nil without PostgreSQL
@@ -57,12 +57,6 @@ type Options struct {
 
 	// Status adds the rest of the program to the admin's /status, by name.
 	Status func() map[string]any
-}
-
-// RedisOptions is what the Redis tier is made with.
-type RedisOptions struct {
-	Client    redis.UniversalClient // nil: the memory tier alone; see RedisClient. Close leaves it open
-	Namespace string                // of the names in Redis; "walpurge"
 }
 
 // setDefaults fills in the defaults.

@@ -107,6 +107,6 @@ func (f *fetch) freshenChosen() {
 	n.Body = e.Body
 	f.fills.memory.Finish(n)
 	if f.fills.memory.Replace(old, n) && f.fills.redis != nil && n.Targeted() == nil {
-		f.fills.redis.write(f.order.primary, n, f.fills.now())
+		f.fills.redis.Write(f.order.primary, n, f.fills.now())
 	}
 }

@@ -108,7 +108,7 @@ func (t *fills) freshened(e *store.Entry, a *rfc9111.Answer, q *rfc9111.Question
 		return nil
 	}
 	if t.redis != nil && n.Portable() {
-		t.redis.write(key, n, now)
+		t.redis.Write(key, n, now)
 	}
 	return n
 }
