@@ -112,9 +112,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 	p.live.close()
 	err := p.clients.Close(ctx)
 	p.fills.end(ctx)
-	if p.redis != nil {
-		p.redis.Close()
-	}
+	p.redis.Close()
 	p.upstream.Close()
 	p.memory.Close()
 	if p.opt.Access != nil {

@@ -20,9 +20,10 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// Tier keeps responses in Redis. A request waits for it for a moment at
-// most, and for as long again if it has to wait for others; when it fails repeatedly it is left alone for a while. Writes go
-// through a bounded queue.
+// Tier keeps responses in Redis. A request waits for it for a moment at most,
+// and for as long again if it has to wait for others; when it fails repeatedly
+// it is left alone for a while. Writes go through a bounded queue. A nil one
+// keeps nothing: Write, Remove and Close do nothing then.
 type Tier struct {
 	client    redis.UniversalClient
 	namespace string
@@ -47,9 +48,9 @@ type Tier struct {
 
 // Bounds of the Redis tier.
 const (
-	Wait         = 100 * time.Millisecond // for one batch of requests
-	queueLength   = 1024
-	queueBytes   = 64 << 20 // in the queue
+	Wait        = 100 * time.Millisecond // for one batch of requests
+	queueLength = 1024
+	queueBytes  = 64 << 20 // in the queue
 	batchSize   = 64
 	minLifetime = time.Second // what lives shorter isn't worth the way
 )
@@ -148,6 +149,9 @@ func (s *Record) Entry(m *store.Memory, rt *route.Route, now coherence.Nanos) *s
 
 // Write queues an entry, and the marker that leads to it if it varies.
 func (t *Tier) Write(primary string, e *store.Entry, now coherence.Nanos) {
+	if t == nil {
+		return
+	}
 	ttl := time.Duration(e.Fresh - now)
 	size := int64(len(e.Body) + len(e.Packed.S))
 	if ttl < minLifetime {
@@ -164,7 +168,11 @@ func (t *Tier) Write(primary string, e *store.Entry, now coherence.Nanos) {
 }
 
 // Remove queues the removal of a key.
-func (t *Tier) Remove(key string) { t.push(job{key: key, remove: true}) }
+func (t *Tier) Remove(key string) {
+	if t != nil {
+		t.push(job{key: key, remove: true})
+	}
+}
 
 // push drops what the queue has no room for.
 func (t *Tier) push(j job) {
@@ -276,6 +284,9 @@ func (t *Tier) value(j *job) []byte {
 
 // Close stops writing. What is queued is lost: it is a cache.
 func (t *Tier) Close() {
+	if t == nil {
+		return
+	}
 	t.stop()
 	t.running.Wait()
 }
