@@ -82,8 +82,8 @@ func (f *fetch) keep() Reason {
 	case f.alias != "":
 		t.memory.Take(f.order.primary)
 	}
-	if t.redis != nil && e.Portable() && e.Common() && f.alias == "" { // it has no room for what the head doesn't say
-		t.redis.write(f.order.primary, e, t.now())
+	if e.Portable() && e.Common() && f.alias == "" { // it has no room for what the head doesn't say
+		t.redis.Write(f.order.primary, e, t.now())
 	}
 	return NoReason
 }
@@ -91,9 +91,7 @@ func (f *fetch) keep() Reason {
 // forget takes one response out of the tiers.
 func (t *fills) forget(e *store.Entry) {
 	t.memory.RemoveEntry(e)
-	if t.redis != nil {
-		t.redis.remove(e.Key())
-	}
+	t.redis.Remove(e.Key())
 }
 
 // invalidate ends what is stored for a target.
@@ -103,9 +101,7 @@ func (t *fills) invalidate(key string) {
 		t.memory.Remove(other)
 	}
 	t.memory.Remove(key)
-	if t.redis != nil {
-		t.redis.remove(key)
-	}
+	t.redis.Remove(key)
 }
 
 // store puts an admitted entry into the memory tier, behind a marker if the

@@ -16,7 +16,7 @@ import (
 
 func TestRFC9111Section4_3_4A304AboutAnotherResponse(t *testing.T) {
 	for name, c := range map[string]struct {
-		stored, said []string
+		Record, said []string
 		confirmed    bool
 	}{
 		"the same tag":               {[]string{`Etag: "1"`}, []string{`Etag: "1"`}, true},
@@ -31,7 +31,7 @@ func TestRFC9111Section4_3_4A304AboutAnotherResponse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, plainHTTP)
-			r.say("one", append(c.stored, "Cache-Control: max-age=1", "X-Of: one")...)
+			r.say("one", append(c.Record, "Cache-Control: max-age=1", "X-Of: one")...)
 			r.get("/a")
 			r.now.Add(int64(2 * time.Second))
 			r.answer(func(w http.ResponseWriter, req *http.Request) {
@@ -455,7 +455,7 @@ func TestRFC9110Section13_1_5ADateWithinASecondIsWeak(t *testing.T) {
 
 func TestRFC9111Section4_1Languages(t *testing.T) {
 	for _, c := range []struct {
-		stored, first, second string
+		Record, first, second string
 		reused                bool
 	}{
 		{"", "en, de", "de, en", true},
@@ -472,8 +472,8 @@ func TestRFC9111Section4_1Languages(t *testing.T) {
 		t.Run(c.first+" and "+c.second, func(t *testing.T) {
 			r := newRig(t, plainHTTP)
 			fields := []string{"Cache-Control: max-age=60", "Vary: Accept-Language, X-Foo"}
-			if c.stored != "" {
-				fields = append(fields, "Content-Language: "+c.stored)
+			if c.Record != "" {
+				fields = append(fields, "Content-Language: "+c.Record)
 			}
 			r.counted(200, fields...)
 			r.get("/a", "Accept-Language: "+c.first, "X-Foo: 1")

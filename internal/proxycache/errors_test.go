@@ -356,7 +356,7 @@ func TestRFC9110Section15_1ErrorsDoNotReachRedis(t *testing.T) {
 		old.SetKey(one.keyOf(fmt.Sprint("/x/left", status)))
 		old.SetHead(http1.FinishHead(http1.AppendFields(http1.AppendStatus(nil, status), e.Header()), status, len(old.Body)))
 		one.proxy.memory.Finish(old)
-		one.proxy.redis.write(old.Key(), old, one.proxy.opt.Now())
+		one.proxy.redis.Write(old.Key(), old, one.proxy.opt.Now())
 	}
 	one.written(2 + 5)
 	one.say("asked")

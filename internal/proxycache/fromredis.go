@@ -4,6 +4,7 @@ import (
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
@@ -15,15 +16,15 @@ import (
 // used only if the guard says so (R3), and goes into the memory tier if that
 // has room for it or it comes again.
 func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target string) (e *store.Entry, now coherence.Nanos) {
-	s, first := t.redis.get(key)
-	if s != nil && s.names != nil {
-		s, first = t.redis.get(string(rfc9111.AppendVariant([]byte(key), s.names, req)))
+	s, first := t.redis.Get(key)
+	if s != nil && s.Names != nil {
+		s, first = t.redis.Get(string(rfc9111.AppendVariant([]byte(key), s.Names, req)))
 	}
-	if s == nil || s.names != nil || s.guarded != a.Route.Guarded {
+	if s == nil || s.Names != nil || s.Guarded != a.Route.Guarded {
 		return nil, 0
 	}
 	now = t.now()
-	e = s.entry(t.memory, a.Route, now)
+	e = s.Entry(t.memory, a.Route, now)
 	if !e.Common() { // another version's
 		return nil, 0
 	}
@@ -42,29 +43,29 @@ func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target
 
 // vouched tells whether e, which s was, may be served. If it is to be kept its
 // handle is open then.
-func (t *fills) vouched(e *store.Entry, s *stored, of *depends.Subject, now coherence.Nanos, keep bool) bool {
+func (t *fills) vouched(e *store.Entry, s *redistier.Record, of *depends.Subject, now coherence.Nanos, keep bool) bool {
 	proven := t.guard.Proven() // C1
 	if !e.Route.Proves(now, proven) {
 		return false
 	}
 	deps, ok := t.storedDeps(e, s, of)
 	if ok && keep {
-		ok = t.guard.OpenStored(&e.Handle, e, deps, s.epoch, s.asof)
+		ok = t.guard.OpenStored(&e.Handle, e, deps, s.Epoch, s.Asof)
 	} else if ok {
-		ok = t.guard.Current(deps, s.epoch, s.asof)
+		ok = t.guard.Current(deps, s.Epoch, s.Asof)
 	}
 	if !ok {
-		t.redis.count("get", "stale")
+		t.redis.Count("get", "stale")
 	}
 	return ok
 }
 
 // storedDeps are the dependencies of a response from the Redis tier: those of
 // its route, and those that it declares itself.
-func (t *fills) storedDeps(e *store.Entry, s *stored, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
+func (t *fills) storedDeps(e *store.Entry, s *redistier.Record, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
 	rt := e.Route
 	deps = rt.Bind(t.guard, of)
-	if !rt.Late && !rt.Declared && !s.declares {
+	if !rt.Late && !rt.Declared && !s.Declares {
 		return deps, true // the commonest case
 	}
 	h := e.Header()

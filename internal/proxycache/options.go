@@ -5,13 +5,13 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/trace"
 
 	"walpurge/internal/accesslog"
 	"walpurge/internal/coherence"
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/upstream"
 )
@@ -21,7 +21,7 @@ import (
 type Options struct {
 	Clients   downstream.Options
 	Origin    upstream.Options
-	Redis     RedisOptions
+	Redis     redistier.Options
 	Positions position.Options
 
 	Guard  *coherence.Guard // nil without PostgreSQL
@@ -53,12 +53,6 @@ type Options struct {
 	Access *accesslog.Log // nil: none; Close closes it
 
 	Purger Purger // ends groups in the log; nil: in this process alone
-}
-
-// RedisOptions is what the Redis tier is made with.
-type RedisOptions struct {
-	Client    redis.UniversalClient // nil: the memory tier alone; see RedisClient. Close leaves it open
-	Namespace string                // of the names in Redis; "walpurge"
 }
 
 // setDefaults fills in the defaults.

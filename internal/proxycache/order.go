@@ -14,6 +14,7 @@ import (
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
@@ -53,7 +54,7 @@ type fills struct {
 	guard     *coherence.Guard // nil without PostgreSQL
 	now       func() coherence.Nanos
 	memory    *store.Memory
-	redis     *redisTier // nil: there is none
+	redis     *redistier.Tier // nil: there is none
 	upstream  *upstream.Origin
 	positions *position.Positions
 	tracer    trace.Tracer // used with orders that are traced

@@ -14,6 +14,7 @@ import (
 
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/upstream"
@@ -27,7 +28,7 @@ type Proxy struct {
 	routing   atomic.Pointer[route.Table] // replaced by Reroute
 	plain     *route.Route                // of requests without a declared route
 	memory    *store.Memory
-	redis     *redisTier
+	redis     *redistier.Tier
 	upstream  *upstream.Origin
 	fills     *fills
 	positions *position.Positions
@@ -64,8 +65,8 @@ func New(o Options) (*Proxy, error) {
 	}
 	p.memory.Compress = !o.NoCompress
 	if o.Redis.Client != nil {
-		p.redis = newRedisTier(&p.opt, p.metrics.redis)
-		p.metrics.registry.MustRegister(newRedisSizes(p.redis))
+		p.redis = redistier.New(&o.Redis, o.MaxObject, !o.NoCompress, p.log, p.metrics.redis)
+		p.metrics.registry.MustRegister(redistier.NewSizes(p.redis))
 	}
 	p.upstream = upstream.New(&p.opt.Origin, p.metrics.upstream.Observe)
 	p.fills = &fills{
@@ -108,9 +109,7 @@ func (p *Proxy) Close(ctx context.Context) error {
 	p.live.close()
 	err := p.clients.Close(ctx)
 	p.fills.end(ctx)
-	if p.redis != nil {
-		p.redis.close()
-	}
+	p.redis.Close()
 	p.upstream.Close()
 	p.memory.Close()
 	if p.opt.Access != nil {

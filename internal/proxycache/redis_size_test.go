@@ -8,13 +8,14 @@ import (
 	"time"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/proxycache/redistier"
 )
 
 // redisStatus is what /status says of Redis.
 func (r *rig) redisStatus() (s struct {
 	WrittenBytes   uint64 `json:"written_bytes"`
 	WrittenEntries uint64 `json:"written_entries"`
-	Servers        []redisServer
+	Servers        []redistier.Server
 },
 ) {
 	r.t.Helper()
@@ -29,10 +30,10 @@ func (r *rig) redisStatus() (s struct {
 }
 
 // server asks the one server until it says what is expected. (The tier asks as well, at its start.)
-func (r *rig) server(expected func(redisServer) bool) (one redisServer) {
+func (r *rig) server(expected func(redistier.Server) bool) (one redistier.Server) {
 	r.t.Helper()
 	r.eventually("the server says its size", func() bool {
-		r.proxy.redis.askServers(r.t.Context())
+		r.proxy.redis.AskServers(r.t.Context())
 		s := r.redisStatus().Servers
 		if len(s) == 1 {
 			one = s[0]
@@ -56,7 +57,7 @@ func TestRedisSizeIsWhatTheServerSays(t *testing.T) {
 		t.Errorf("%d bytes written of a response of 100,000", n)
 	}
 
-	one := r.server(func(s redisServer) bool { return s.Keys == 2 })
+	one := r.server(func(s redistier.Server) bool { return s.Keys == 2 })
 	if one.Node != strings.TrimSuffix(strings.TrimPrefix(server.URL(), "redis://"), "/0") || one.LimitBytes != 16<<20 || one.Policy != "volatile-lru" ||
 		one.UsedBytes < 100_000 || one.UsedBytes > 16<<20 || one.EvictedKeys != 0 {
 		t.Errorf("%+v", one)
@@ -73,7 +74,7 @@ func TestRedisSizeIsWhatTheServerSays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.server(func(s redisServer) bool { return s.EvictedKeys > 100 && s.Keys+s.EvictedKeys == 302 })
+	r.server(func(s redistier.Server) bool { return s.EvictedKeys > 100 && s.Keys+s.EvictedKeys == 302 })
 }
 
 // TestRedisThatSaysNothingHasNoSize: neither a server that may not be asked, nor one that was last asked long ago.
@@ -81,9 +82,8 @@ func TestRedisThatSaysNothingHasNoSize(t *testing.T) {
 	server := testbed.NewRedis(t)
 	r := newRig(t, withRedis(t, server.URL()))
 	tier := r.proxy.redis
-	r.server(func(s redisServer) bool { return s.UsedBytes > 0 })
-	was := tier.servers.Load()
-	tier.servers.Store(&redisServers{asked: time.Now().Add(-redisOld - time.Second), list: was.list})
+	r.server(func(s redistier.Server) bool { return s.UsedBytes > 0 })
+	tier.AgeServers(redistier.Old + time.Second)
 	if s := r.redisStatus().Servers; s != nil {
 		t.Errorf("of old: %+v", s)
 	}
@@ -93,12 +93,12 @@ func TestRedisThatSaysNothingHasNoSize(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.eventually("it is known that the server doesn't say", func() bool {
-		tier.askServers(ctx)
-		return tier.servers.Load().err != nil && r.redisStatus().Servers == nil
+		tier.AskServers(ctx)
+		return tier.ServersFault() != nil && r.redisStatus().Servers == nil
 	})
 	r.get("/api/listings/1")
 	r.written(1)
-	if !tier.gate.Reachable() {
+	if !tier.Reachable() {
 		t.Error("the tier is left alone for it")
 	}
 }

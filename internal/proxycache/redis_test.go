@@ -14,12 +14,13 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"walpurge/dev/testbed"
+	"walpurge/internal/proxycache/redistier"
 )
 
 // withRedis gives the rig a Redis tier at url with a namespace of the test's.
 func withRedis(t testing.TB, url string) func(*rig, *Options) {
 	return func(_ *rig, o *Options) {
-		client, err := RedisClient(url)
+		client, err := redistier.NewClient(url)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,7 +224,7 @@ func TestMalformedValueInRedisIsAMiss(t *testing.T) {
 	}
 	// Nor is a good value under another key's name.
 	r.forget()
-	c.Set(ctx, r.proxy.redis.name("http://"+strings.TrimPrefix(r.url, "http://")+"/api/listings/2"), good, time.Minute)
+	c.Set(ctx, r.proxy.redis.Name("http://"+strings.TrimPrefix(r.url, "http://")+"/api/listings/2"), good, time.Minute)
 	r.say("two")
 	r.want(r.get("/api/listings/2"), "two", "walpurge; fwd=uri-miss")
 }
@@ -332,16 +333,16 @@ func TestVariantsAreFoundInRedis(t *testing.T) {
 }
 
 func TestRedisClientGivesUpEarly(t *testing.T) {
-	c, err := RedisClient("redis://127.0.0.1:1/0")
+	c, err := redistier.NewClient("redis://127.0.0.1:1/0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = c.Close() }()
 	o := c.(*redis.Client).Options()
-	if !o.ContextTimeoutEnabled || o.ReadTimeout > redisWait || o.MaxRetries > 1 {
+	if !o.ContextTimeoutEnabled || o.ReadTimeout > redistier.Wait || o.MaxRetries > 1 {
 		t.Fatalf("%+v", o)
 	}
-	if _, err := RedisClient("http://x"); err == nil {
+	if _, err := redistier.NewClient("http://x"); err == nil {
 		t.Fatal("a URL of another scheme")
 	}
 }

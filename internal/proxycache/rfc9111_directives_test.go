@@ -45,7 +45,7 @@ func TestRFC9111Section5_2_2ResponseDirectives(t *testing.T) {
 func TestRFC9111Section5_2_1RequestDirectives(t *testing.T) {
 	for _, c := range []struct {
 		ask    string
-		stored string
+		Record string
 		wait   time.Duration
 		reused bool
 	}{
@@ -70,9 +70,9 @@ func TestRFC9111Section5_2_1RequestDirectives(t *testing.T) {
 		{"Cache-Control: no-store", "max-age=60", 0, false},
 		{"Cache-Control: only-if-cached", "max-age=60", 0, true},
 	} {
-		t.Run(c.ask+" for "+c.stored, func(t *testing.T) {
+		t.Run(c.ask+" for "+c.Record, func(t *testing.T) {
 			r := newRig(t, plainHTTP)
-			r.counted(200, "Cache-Control: "+c.stored)
+			r.counted(200, "Cache-Control: "+c.Record)
 			r.get("/a")
 			r.now.Add(int64(c.wait))
 			if got := r.get("/a", strings.Split(c.ask, "\n")...); (got.body == "1") != c.reused {

@@ -8,7 +8,7 @@ import (
 
 func TestRFC5861Section4StaleIfErrorInRequests(t *testing.T) {
 	for _, c := range []struct {
-		name, stored, ask string
+		name, Record, ask string
 		over              time.Duration // past the lifetime
 		failure           int           // 0: the connection
 		stale             bool
@@ -28,7 +28,7 @@ func TestRFC5861Section4StaleIfErrorInRequests(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, plainHTTP)
-			r.say("old", "Cache-Control: "+c.stored)
+			r.say("old", "Cache-Control: "+c.Record)
 			r.get("/a")
 			r.now.Add(int64(60*time.Second + c.over))
 			r.answer(func(w http.ResponseWriter, _ *http.Request) {

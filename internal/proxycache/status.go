@@ -38,7 +38,7 @@ func (p *Proxy) Status() map[string]any {
 		"fills_joined":    joined,
 	}
 	if p.redis != nil {
-		s["redis"] = p.redis.status()
+		s["redis"] = p.redis.Status()
 	}
 	if g := p.opt.Guard; g != nil {
 		guard := map[string]any{

@@ -106,7 +106,7 @@ func (f *fetch) freshenChosen() {
 	n.SetHead(e.Head())
 	n.Body = e.Body
 	f.fills.memory.Finish(n)
-	if f.fills.memory.Replace(old, n) && f.fills.redis != nil && n.Targeted() == nil {
-		f.fills.redis.write(f.order.primary, n, f.fills.now())
+	if f.fills.memory.Replace(old, n) && n.Targeted() == nil {
+		f.fills.redis.Write(f.order.primary, n, f.fills.now())
 	}
 }

@@ -107,8 +107,8 @@ func (t *fills) freshened(e *store.Entry, a *rfc9111.Answer, q *rfc9111.Question
 	if !t.memory.Replace(e, n) {
 		return nil
 	}
-	if t.redis != nil && n.Portable() {
-		t.redis.write(key, n, now)
+	if n.Portable() {
+		t.redis.Write(key, n, now)
 	}
 	return n
 }

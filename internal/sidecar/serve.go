@@ -26,6 +26,7 @@ import (
 	"walpurge/internal/downstream"
 	"walpurge/internal/proxycache"
 	"walpurge/internal/proxycache/position"
+	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/relay"
 	"walpurge/internal/upstream"
 )
@@ -143,11 +144,11 @@ func (s *sidecar) openProxy() error {
 	}
 	if c.Redis != nil {
 		redis.SetLogger(redisLog{s.log}) // there is one for the whole process
-		client, err := proxycache.RedisClient(string(c.Redis.URL))
+		client, err := redistier.NewClient(string(c.Redis.URL))
 		if err != nil {
 			return config.NewErrors(c.Problem(c.Pos("redis.url"), "%v", err))
 		}
-		o.Redis, s.redis = proxycache.RedisOptions{Client: client, Namespace: c.Redis.Namespace}, client
+		o.Redis, s.redis = redistier.Options{Client: client, Namespace: c.Redis.Namespace}, client
 	}
 	if s.guard != nil {
 		for _, r := range declared {

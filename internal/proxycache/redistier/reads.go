@@ -1,4 +1,4 @@
-package proxycache
+package redistier
 
 import (
 	"context"
@@ -16,13 +16,15 @@ import (
 // maxReadBatches is how many batches of reads are on their way at a time.
 const maxReadBatches = 4
 
-// redisReads are the reads on their way and those that wait.
-type redisReads struct {
-	mu      sync.Mutex
-	keys    map[string]*redisRead
-	waiting []*redisRead
-	led     bool // somebody is about to take waiting
-	flying  int  // batches
+// reads are the reads on their way and those that wait.
+type reads struct {
+	mu struct {
+		sync.Mutex
+		keys    map[string]*redisRead
+		waiting []*redisRead
+		led     bool // somebody is about to take waiting
+		flying  int  // batches
+	}
 }
 
 // redisRead is one key's way.
@@ -33,21 +35,21 @@ type redisRead struct {
 	wake  chan bool // true: lead the next batch; false: value and err are there
 
 	shared chan struct{} // closed when found is there; nil: nobody else waits
-	found  *stored       // nil: there is nothing
-	own    stored        // what found points at: one piece less
+	found  *Record       // nil: there is nothing
+	own    Record        // what found points at: one piece less
 }
 
 // join gives the read of key to the caller, who is the first and has to settle
 // it, or waits until somebody else has done so.
-func (r *redisReads) join(key string) (one *redisRead, first bool) {
+func (r *reads) join(key string) (one *redisRead, first bool) {
 	r.mu.Lock()
-	one = r.keys[key]
+	one = r.mu.keys[key]
 	if one == nil {
 		one = &redisRead{wake: make(chan bool, 1)}
-		if r.keys == nil {
-			r.keys = make(map[string]*redisRead)
+		if r.mu.keys == nil {
+			r.mu.keys = make(map[string]*redisRead)
 		}
-		r.keys[key] = one
+		r.mu.keys[key] = one
 		r.mu.Unlock()
 		return one, true
 	}
@@ -60,10 +62,10 @@ func (r *redisReads) join(key string) (one *redisRead, first bool) {
 }
 
 // settle ends the read of key.
-func (r *redisReads) settle(key string, one *redisRead) {
+func (r *reads) settle(key string, one *redisRead) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.keys, key)
+	delete(r.mu.keys, key)
 	if one.shared != nil {
 		close(one.shared)
 	}
@@ -71,27 +73,27 @@ func (r *redisReads) settle(key string, one *redisRead) {
 
 // read has own's value read. It waits for two batches at most, and for each as
 // long as send takes.
-func (r *redisReads) read(own *redisRead, send func([]*redisRead)) {
+func (r *reads) read(own *redisRead, send func([]*redisRead)) {
 	r.mu.Lock()
-	r.waiting = append(r.waiting, own)
-	lead := !r.led && r.flying < maxReadBatches
-	r.led = r.led || lead
+	r.mu.waiting = append(r.mu.waiting, own)
+	lead := !r.mu.led && r.mu.flying < maxReadBatches
+	r.mu.led = r.mu.led || lead
 	r.mu.Unlock()
 	if !lead && !<-own.wake {
 		return
 	}
 	runtime.Gosched() // whoever is about to read comes along
 	r.mu.Lock()
-	n := min(len(r.waiting), redisBatch)
-	batch := r.waiting[:n:n]
-	r.waiting = r.waiting[n:]
-	r.led = false
-	r.flying++
+	n := min(len(r.mu.waiting), batchSize)
+	batch := r.mu.waiting[:n:n]
+	r.mu.waiting = r.mu.waiting[n:]
+	r.mu.led = false
+	r.mu.flying++
 	r.handOver()
 	r.mu.Unlock()
 	send(batch)
 	r.mu.Lock()
-	r.flying--
+	r.mu.flying--
 	r.handOver()
 	r.mu.Unlock()
 	for _, other := range batch {
@@ -103,27 +105,34 @@ func (r *redisReads) read(own *redisRead, send func([]*redisRead)) {
 
 // handOver has the first of those who wait lead the next batch, if there may
 // be one. REQUIRES: r.mu held.
-func (r *redisReads) handOver() {
-	if len(r.waiting) > 0 && !r.led && r.flying < maxReadBatches {
-		r.led = true
-		r.waiting[0].wake <- true
+func (r *reads) handOver() {
+	if len(r.mu.waiting) > 0 && !r.mu.led && r.mu.flying < maxReadBatches {
+		r.mu.led = true
+		r.mu.waiting[0].wake <- true
 	}
 }
 
+// Asking is how many batches of reads are on their way.
+func (t *Tier) Asking() int {
+	t.reads.mu.Lock()
+	defer t.reads.mu.Unlock()
+	return t.reads.mu.flying
+}
+
 // fetch reads a value.
-func (t *redisTier) fetch(one *redisRead) {
+func (t *Tier) fetch(one *redisRead) {
 	if !t.alone {
 		t.reads.read(one, t.fetchAll)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), redisWait)
+	ctx, cancel := context.WithTimeout(context.Background(), Wait)
 	defer cancel()
 	one.value, one.err = t.client.Get(ctx, one.name).Bytes()
 }
 
 // fetchAll reads a batch.
-func (t *redisTier) fetchAll(batch []*redisRead) {
-	ctx, cancel := context.WithTimeout(context.Background(), redisWait)
+func (t *Tier) fetchAll(batch []*redisRead) {
+	ctx, cancel := context.WithTimeout(context.Background(), Wait)
 	defer cancel()
 	pipe := t.client.Pipeline()
 	cmds := make([]*redis.StringCmd, len(batch))
@@ -136,9 +145,9 @@ func (t *redisTier) fetchAll(batch []*redisRead) {
 	}
 }
 
-// get reads and decodes a value, once for all who want it at the same time; nil
+// Get reads and decodes a value, once for all who want it at the same time; nil
 // is a miss. first tells that the caller is the one for whom it was read.
-func (t *redisTier) get(key string) (s *stored, first bool) {
+func (t *Tier) Get(key string) (s *Record, first bool) {
 	if !t.open("get") {
 		return nil, true
 	}
@@ -147,14 +156,14 @@ func (t *redisTier) get(key string) (s *stored, first bool) {
 		return one.found, false
 	}
 	defer t.reads.settle(key, one)
-	one.name = t.name(key)
+	one.name = t.Name(key)
 	t.fetch(one)
 	t.note("get", one.err)
 	if one.err != nil {
 		return nil, true
 	}
 	if !one.own.decode(one.value) || one.own.key() != key {
-		t.count("get", "malformed")
+		t.Count("get", "malformed")
 		return nil, true
 	}
 	one.found = &one.own

@@ -1,4 +1,4 @@
-package proxycache
+package redistier
 
 import (
 	"encoding/binary"
@@ -24,18 +24,18 @@ const (
 	kindMarker   = 2
 )
 
-// stored is a value of the Redis tier.
-type stored struct {
+// Record is a value of the Redis tier.
+type Record struct {
 	text  store.Packed // its key, since the name in Redis is only the hash of it, and its heads
-	names []string     // of a marker: the fields that the response varies by
+	Names []string     // of a marker: the fields that the response varies by
 
 	status   int
-	guarded  bool
+	Guarded  bool
 	shared   bool
-	declares bool        // the head names dependencies of its own
+	Declares bool        // the head names dependencies of its own
 	shown    store.Shown // how the head as clients get it was made
-	epoch    coherence.Epoch
-	asof     coherence.LSN
+	Epoch    coherence.Epoch
+	Asof     coherence.LSN
 	arrived  time.Time // by the wall's clock
 	age      time.Duration
 	lifetime time.Duration
@@ -44,20 +44,20 @@ type stored struct {
 }
 
 // key is what s is stored under.
-func (s *stored) key() string { return s.text.S[:s.text.Key] }
+func (s *Record) key() string { return s.text.S[:s.text.Key] }
 
 // encode appends the value's bytes to dst.
-func (s *stored) encode(dst []byte) []byte {
+func (s *Record) encode(dst []byte) []byte {
 	start := len(dst)
 	kind := byte(kindEntry)
-	if s.names != nil {
+	if s.Names != nil {
 		kind = kindMarker
 	}
 	dst = append(dst, 'w', 'p', codecVersion, kind)
 	if kind == kindMarker {
 		dst = appendBytes(dst, s.key())
-		dst = binary.AppendUvarint(dst, uint64(len(s.names)))
-		for _, n := range s.names {
+		dst = binary.AppendUvarint(dst, uint64(len(s.Names)))
+		for _, n := range s.Names {
 			dst = appendBytes(dst, n)
 		}
 	} else {
@@ -69,7 +69,7 @@ func (s *stored) encode(dst []byte) []byte {
 		}
 		dst = append(dst, flags)
 		for _, n := range []uint64{
-			uint64(s.status), uint64(s.epoch), uint64(s.asof), uint64(s.arrived.UnixNano()),
+			uint64(s.status), uint64(s.Epoch), uint64(s.Asof), uint64(s.arrived.UnixNano()),
 			uint64(s.age), uint64(s.lifetime), uint64(s.swr), uint64(s.sie), uint64(s.text.Key), uint64(s.text.Sent),
 		} {
 			dst = binary.AppendUvarint(dst, n)
@@ -81,8 +81,8 @@ func (s *stored) encode(dst []byte) []byte {
 }
 
 // flags are what is a bit in the value, the lowest first.
-func (s *stored) flags() [6]*bool {
-	return [...]*bool{&s.guarded, &s.shared, &s.declares, &s.shown.Revalidate, &s.shown.Compress, &s.shown.Vary}
+func (s *Record) flags() [6]*bool {
+	return [...]*bool{&s.Guarded, &s.shared, &s.Declares, &s.shown.Revalidate, &s.shown.Compress, &s.shown.Vary}
 }
 
 func appendBytes[T string | []byte](dst []byte, b T) []byte {
@@ -91,7 +91,7 @@ func appendBytes[T string | []byte](dst []byte, b T) []byte {
 
 // decode reads a value into s, which is empty and borrows b. It reports false
 // if b is none.
-func (s *stored) decode(b []byte) bool {
+func (s *Record) decode(b []byte) bool {
 	if len(b) < 12 || b[0] != 'w' || b[1] != 'p' || b[2] != codecVersion {
 		return false
 	}
@@ -105,7 +105,7 @@ func (s *stored) decode(b []byte) bool {
 		s.text = store.Pack(string(d.bytes()))
 		n := d.number(maxFieldsVaried)
 		for range n {
-			s.names = append(s.names, string(d.bytes()))
+			s.Names = append(s.Names, string(d.bytes()))
 		}
 		d.bad = d.bad || n == 0
 	case kindEntry:
@@ -124,7 +124,7 @@ const (
 	maxSpan         = uint64(rfc9111.MaxDelta) * uint64(time.Second)
 )
 
-func (d *decoder) entry(s *stored) {
+func (d *decoder) entry(s *Record) {
 	if len(d.b) == 0 {
 		d.bad = true
 		return
@@ -135,7 +135,7 @@ func (d *decoder) entry(s *stored) {
 		*set = flags&(1<<bit) != 0
 	}
 	s.status = int(d.number(599))
-	s.epoch, s.asof = coherence.Epoch(d.number(1<<64-1)), coherence.LSN(d.number(1<<64-1))
+	s.Epoch, s.Asof = coherence.Epoch(d.number(1<<64-1)), coherence.LSN(d.number(1<<64-1))
 	s.arrived = time.Unix(0, int64(d.number(maxTime)))
 	s.age, s.lifetime = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))
 	s.swr, s.sie = time.Duration(d.number(maxSpan)), time.Duration(d.number(maxSpan))

@@ -1,4 +1,4 @@
-package proxycache
+package redistier
 
 import (
 	"cmp"
@@ -20,12 +20,12 @@ import (
 // under that name, beside what this process has written.
 
 const (
-	redisLook = 10 * time.Second // between two looks at the servers
-	redisOld  = 3 * redisLook    // what is older isn't shown
+	lookEvery = 10 * time.Second // between two looks at the servers
+	Old       = 3 * lookEvery    // what is older isn't shown
 )
 
-// redisServer is what one server says of itself.
-type redisServer struct {
+// Server is what one server says of itself.
+type Server struct {
 	Node        string `json:"node"`
 	UsedBytes   int64  `json:"used_bytes"`
 	LimitBytes  int64  `json:"limit_bytes"`  // 0: none
@@ -34,19 +34,19 @@ type redisServer struct {
 	EvictedKeys int64  `json:"evicted_keys"` // dropped for want of memory since its start
 }
 
-// redisServers is what all of them have said at one time.
-type redisServers struct {
+// servers is what all of them have said at one time.
+type servers struct {
 	asked time.Time
-	list  []redisServer // by node
-	err   error         // then there is no list
+	list  []Server // by node
+	err   error    // then there is no list
 }
 
 // watchServers asks the servers now and then until ctx ends.
-func (t *redisTier) watchServers(ctx context.Context) {
-	tick := time.NewTicker(redisLook)
+func (t *Tier) watchServers(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {
-		t.askServers(ctx)
+		t.AskServers(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -55,15 +55,33 @@ func (t *redisTier) watchServers(ctx context.Context) {
 	}
 }
 
-// askServers asks every server that holds responses how large it is. That it
+// AgeServers has what the servers have said be older by d.
+func (t *Tier) AgeServers(d time.Duration) {
+	s := *t.servers.Load()
+	s.asked = s.asked.Add(-d)
+	t.servers.Store(&s)
+}
+
+// ServersFault is why the servers have said nothing, if they haven't.
+func (t *Tier) ServersFault() error {
+	if s := t.servers.Load(); s != nil {
+		return s.err
+	}
+	return nil
+}
+
+// Reachable tells whether Redis has answered lately.
+func (t *Tier) Reachable() bool { return t.gate.Reachable() }
+
+// AskServers asks every server that holds responses how large it is. That it
 // doesn't say is no failure of the tier: a user may lack the right to ask.
-func (t *redisTier) askServers(ctx context.Context) {
+func (t *Tier) AskServers(ctx context.Context) {
 	if !t.gate.Reachable() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, 2*redisWait)
+	ctx, cancel := context.WithTimeout(ctx, 2*Wait)
 	defer cancel()
-	s := &redisServers{asked: time.Now()}
+	s := &servers{asked: time.Now()}
 	switch client := t.client.(type) {
 	case *redis.ClusterClient:
 		var mu sync.Mutex
@@ -79,19 +97,19 @@ func (t *redisTier) askServers(ctx context.Context) {
 		if name == "FailoverClient" { // the library's name for whatever the sentinels say
 			name = "master"
 		}
-		var one redisServer
+		var one Server
 		one, s.err = askServer(ctx, client, name)
-		s.list = []redisServer{one}
+		s.list = []Server{one}
 	}
 	if s.err != nil {
 		s.list = nil
 		t.log.Debug("Redis doesn't say how large it is", "error", s.err)
 	}
-	slices.SortFunc(s.list, func(a, b redisServer) int { return cmp.Compare(a.Node, b.Node) })
+	slices.SortFunc(s.list, func(a, b Server) int { return cmp.Compare(a.Node, b.Node) })
 	t.servers.Store(s)
 }
 
-func askServer(ctx context.Context, client *redis.Client, node string) (redisServer, error) {
+func askServer(ctx context.Context, client *redis.Client, node string) (Server, error) {
 	var memory, stats *redis.InfoCmd
 	var keys *redis.IntCmd
 	_, err := client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -99,13 +117,13 @@ func askServer(ctx context.Context, client *redis.Client, node string) (redisSer
 		return nil
 	})
 	if err != nil {
-		return redisServer{}, err
+		return Server{}, err
 	}
 	number := func(info *redis.InfoCmd, section, name string) int64 {
 		n, _ := strconv.ParseInt(info.Item(section, name), 10, 64)
 		return n
 	}
-	return redisServer{
+	return Server{
 		Node:      node,
 		UsedBytes: number(memory, "Memory", "used_memory"), LimitBytes: number(memory, "Memory", "maxmemory"),
 		Policy: memory.Item("Memory", "maxmemory_policy"), Keys: keys.Val(), EvictedKeys: number(stats, "Stats", "evicted_keys"),
@@ -113,16 +131,16 @@ func askServer(ctx context.Context, client *redis.Client, node string) (redisSer
 }
 
 // known is what the servers have said lately; nil if nothing.
-func (t *redisTier) known() []redisServer {
+func (t *Tier) known() []Server {
 	s := t.servers.Load()
-	if s == nil || time.Since(s.asked) > redisOld {
+	if s == nil || time.Since(s.asked) > Old {
 		return nil
 	}
 	return s.list
 }
 
-// status is the tier's part of /status.
-func (t *redisTier) status() map[string]any {
+// Status is the tier's part of /status.
+func (t *Tier) Status() map[string]any {
 	s := map[string]any{
 		"reachable": t.gate.Reachable(), "queued_bytes": t.queued.Load(),
 		"written_bytes": t.written.bytes.Load(), "written_entries": t.written.entries.Load(),
@@ -133,19 +151,20 @@ func (t *redisTier) status() map[string]any {
 	return s
 }
 
-// redisSizes exports what is known of the servers, and nothing where nothing
+// sizes exports what is known of the servers, and nothing where nothing
 // is.
-type redisSizes struct {
-	tier                       *redisTier
+type sizes struct {
+	tier                       *Tier
 	used, limit, keys, evicted *prometheus.Desc
 	written                    *prometheus.Desc
 }
 
-func newRedisSizes(t *redisTier) *redisSizes {
+// NewSizes makes the collector of what the servers say.
+func NewSizes(t *Tier) *sizes {
 	of := func(name, help string) *prometheus.Desc {
 		return prometheus.NewDesc("walpurge_redis_server_"+name, help, []string{"node"}, nil)
 	}
-	return &redisSizes{
+	return &sizes{
 		tier:    t,
 		used:    of("bytes", "Memory that a Redis server uses for all that it holds, as it says itself."),
 		limit:   of("limit_bytes", "A Redis server's maxmemory; 0 is none."),
@@ -156,14 +175,14 @@ func newRedisSizes(t *redisTier) *redisSizes {
 }
 
 // Describe implements prometheus.Collector.
-func (s *redisSizes) Describe(ch chan<- *prometheus.Desc) {
+func (s *sizes) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{s.used, s.limit, s.keys, s.evicted, s.written} {
 		ch <- d
 	}
 }
 
 // Collect implements prometheus.Collector.
-func (s *redisSizes) Collect(ch chan<- prometheus.Metric) {
+func (s *sizes) Collect(ch chan<- prometheus.Metric) {
 	for _, one := range s.tier.known() {
 		for _, m := range []struct {
 			desc  *prometheus.Desc

@@ -1,4 +1,4 @@
-package proxycache
+package redistier
 
 import (
 	"context"
@@ -20,10 +20,11 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// redisTier keeps responses in Redis. A request waits for it for a moment at
-// most, and for as long again if it has to wait for others; when it fails repeatedly it is left alone for a while. Writes go
-// through a bounded queue.
-type redisTier struct {
+// Tier keeps responses in Redis. A request waits for it for a moment at most,
+// and for as long again if it has to wait for others; when it fails repeatedly
+// it is left alone for a while. Writes go through a bounded queue. A nil one
+// keeps nothing: Write, Remove and Close do nothing then.
+type Tier struct {
 	client    redis.UniversalClient
 	namespace string
 	maxValue  int64
@@ -33,29 +34,29 @@ type redisTier struct {
 	compress bool // as shown has it
 
 	alone bool // each read is a command of its own: a cluster's nodes fail one by one
-	reads redisReads
+	reads reads
 
-	queue   chan redisJob
+	queue   chan job
 	queued  atomic.Int64 // bytes
 	written struct{ bytes, entries atomic.Uint64 }
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
 	gate    redisclient.Gate
-	servers atomic.Pointer[redisServers] // nil until they were asked
+	servers atomic.Pointer[servers] // nil until they were asked
 }
 
 // Bounds of the Redis tier.
 const (
-	redisWait    = 100 * time.Millisecond // for one batch of requests
-	redisQueue   = 1024
-	redisBytes   = 64 << 20 // in the queue
-	redisBatch   = 64
-	minRedisTime = time.Second // what lives shorter isn't worth the way
+	Wait        = 100 * time.Millisecond // for one batch of requests
+	queueLength = 1024
+	queueBytes  = 64 << 20 // in the queue
+	batchSize   = 64
+	minLifetime = time.Second // what lives shorter isn't worth the way
 )
 
-// redisJob is a value to be written, or a key to be removed.
-type redisJob struct {
+// job is a value to be written, or a key to be removed.
+type job struct {
 	key    string
 	entry  *store.Entry
 	names  []string // a marker
@@ -64,12 +65,20 @@ type redisJob struct {
 	remove bool
 }
 
-func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
-	t := &redisTier{
-		client: o.Redis.Client, namespace: o.Redis.Namespace, maxValue: o.MaxObject, log: o.Logger, requests: requests,
-		queue: make(chan redisJob, redisQueue), compress: !o.NoCompress,
+// Options is what the Redis tier is made with.
+type Options struct {
+	Client    redis.UniversalClient // nil: the memory tier alone; see NewClient. Close leaves it open
+	Namespace string                // of the names in Redis; "walpurge"
+}
+
+// New makes a tier of values up to maxValue bytes; compress as the memory
+// tier has it. requests counts by operation and result.
+func New(o *Options, maxValue int64, compress bool, log *slog.Logger, requests *prometheus.CounterVec) *Tier {
+	t := &Tier{
+		client: o.Client, namespace: o.Namespace, maxValue: maxValue, log: log, requests: requests,
+		queue: make(chan job, queueLength), compress: compress,
 	}
-	_, t.alone = o.Redis.Client.(*redis.ClusterClient)
+	_, t.alone = o.Client.(*redis.ClusterClient)
 	ctx, stop := context.WithCancel(context.Background())
 	t.stop = stop
 	t.running.Go(func() { t.writer(ctx) })
@@ -77,51 +86,52 @@ func newRedisTier(o *Options, requests *prometheus.CounterVec) *redisTier {
 	return t
 }
 
-// RedisClient makes a client for the Redis tier from a URL, of which package
+// NewClient makes a client for the Redis tier from a URL, of which package
 // redisclient knows the forms: one that gives up early, since a cache that is
 // slower than its origin is none.
-func RedisClient(url string) (redis.UniversalClient, error) {
-	return redisclient.New(url, redisclient.Limits{Wait: redisWait, Retries: 1})
+func NewClient(url string) (redis.UniversalClient, error) {
+	return redisclient.New(url, redisclient.Limits{Wait: Wait, Retries: 1})
 }
 
-// name is the key's name in Redis. The braces make a cluster hash on the key
+// Name is the key's name in Redis. The braces make a cluster hash on the key
 // alone.
-func (t *redisTier) name(key string) string {
+func (t *Tier) Name(key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return t.namespace + ":{" + hex.EncodeToString(sum[:16]) + "}"
 }
 
 // open tells whether Redis is to be asked.
-func (t *redisTier) open(op string) bool {
+func (t *Tier) open(op string) bool {
 	if t.gate.Open() {
 		return true
 	}
-	t.count(op, "skipped")
+	t.Count(op, "skipped")
 	return false
 }
 
-func (t *redisTier) count(op, result string) { t.requests.WithLabelValues(op, result).Inc() }
+// Count counts a request by its operation and its result.
+func (t *Tier) Count(op, result string) { t.requests.WithLabelValues(op, result).Inc() }
 
 // note counts a request's result and opens or closes the way to Redis.
-func (t *redisTier) note(op string, err error) {
+func (t *Tier) note(op string, err error) {
 	switch {
 	case err == nil:
-		t.count(op, "ok")
+		t.Count(op, "ok")
 	case errors.Is(err, redis.Nil):
-		t.count(op, "absent")
+		t.Count(op, "absent")
 	default:
-		t.count(op, "error")
+		t.Count(op, "error")
 	}
 	if t.gate.Note(err) {
 		t.log.Warn("Redis left alone for a while", "op", op, "error", err)
 	}
 }
 
-// entry makes the entry that s was.
-func (s *stored) entry(m *store.Memory, rt *route.Route, now coherence.Nanos) *store.Entry {
+// Entry makes the entry that s was.
+func (s *Record) Entry(m *store.Memory, rt *route.Route, now coherence.Nanos) *store.Entry {
 	passed := max(0, time.Since(s.arrived))
 	e := &store.Entry{
-		Memory: m, Route: rt, Guarded: s.guarded, Shared: s.shared, Status: uint16(s.status),
+		Memory: m, Route: rt, Guarded: s.Guarded, Shared: s.shared, Status: uint16(s.status),
 		Received: now - coherence.Nanos(passed), Age: coherence.Nanos(s.age),
 		StaleWhileRevalidate: store.LeewayOf(s.swr), StaleIfError: store.LeewayOf(s.sie), Packed: s.text, Body: s.body,
 	}
@@ -137,29 +147,36 @@ func (s *stored) entry(m *store.Memory, rt *route.Route, now coherence.Nanos) *s
 	return e
 }
 
-// write queues an entry, and the marker that leads to it if it varies.
-func (t *redisTier) write(primary string, e *store.Entry, now coherence.Nanos) {
+// Write queues an entry, and the marker that leads to it if it varies.
+func (t *Tier) Write(primary string, e *store.Entry, now coherence.Nanos) {
+	if t == nil {
+		return
+	}
 	ttl := time.Duration(e.Fresh - now)
 	size := int64(len(e.Body) + len(e.Packed.S))
-	if ttl < minRedisTime {
+	if ttl < minLifetime {
 		return
 	}
 	if size > t.maxValue {
-		t.count("set", "too-large")
+		t.Count("set", "too-large")
 		return
 	}
 	if e.Key() != primary {
-		t.push(redisJob{key: primary, names: rfc9111.VaryNames(e.Header()), ttl: ttl, size: int64(len(primary))})
+		t.push(job{key: primary, names: rfc9111.VaryNames(e.Header()), ttl: ttl, size: int64(len(primary))})
 	}
-	t.push(redisJob{key: e.Key(), entry: e, ttl: ttl, size: size})
+	t.push(job{key: e.Key(), entry: e, ttl: ttl, size: size})
 }
 
-// remove queues the removal of a key.
-func (t *redisTier) remove(key string) { t.push(redisJob{key: key, remove: true}) }
+// Remove queues the removal of a key.
+func (t *Tier) Remove(key string) {
+	if t != nil {
+		t.push(job{key: key, remove: true})
+	}
+}
 
 // push drops what the queue has no room for.
-func (t *redisTier) push(j redisJob) {
-	if t.queued.Add(j.size) <= redisBytes {
+func (t *Tier) push(j job) {
+	if t.queued.Add(j.size) <= queueBytes {
 		select {
 		case t.queue <- j:
 			return
@@ -167,10 +184,10 @@ func (t *redisTier) push(j redisJob) {
 		}
 	}
 	t.queued.Add(-j.size)
-	t.count(j.op(), "dropped")
+	t.Count(j.op(), "dropped")
 }
 
-func (j *redisJob) op() string {
+func (j *job) op() string {
 	if j.remove {
 		return "del"
 	}
@@ -178,8 +195,8 @@ func (j *redisJob) op() string {
 }
 
 // writer sends the queue to Redis in batches, in order.
-func (t *redisTier) writer(ctx context.Context) {
-	batch := make([]redisJob, 0, redisBatch)
+func (t *Tier) writer(ctx context.Context) {
+	batch := make([]job, 0, batchSize)
 	for {
 		select {
 		case <-ctx.Done():
@@ -188,7 +205,7 @@ func (t *redisTier) writer(ctx context.Context) {
 			batch = append(batch[:0], j)
 		}
 	more:
-		for len(batch) < redisBatch {
+		for len(batch) < batchSize {
 			select {
 			case j := <-t.queue:
 				batch = append(batch, j)
@@ -201,23 +218,23 @@ func (t *redisTier) writer(ctx context.Context) {
 	}
 }
 
-func (t *redisTier) send(batch []redisJob) {
+func (t *Tier) send(batch []job) {
 	for i := range batch {
 		t.queued.Add(-batch[i].size)
 	}
 	if !t.open("set") {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*redisWait)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*Wait)
 	defer cancel()
 	sizes := make([]int, 0, len(batch)) // of the responses that are written, by command; 0 for the rest
 	cmds, err := t.client.Pipelined(ctx, func(pipe redis.Pipeliner) error {
 		for i := range batch {
 			if j := &batch[i]; j.remove {
-				pipe.Unlink(ctx, t.name(j.key))
+				pipe.Unlink(ctx, t.Name(j.key))
 				sizes = append(sizes, 0)
 			} else if v := t.value(j); v != nil {
-				pipe.Set(ctx, t.name(j.key), v, j.ttl)
+				pipe.Set(ctx, t.Name(j.key), v, j.ttl)
 				if j.entry == nil {
 					v = nil
 				}
@@ -240,33 +257,36 @@ func (t *redisTier) send(batch []redisJob) {
 			t.written.bytes.Add(uint64(sizes[i]))
 			t.written.entries.Add(1)
 		}
-		t.count(op, result)
+		t.Count(op, result)
 	}
 	t.note("batch", err)
 }
 
 // value encodes what the job writes; nil if that is no longer worth it.
-func (t *redisTier) value(j *redisJob) []byte {
+func (t *Tier) value(j *job) []byte {
 	if j.entry == nil {
-		return (&stored{text: store.Pack(j.key), names: j.names}).encode(nil)
+		return (&Record{text: store.Pack(j.key), Names: j.names}).encode(nil)
 	}
 	e := j.entry
 	if e.Guarded && !e.Handle.Live() {
 		return nil
 	}
-	s := stored{
-		text: e.Packed, status: int(e.Status), guarded: e.Guarded, shared: e.Shared, declares: e.Declares(), shown: e.Shown(t.compress),
+	s := Record{
+		text: e.Packed, status: int(e.Status), Guarded: e.Guarded, shared: e.Shared, Declares: e.Declares(), shown: e.Shown(t.compress),
 		arrived: time.Now().Add(-time.Duration(e.Memory.Now() - e.Received)), age: time.Duration(e.Age), lifetime: time.Duration(e.Fresh - e.Received),
 		swr: time.Duration(e.StaleWhileRevalidate.Nanos()), sie: time.Duration(e.StaleIfError.Nanos()), body: e.Body,
 	}
 	if e.Guarded {
-		s.epoch, s.asof = e.Handle.Epoch(), e.Handle.Asof()
+		s.Epoch, s.Asof = e.Handle.Epoch(), e.Handle.Asof()
 	}
 	return s.encode(make([]byte, 0, len(e.Body)+len(e.Packed.S)+128))
 }
 
-// close stops writing. What is queued is lost: it is a cache.
-func (t *redisTier) close() {
+// Close stops writing. What is queued is lost: it is a cache.
+func (t *Tier) Close() {
+	if t == nil {
+		return
+	}
 	t.stop()
 	t.running.Wait()
 }
