@@ -101,10 +101,12 @@ soak: go test-programs check build
 	@$(call took,fuzzing) scripts/fuzz.sh 1m 5s
 
 # The parts alone, beside fuzz. quick is the everyday run: format, vet, staticcheck, and the packages' own tests in short
-# form.
+# form. It leaves a few to make test that take a quarter of a minute or more each.
+LATER := TestPurgesContainEveryPageThatChanged TestWhatTheStreamDoesNotTellDropsTheTable TestWhatNobodyReadsDropsNothing
+
 quick: go servers-and-browser check
 	@echo 'quick: the packages with their own tests, without the race detector and without what takes long'
-	@$(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' $(UNIT)
+	@$(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG) $(LATER))' $(UNIT)
 
 unit: go servers-and-browser
 	@echo 'unit: the packages with their own tests, with the race detector and in full length'

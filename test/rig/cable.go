@@ -40,6 +40,7 @@ func NewCable(t testing.TB, server string) (*Cable, string) {
 // Cut closes all connections and refuses new ones, until mend.
 func (c *Cable) Cut() { c.proxy.Stop() }
 
+// Mend lets connections through again after Cut.
 func (c *Cable) Mend() {
 	c.t.Helper()
 	if err := c.proxy.Start(); err != nil {
@@ -80,6 +81,7 @@ func (c *Cable) poison(kind, attributes string) {
 	}
 }
 
+// Flow ends what Stall, Slow and Narrow do.
 func (c *Cable) Flow() {
 	c.t.Helper()
 	c.proxy.Toxics.ResetToxics(c.t.Context())

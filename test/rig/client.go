@@ -279,6 +279,7 @@ func (p positions) highest() (at uint64) {
 	return at
 }
 
+// String is what stands in the header.
 func (p positions) String() string {
 	var all []string
 	for _, q := range p {

@@ -84,8 +84,10 @@ type History struct {
 	Ops   []porcupine.Operation
 }
 
+// Now is the time since Began, in nanoseconds.
 func (h *History) Now() int64 { return int64(time.Since(h.Began)) }
 
+// Add notes an operation that has returned now. out is the version read.
 func (h *History) Add(client int, in any, called int64, out int) {
 	h.append(porcupine.Operation{ClientId: client, Input: in, Call: called, Output: out, Return: h.Now()})
 }

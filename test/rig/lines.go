@@ -38,6 +38,7 @@ func (l *Lines) Last(n int) []string {
 	return slices.Clone(l.text[max(0, len(l.text)-n):])
 }
 
+// Count is how many there are.
 func (l *Lines) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -107,9 +107,11 @@ func (r *Rig) Kill() {
 	_ = r.Stop()
 }
 
-// Suspend stops a peer's execution; resume lets it go on.
+// Suspend stops a peer's execution, until Resume.
 func (r *Rig) Suspend() { r.signal(syscall.SIGSTOP) }
-func (r *Rig) Resume()  { r.signal(syscall.SIGCONT) }
+
+// Resume lets it go on.
+func (r *Rig) Resume() { r.signal(syscall.SIGCONT) }
 
 func (r *Rig) signal(s syscall.Signal) {
 	r.T.Helper()

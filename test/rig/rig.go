@@ -24,7 +24,7 @@ import (
 )
 
 // Rig is the whole product on real servers: a database with listings, the
-// origin, and a proxy in front of it, run by the program's own run.
+// origin, and a proxy in front of it, run by [sidecar.Run].
 type Rig struct {
 	T        testing.TB
 	DBURL    string
@@ -68,6 +68,7 @@ routes:
       - agents
 `
 
+// Options are what a rig has beside a database, an origin and one proxy.
 type Options struct {
 	DBURL   string // default: a fresh database on the shared server
 	PgURL   string // what the proxy connects to; default DBURL
@@ -75,7 +76,6 @@ type Options struct {
 	Routes  string // default Routes
 	Extra   string // more configuration
 	DBExtra string // more of the section postgres
-	pending bool   // don't wait until ready
 	Proxies int    // how many; all but the first are processes of their own
 	Queries string // Redis for the origin's query cache; empty: none
 	Listens string // what the query cache's listener connects to; default DBURL
@@ -122,7 +122,7 @@ func New(t testing.TB, o Options) *Rig {
 	if o.Away {
 		return r
 	}
-	r.Start(!o.pending)
+	r.Start(true)
 	for range o.Proxies - 1 {
 		r.Peers = append(r.Peers, r.Peer())
 	}
@@ -292,6 +292,7 @@ func (p Reply) Hit() bool {
 	return strings.HasPrefix(p.Header.Get("Cache-Status"), "walpurge; hit")
 }
 
+// Get asks the proxy for a path, with fields as pairs of name and value.
 func (r *Rig) Get(path string, header ...string) Reply {
 	r.T.Helper()
 	p, err := r.Try(path, header...)
@@ -301,6 +302,7 @@ func (r *Rig) Get(path string, header ...string) Reply {
 	return p
 }
 
+// Try is Get where an error is no failure of the test.
 func (r *Rig) Try(path string, header ...string) (Reply, error) {
 	req, err := http.NewRequest("GET", r.URL+path, nil)
 	if err != nil {
@@ -351,6 +353,7 @@ func (r *Rig) Misses(paths ...string) {
 	}
 }
 
+// Exec runs a statement on the database.
 func (r *Rig) Exec(sql string, args ...any) {
 	r.T.Helper()
 	if _, err := r.DB.Exec(r.T.Context(), sql, args...); err != nil {

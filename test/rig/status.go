@@ -21,6 +21,7 @@ type Status struct {
 	} `json:"database"`
 }
 
+// Status asks the proxy for its status. It is empty where there is no whole answer.
 func (r *Rig) Status() Status {
 	r.T.Helper()
 	var s Status

@@ -36,6 +36,7 @@ type Member struct {
 	}
 }
 
+// Members are places with these proxies in them.
 func Members(proxies ...*Rig) []*Member {
 	var all []*Member
 	for _, p := range proxies {
@@ -75,6 +76,7 @@ type Crew struct {
 	strict   int
 }
 
+// MixedCrew has some of each kind.
 var MixedCrew = Crew{Plain: 2, carriers: 4, strict: 2}
 
 // Trial is writers and clients at work on some proxies. Whatever a client is
@@ -115,6 +117,7 @@ func TrialOf(duration time.Duration, least int64) (time.Duration, int64) {
 	return duration, least
 }
 
+// NewTrial fills the rig's database and waits until each proxy knows of it. Nobody is at work yet.
 func NewTrial(r *Rig, all []*Member, c Crew) *Trial {
 	tr := &Trial{Rig: r, Members: all, crew: c, versions: "title", o: &oracle{owners: oracleWriters + c.carriers}}
 	tr.o.fill(r)

@@ -1,12 +1,14 @@
-package main
+package command
 
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
@@ -22,8 +24,9 @@ const asProgram = "ORIGIN_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		main()
-		return
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(Report(Run(ctx, os.Args[1:], os.Stdout, os.Stderr), os.Stderr))
 	}
 	testbed.Main(m)
 }

@@ -1,4 +1,6 @@
-package main
+// Package command is the program origin: its commands and flags, and what it starts and stops and in which order. The
+// listings service itself is package origin, which knows of no listener. Only the program knows this one.
+package command
 
 import (
 	"context"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sync/errgroup"
 
 	"walpurge/internal/conninfo"
@@ -33,9 +36,12 @@ without it, by the environment variable DATABASE_URL.
 // usageError is a mistake on the command line: exit status 2.
 type usageError struct{ error }
 
-// exitCode is 0 for success, 2 for a command line that can't be followed, and 1
-// for everything that failed later.
-func exitCode(err error) int {
+// Report prints err and returns the exit status: 0 for success, 2 for a command
+// line that can't be followed, and 1 for everything that failed later.
+func Report(err error, stderr io.Writer) int {
+	if err != nil {
+		fmt.Fprintln(stderr, "origin:", sentence(err))
+	}
 	var u usageError
 	switch {
 	case err == nil:
@@ -46,9 +52,21 @@ func exitCode(err error) int {
 	return 1
 }
 
-// run is the program. It returns nil when it has done what it was asked to,
+// sentence is an error for people, in one line.
+func sentence(err error) string {
+	if lasting := pgerror.Lasting(err, urlName); lasting != "" {
+		return lasting
+	}
+	var failed *pgconn.ConnectError
+	if errors.As(err, &failed) {
+		return "connect to PostgreSQL: " + pgerror.Line(err) + "; correct -database or DATABASE_URL, or start the server"
+	}
+	return pgerror.Line(err)
+}
+
+// Run is the program: args are what follows its name. It returns nil when it has done what it was asked to,
 // which for "run" includes being asked to stop.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return usageError{errors.New("no command given")}
@@ -176,7 +194,7 @@ type commandFlags struct {
 
 func newFlags(command string) *commandFlags {
 	flags := &commandFlags{FlagSet: flag.NewFlagSet("origin "+command, flag.ContinueOnError)}
-	// Quiet: a mistake is reported once, by main, and help is printed by parse.
+	// Quiet: a mistake is reported once, by Report, and help is printed by parse.
 	flags.SetOutput(io.Discard)
 	// The environment is read after parsing and not used as the default here: the list of
 	// flags prints defaults, and the URL may hold a password.
