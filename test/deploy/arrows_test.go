@@ -37,7 +37,7 @@ relay/relaytest: relay
 http1:
 rfc9111: http1
 downstream: http1
-upstream: http1 rfc9111
+upstream: http1 rfc9111 loopback
 accesslog: http1 coherence
 problem: http1
 
