@@ -116,7 +116,7 @@ func TestRFC9211Section2_6Collapsed(t *testing.T) {
 			got <- rep.cacheStatus()
 		}()
 	}
-	r.eventually("the second has joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 1 })
+	r.eventually("the second has joined", func() bool { _, joined := r.proxy.fills.Flights.Count(); return joined == 1 })
 	close(g.open)
 	all := []string{<-got, <-got}
 	const alone, joined = "walpurge; fwd=uri-miss; fwd-status=200; stored", "walpurge; fwd=uri-miss; fwd-status=200; stored; collapsed"

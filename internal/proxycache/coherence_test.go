@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/fill"
 )
 
 func TestRowChangeEndsExactlyTheResponsesThatDependOnIt(t *testing.T) {
@@ -96,14 +97,12 @@ func TestChangeWhileBodyArrivesIsNotKept(t *testing.T) {
 }
 
 func (r *rig) arriving() bool {
-	r.proxy.fills.flights.mu.Lock()
-	defer r.proxy.fills.flights.mu.Unlock()
-	for _, f := range r.proxy.fills.flights.byKey {
-		if s, _ := f.look(); s.stage == arriving {
-			return true
-		}
+	f := r.proxy.fills.Flights.Any()
+	if f == nil {
+		return false
 	}
-	return false
+	s, _ := f.Look()
+	return s.Stage == fill.Arriving
 }
 
 // While a commit is decoded and not yet visible, readers may get the old row,

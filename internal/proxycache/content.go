@@ -5,9 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
-	"net/http"
 
-	"walpurge/internal/proxycache/store"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 )
 
@@ -22,7 +21,7 @@ func (x *exchange) readContent() verdict {
 		return x.cutOff()
 	}
 	if x.content = content; len(content) > maxQuery {
-		return passed(rfc9111.FwdMethod, RequestBody)
+		return passed(rfc9111.FwdMethod, outcome.RequestBody)
 	}
 	sum := sha256.New()
 	for _, name := range []string{"content-type", "content-encoding", "content-language"} {
@@ -47,22 +46,4 @@ func (x *exchange) body() (io.ReadCloser, int64) {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(x.content), x.Body), x.Body}, x.Length
-}
-
-// listQuestion notes that the flight's response answers a question about its
-// target.
-func (f *fetch) listQuestion() {
-	m := f.fills.memory
-	v := m.Marker(f.order.base+store.QuerySuffix, []string{rfc9111.MethodQuery})
-	if evict := v.Add(f.order.primary); evict != "" {
-		m.Remove(evict)
-	}
-}
-
-// method is the flight's request method.
-func (f *fetch) method() string {
-	if f.order.content != nil {
-		return rfc9111.MethodQuery
-	}
-	return http.MethodGet
 }

@@ -17,29 +17,29 @@ func (x *exchange) decide() verdict {
 	method := string(x.Method)
 	switch {
 	case method == "CONNECT":
-		return refused(http.StatusNotImplemented, outcome.Pass, rfc9111.CacheStatus{Detail: Tunnel}, "This proxy opens no tunnels.")
+		return refused(http.StatusNotImplemented, outcome.Pass, rfc9111.CacheStatus{Detail: outcome.Tunnel}, "This proxy opens no tunnels.")
 	case x.Route.Events:
 		return verdict{way: toFeed}
 	case x.endsHere():
 		return verdict{way: toAnswerHere}
 	case x.wantsUpgrade():
-		return verdict{way: toUpgrade, outcome: outcome.Pass, cs: rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: Upgrade}}
+		return verdict{way: toUpgrade, outcome: outcome.Pass, cs: rfc9111.CacheStatus{Fwd: rfc9111.FwdBypass, Detail: outcome.Upgrade}}
 	case x.hidesFields():
-		return passed(rfc9111.FwdRequest, HiddenFields)
+		return passed(rfc9111.FwdRequest, outcome.HiddenFields)
 	case method == rfc9111.MethodQuery && x.keepsAnswer():
 		return verdict{way: toRead}
 	case method == "POST":
-		return x.copied(passed(rfc9111.FwdMethod, NoReason))
+		return x.copied(passed(rfc9111.FwdMethod, outcome.NoReason))
 	case !isRead(x.Method):
-		return passed(rfc9111.FwdMethod, NoReason)
+		return passed(rfc9111.FwdMethod, outcome.NoReason)
 	case x.Body != nil:
-		return passed(rfc9111.FwdRequest, RequestBody)
+		return passed(rfc9111.FwdRequest, outcome.RequestBody)
 	case !x.Clean && x.Table.Guarded:
-		return passed(rfc9111.FwdBypass, UncleanPath)
+		return passed(rfc9111.FwdBypass, outcome.UncleanPath)
 	case x.Has(rfc9111.Preconditions):
-		return passed(rfc9111.FwdRequest, NoReason)
+		return passed(rfc9111.FwdRequest, outcome.NoReason)
 	case x.wish.NoStore:
-		return passed(rfc9111.FwdRequest, ClientNoStore)
+		return passed(rfc9111.FwdRequest, outcome.ClientNoStore)
 	case x.keepsNothing():
 		return passed(rfc9111.FwdBypass, rfc9111.RouteTTL)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
@@ -83,7 +84,7 @@ func TestDecide(t *testing.T) {
 	}
 	ex := &http1.Exchange{Body: new(http1.Body)}
 	ex.Request, _ = http1.NewRequest([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n"))
-	if v := r.proxy.newExchange(ex, 1, false, nil).decide(); v.way != toPass || v.cs.Fwd != rfc9111.FwdRequest || v.cs.Detail != RequestBody {
+	if v := r.proxy.newExchange(ex, 1, false, nil).decide(); v.way != toPass || v.cs.Fwd != rfc9111.FwdRequest || v.cs.Detail != outcome.RequestBody {
 		t.Errorf("a GET with a body: %+v", v)
 	}
 }

@@ -4,9 +4,11 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
@@ -16,59 +18,59 @@ import (
 // await waits for a flight's response, as its leader or a joiner, and sends what
 // arrives. again means that the joiner got nothing to share and must look anew,
 // alone that it must ask the origin itself.
-func (x *exchange) await(f *Flight, leader bool) (v verdict, again, alone bool) {
+func (x *exchange) await(f *fill.Flight, leader bool) (v verdict, again, alone bool) {
 	patience := time.NewTimer(x.p.opt.JoinTimeout)
 	defer patience.Stop()
 	interims := 0
 	for {
-		s, wake := f.look()
-		for ; leader && interims < len(s.interim); interims++ {
-			_ = x.Interim(s.interim[interims]) // the response's own write tells if the client is gone
+		s, wake := f.Look()
+		for ; leader && interims < len(s.Interim); interims++ {
+			_ = x.Interim(s.Interim[interims]) // the response's own write tells if the client is gone
 		}
-		switch s.stage {
-		case arriving:
+		switch s.Stage {
+		case fill.Arriving:
 			switch {
-			case !leader && (!s.shared || !f.fits(&s, x.Request)):
-				return v, true, !s.shared
+			case !leader && (!s.Shared || !f.Fits(&s, x.Request)):
+				return v, true, !s.Shared
 			case leader:
-				x.stream(f, s, leader, f.leave)
+				x.stream(f, s, leader, f.Leave)
 				return v, false, false
-			case s.length >= 0 && !f.order.route.Late: // a late dependency may forbid sharing
-				if exit, ok := f.enter(); ok {
+			case s.Length >= 0 && !f.Order.Route.Late: // a late dependency may forbid sharing
+				if exit, ok := f.Enter(); ok {
 					defer exit()
 					x.stream(f, s, leader, exit)
 					return v, false, false
 				}
 			}
-		case whole:
-			if !leader && (!s.shared || !f.fits(&s, x.Request)) {
-				return v, true, !s.shared
+		case fill.Whole:
+			if !leader && (!s.Shared || !f.Fits(&s, x.Request)) {
+				return v, true, !s.Shared
 			}
 			return x.whole(f, &s, leader), false, false
-		case released:
+		case fill.Released:
 			if !leader {
 				return v, true, true
 			}
 			x.sendRest(f, &s, 0, false)
 			return v, false, false
-		case failed:
-			if !leader && s.reason != OriginSlow && s.reason != OriginBusy && f.standIn(&s, x.wish.NoCache) == nil {
+		case fill.Failed:
+			if !leader && s.Reason != outcome.OriginSlow && s.Reason != outcome.OriginBusy && f.StandIn(&s, x.wish.NoCache) == nil {
 				return v, true, true
 			}
 			return x.failure(f, &s), false, false
 		}
-		if s.over && !leader {
+		if s.Over && !leader {
 			return v, true, false
 		}
-		if s.over {
-			x.watch(f.leave)
+		if s.Over {
+			x.watch(f.Leave)
 		}
 		select {
 		case <-wake:
 		case <-x.gone:
 			return x.cutOff(), false, false
 		case <-patience.C:
-			if !leader && !f.queued.Load() {
+			if !leader && !f.Queued.Load() {
 				return v, true, false
 			}
 			patience.Reset(x.p.opt.JoinTimeout) // asking oneself would mean the end of the queue
@@ -77,14 +79,14 @@ func (x *exchange) await(f *Flight, leader bool) (v verdict, again, alone bool) 
 }
 
 // whole is the answer with a flight's complete response.
-func (x *exchange) whole(f *Flight, s *flightState, leader bool) verdict {
-	v := verdict{way: toReply, outcome: outcome.Miss, cs: f.status(s, leader), entry: s.entry, at: x.p.opt.Now()}
-	if leader && s.own != nil {
-		v.entry = s.entry.WithHead(s.own)
+func (x *exchange) whole(f *fill.Flight, s *fill.State, leader bool) verdict {
+	v := verdict{way: toReply, outcome: outcome.Miss, cs: f.Status(s, leader), entry: s.Entry, at: x.p.opt.Now()}
+	if leader && s.Own != nil {
+		v.entry = s.Entry.WithHead(s.Own)
 		x.p.memory.Finish(v.entry)
 	}
 	switch {
-	case s.valid:
+	case s.Valid:
 		v.outcome = outcome.Revalidated
 	case !leader:
 		v.outcome = outcome.Collapsed
@@ -94,57 +96,57 @@ func (x *exchange) whole(f *Flight, s *flightState, leader bool) verdict {
 
 // failure is the answer after a failed fill: the stale response where RFC 5861
 // allows it, else a problem document.
-func (x *exchange) failure(f *Flight, s *flightState) verdict {
-	if e := f.standIn(s, x.wish.NoCache); e != nil {
-		return fromCache(outcome.Stale, e, x.p.opt.Now(), s.reason)
+func (x *exchange) failure(f *fill.Flight, s *fill.State) verdict {
+	if e := f.StandIn(s, x.wish.NoCache); e != nil {
+		return fromCache(outcome.Stale, e, x.p.opt.Now(), s.Reason)
 	}
-	return refused(s.status, outcome.Fault, rfc9111.CacheStatus{Fwd: f.status(s, true).Fwd, Detail: s.reason}, sentences[s.reason])
+	return refused(s.Status, outcome.Fault, rfc9111.CacheStatus{Fwd: f.Status(s, true).Fwd, Detail: s.Reason}, sentences[s.Reason])
 }
 
 // stream sends a response while it arrives. leave tells the flight that the
 // client is gone.
-func (x *exchange) stream(f *Flight, s flightState, leader bool, leave func()) {
-	cs, o := f.status(&s, leader), outcome.Miss
+func (x *exchange) stream(f *fill.Flight, s fill.State, leader bool, leave func()) {
+	cs, o := f.Status(&s, leader), outcome.Miss
 	if !leader {
 		o = outcome.Collapsed
 	}
 	defer x.done(o, cs.Detail)
-	if tag, ok := store.NotModified(x.Request, s.entry); ok {
-		_ = x.Send(x.p.appendTiming(cs.Append(store.Append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.entry, x.p.opt.Now()), nil)
+	if tag, ok := store.NotModified(x.Request, s.Entry); ok {
+		_ = x.Send(x.p.appendTiming(cs.Append(store.Append304(x.Buffer(), x.shown(f, &s), tag)), &cs, f.Entry, x.p.opt.Now()), nil)
 		return
 	}
-	if err := x.Start(int(s.entry.Status), x.streamHead(f, &s, cs), s.length); err != nil {
+	if err := x.Start(int(s.Entry.Status), x.streamHead(f, &s, cs), s.Length); err != nil {
 		return
 	}
 	for sent := 0; ; {
-		s, wake := f.look()
+		s, wake := f.Look()
 		// The piece that completes the response waits until it is stored, so
 		// that a client that has it whole finds it in the cache.
-		last := s.stage == arriving && s.length == int64(len(s.body))
-		if sent < len(s.body) && !last {
-			n, err := x.Write(s.body[sent:])
+		last := s.Stage == fill.Arriving && s.Length == int64(len(s.Body))
+		if sent < len(s.Body) && !last {
+			n, err := x.Write(s.Body[sent:])
 			if err != nil {
 				return // the client is gone; the fill goes on
 			}
 			sent += n
 			continue
 		}
-		switch s.stage {
-		case whole:
+		switch s.Stage {
+		case fill.Whole:
 			_ = x.Finish(nil)
 			return
-		case released:
+		case fill.Released:
 			if !leader {
 				x.Abort()
 				return
 			}
 			x.sendRest(f, &s, sent, true)
 			return
-		case failed:
+		case fill.Failed:
 			x.Abort() // H2: the client must see that the end is missing
 			return
 		}
-		if s.over {
+		if s.Over {
 			x.watch(leave)
 		}
 		select {
@@ -157,57 +159,57 @@ func (x *exchange) stream(f *Flight, s flightState, leader bool, leave func()) {
 }
 
 // shown is the head of an arriving response as clients get it.
-func (x *exchange) shown(f *Flight, s *flightState) []byte {
-	shown, _, _ := x.p.memory.Dressing(f.entry.Route, s.head, s.length).Dress(s.head)
+func (x *exchange) shown(f *fill.Flight, s *fill.State) []byte {
+	shown, _, _ := x.p.memory.Dressing(f.Entry.Route, s.Head, s.Length).Dress(s.Head)
 	return shown
 }
 
-func (x *exchange) streamHead(f *Flight, s *flightState, cs rfc9111.CacheStatus) []byte {
+func (x *exchange) streamHead(f *fill.Flight, s *fill.State, cs rfc9111.CacheStatus) []byte {
 	head := slices.Grow(slices.Clip(x.shown(f, s)), 128)
-	if age := f.entry.Age; age >= coherence.Nanos(time.Second) {
+	if age := f.Entry.Age; age >= coherence.Nanos(time.Second) {
 		head = appendAge(head, int64(age)/int64(time.Second))
 	}
-	return x.p.appendTiming(cs.Append(head), &cs, f.entry, x.p.opt.Now())
+	return x.p.appendTiming(cs.Append(head), &cs, f.Entry, x.p.opt.Now())
 }
 
 // sendRest passes on, unbuffered, what nobody keeps; sent bytes of it have
 // been sent already.
-func (x *exchange) sendRest(f *Flight, s *flightState, sent int, started bool) {
-	r := s.rest
-	if !r.take() {
+func (x *exchange) sendRest(f *fill.Flight, s *fill.State, sent int, started bool) {
+	r := s.Rest
+	if !r.Take() {
 		x.Abort()
 		return
 	}
-	defer r.end()
+	defer r.End()
 	if !started {
-		cs, o := f.status(s, true), outcome.Miss
-		if s.reason != TooLarge {
+		cs, o := f.Status(s, true), outcome.Miss
+		if s.Reason != outcome.TooLarge {
 			o = outcome.Pass
 		}
 		defer x.done(o, cs.Detail)
-		e := &store.Entry{Status: uint16(r.resp.StatusCode)}
-		e.SetHead(s.head)
+		e := &store.Entry{Status: uint16(r.Response.StatusCode)}
+		e.SetHead(s.Head)
 		if tag, ok := store.NotModified(x.Request, e); ok {
-			_ = x.Send(x.p.appendTiming(cs.Append(store.Append304(x.Buffer(), s.head, tag)), &cs, nil, 0), nil)
+			_ = x.Send(x.p.appendTiming(cs.Append(store.Append304(x.Buffer(), s.Head, tag)), &cs, nil, 0), nil)
 			return
 		}
-		head := upstream.AnnounceTrailer(append([]byte(nil), s.head...), r.resp)
-		if err := x.Start(r.resp.StatusCode, x.p.appendTiming(cs.Append(head), &cs, nil, 0), upstream.SilentLength(r.resp, s.length)); err != nil {
-			return
-		}
-	}
-	x.watch(func() { r.cancel(errClientGone) })
-	if sent < len(r.prefix) {
-		if _, err := x.Write(r.prefix[sent:]); err != nil {
+		head := upstream.AnnounceTrailer(append([]byte(nil), s.Head...), r.Response)
+		if err := x.Start(r.Response.StatusCode, x.p.appendTiming(cs.Append(head), &cs, nil, 0), upstream.SilentLength(r.Response, s.Length)); err != nil {
 			return
 		}
 	}
-	r.prefix = nil // what follows may last for ever
-	x.copyBody(r.resp, nil)
+	x.watch(func() { r.Cancel(fill.ErrClientGone) })
+	if sent < len(r.Prefix) {
+		if _, err := x.Write(r.Prefix[sent:]); err != nil {
+			return
+		}
+	}
+	r.Prefix = nil // what follows may last for ever
+	x.copyBody(r.Response, nil)
 }
 
 // copyBody sends each piece of a response's body as it arrives. k gets it, too.
-func (x *exchange) copyBody(resp *http.Response, k *Copy) {
+func (x *exchange) copyBody(resp *http.Response, k *fill.Copy) {
 	if x.Silent() {
 		_ = x.Finish(nil)
 		return
@@ -217,10 +219,10 @@ func (x *exchange) copyBody(resp *http.Response, k *Copy) {
 	for {
 		n, err := resp.Body.Read(*piece)
 		if n > 0 {
-			k.write((*piece)[:n])
+			k.Write((*piece)[:n])
 		}
 		if err == io.EOF {
-			k.end() // before the client has it whole
+			k.End() // before the client has it whole
 		}
 		if n > 0 {
 			if _, err := x.Write((*piece)[:n]); err != nil {
@@ -236,4 +238,19 @@ func (x *exchange) copyBody(resp *http.Response, k *Copy) {
 			return
 		}
 	}
+}
+
+// watch calls leave when the client goes away, and closes x.gone then. Only the
+// first call in an exchange counts. A fill whose time isn't over goes on without
+// its clients, so that nobody has to watch before.
+func (x *exchange) watch(leave func()) {
+	if x.gone != nil {
+		return
+	}
+	gone := make(chan struct{})
+	x.gone = gone
+	x.Watch(sync.OnceFunc(func() {
+		leave()
+		close(gone)
+	}))
 }

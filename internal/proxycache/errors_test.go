@@ -12,6 +12,7 @@ import (
 	"walpurge/dev/testbed"
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/proxycache/store"
 )
@@ -116,10 +117,10 @@ func TestRFC5861Section4ErrorsTakeNoPagesPlace(t *testing.T) {
 						r.counted(status, says)
 						for range 3 {
 							got := r.get(path)
-							if failing(status) && got.body != "page" || !failing(status) && got.StatusCode != status {
+							if fill.Failing(status) && got.body != "page" || !fill.Failing(status) && got.StatusCode != status {
 								t.Fatalf("%s with %q", got.Status, got.cacheStatus())
 							}
-							if !failing(status) && strings.Contains(got.cacheStatus(), "hit") {
+							if !fill.Failing(status) && strings.Contains(got.cacheStatus(), "hit") {
 								t.Fatalf("the error is kept: %q", got.cacheStatus())
 							}
 						}
@@ -234,7 +235,7 @@ func TestRFC5861Section4JoinersGetThePageToo(t *testing.T) {
 			w.WriteHeader(status)
 		})
 		go func() {
-			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 4 })
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.Flights.Count(); return joined == 4 })
 			close(g.open)
 		}()
 		for _, got := range r.together(5, "/x/1") {

@@ -88,7 +88,7 @@ func TestJoinersOfAStreamAreReleasedAtItsHead(t *testing.T) {
 		stream(w, req)
 	})
 	go func() {
-		r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 3 })
+		r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.Flights.Count(); return joined == 3 })
 		close(head)
 		for range 4 {
 			<-p.arrived // all of them, though none has ended

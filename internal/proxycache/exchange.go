@@ -103,7 +103,7 @@ func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool,
 }
 
 // done counts the request.
-func (x *exchange) done(o outcome.Outcome, reason Reason) {
+func (x *exchange) done(o outcome.Outcome, reason outcome.Reason) {
 	x.endTrace(o, reason)
 	took := x.p.opt.Now() - x.start
 	x.Route.Counters[o].Count(took)

@@ -7,6 +7,7 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/proxycache/depends"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/rfc9111"
 )
@@ -107,13 +108,13 @@ func (x *exchange) why(v *verdict) (cached bool, words string) {
 }
 
 // whyPassed are the reasons to send a request to the origin, in words.
-var whyPassed = map[Reason]string{
-	Upgrade:          "The request asks for another protocol; it goes to the origin.",
-	HiddenFields:     "Connection names fields that are meant for the origin; the request goes there.",
-	RequestBody:      "The request has a body; it goes to the origin.",
-	UncleanPath:      "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin.",
-	ClientNoStore:    "The request says no-store; it goes to the origin.",
-	rfc9111.RouteTTL: "The route keeps nothing (ttl is 0).",
+var whyPassed = map[outcome.Reason]string{
+	outcome.Upgrade:       "The request asks for another protocol; it goes to the origin.",
+	outcome.HiddenFields:  "Connection names fields that are meant for the origin; the request goes there.",
+	outcome.RequestBody:   "The request has a body; it goes to the origin.",
+	outcome.UncleanPath:   "Servers may read this path differently (encoded slash, dot or empty segment); it goes to the origin.",
+	outcome.ClientNoStore: "The request says no-store; it goes to the origin.",
+	rfc9111.RouteTTL:      "The route keeps nothing (ttl is 0).",
 }
 
 // whatEnds tells what ends a stored response of the request's route.

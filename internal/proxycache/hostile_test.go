@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"walpurge/internal/expr"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/route"
 )
 
@@ -253,7 +254,7 @@ func TestRFC9110Section15_2InterimResponsesOfHostileOrigins(t *testing.T) {
 		"/space":  "HTTP/1.1 103 Early Hints\r\nLink : </a>\r\n\r\n" + end,
 		"/hidden": "HTTP/1.1 103 Early Hints\r\nTransfer-Encoding : chunked\r\n\r\n" + end,
 		"/some":   strings.Repeat(early, 20) + "HTTP/1.1 102 Processing\r\n\r\n" + end,
-		"/many":   strings.Repeat(early, 10*maxInterims) + end,
+		"/many":   strings.Repeat(early, 10*fill.MaxInterims) + end,
 	})
 	r := newRig(t, func(r *rig, o *Options) { plainHTTP(r, o); o.Origin.URL = origin })
 	for path, want := range map[string]struct{ hints, status, processing int }{
@@ -261,7 +262,7 @@ func TestRFC9110Section15_2InterimResponsesOfHostileOrigins(t *testing.T) {
 	} {
 		got := r.raw("GET " + path + " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
 		hints, processing := strings.Count(got, early), strings.Count(got, "HTTP/1.1 102 Processing\r\n\r\n")
-		if want.hints >= 0 && hints != want.hints || hints > maxInterims || processing != want.processing || strings.Count(got, fmt.Sprintf("HTTP/1.1 %d ", want.status)) != 1 {
+		if want.hints >= 0 && hints != want.hints || hints > fill.MaxInterims || processing != want.processing || strings.Count(got, fmt.Sprintf("HTTP/1.1 %d ", want.status)) != 1 {
 			t.Errorf("%s: %d hints, %q", path, hints, got)
 		}
 	}

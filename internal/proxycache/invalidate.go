@@ -17,12 +17,12 @@ func (x *exchange) invalidateAfter(status int, h http.Header) {
 	if rfc9111.Safe(x.Method) || status < 200 || status > 399 {
 		return
 	}
-	x.p.fills.invalidate(x.key)
+	x.p.fills.Invalidate(x.key)
 	x.endGroups(h)
 	for _, name := range []string{"Location", "Content-Location"} {
 		for _, v := range h[name] {
 			if key, ok := x.keyOf(v); ok && key != x.key {
-				x.p.fills.invalidate(key)
+				x.p.fills.Invalidate(key)
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
@@ -13,18 +14,18 @@ import (
 
 // join joins the flight of key or starts one. It returns nil if a response has
 // been stored since the caller found e.
-func (x *exchange) join(key string, e *store.Entry, waited *Flight, proven coherence.Nanos) (f *Flight, leader bool) {
+func (x *exchange) join(key string, e *store.Entry, waited *fill.Flight, proven coherence.Nanos) (f *fill.Flight, leader bool) {
 	fills := x.p.fills
 	alone := x.authorized || x.Route.Strict || x.demand.Strict || x.wish.NoCache || // R7
 		e != nil && x.bridge(e) > e.StaleIfError.Nanos() // others want another answer to an error
 	if !alone {
-		if f = fills.flights.join(key, x.Route, waited, x.demand); f != nil {
+		if f = fills.Flights.Join(key, x.Route, waited, x.demand); f != nil {
 			return f, false
 		}
 	}
 	o, header := x.order(key, e)
-	o.alone = alone
-	return fills.start(&o, header, waited, x.demand, func() bool {
+	o.Alone = alone
+	return fills.Start(&o, header, waited, x.demand, func() bool {
 		newer, _ := x.find()
 		return newer != nil && newer != e && newer.Usable(x.p.opt.Now(), proven)
 	})
@@ -33,24 +34,24 @@ func (x *exchange) join(key string, e *store.Entry, waited *Flight, proven coher
 // refresh starts a fill in the background, unless one is on its way.
 func (x *exchange) refresh(e *store.Entry, key string) {
 	fills := x.p.fills
-	if f := fills.flights.join(key, x.Route, nil, position.Demand{}); f != nil {
+	if f := fills.Flights.Join(key, x.Route, nil, position.Demand{}); f != nil {
 		return
 	}
 	o, header := x.order(key, e)
-	o.background, o.bridge = true, 0 // nobody waits for an answer to an error
-	_, _ = fills.start(&o, header, nil, position.Demand{}, func() bool { return false })
+	o.Background, o.Bridge = true, 0 // nobody waits for an answer to an error
+	_, _ = fills.Start(&o, header, nil, position.Demand{}, func() bool { return false })
 }
 
 // order is what a fill for this request is for, and the header that it sends
 // to the origin. e is what is stored under key, if anything is.
-func (x *exchange) order(key string, e *store.Entry) (o Order, header http.Header) {
+func (x *exchange) order(key string, e *store.Entry) (o fill.Order, header http.Header) {
 	p, rt := x.p, x.Route
-	o = Order{
-		req: x.Request.Clone(), route: rt, key: key, primary: x.key, base: x.base, target: x.target, content: x.content,
-		question: x.question(), plain: x.wish.Plain(), authorized: x.authorized,
+	o = fill.Order{
+		Request: x.Request.Clone(), Route: rt, Key: key, Primary: x.key, Base: x.base, Target: x.target, Content: x.content,
+		Question: x.question(), Plain: x.wish.Plain(), Authorized: x.authorized,
 	}
 	if x.span != nil {
-		o.traced = x.spanned
+		o.Traced = x.spanned
 	}
 	header = p.requestHeader(x.Exchange, fillDrops)
 	x.needsOfRequest(header)
@@ -63,19 +64,19 @@ func (x *exchange) order(key string, e *store.Entry) (o Order, header http.Heade
 	}
 	if e != nil {
 		now := p.opt.Now()
-		o.why, o.bridge = x.missed(key, e, now), x.bridge(e)
-		if e.Validatable() || e.StaleIfError > 0 || e.Bridges(now) || o.bridge > 0 {
-			o.stale = e
+		o.Why, o.Bridge = x.missed(key, e, now), x.bridge(e)
+		if e.Validatable() || e.StaleIfError > 0 || e.Bridges(now) || o.Bridge > 0 {
+			o.Stale = e
 		}
 	}
 	if rt.Guarded {
-		o.deps = rt.Bind(p.opt.Guard, x.Subject(x.Request, x.target))
+		o.Deps = rt.Bind(p.opt.Guard, x.Subject(x.Request, x.target))
 	}
 	if rt.Late {
 		header["Accept-Encoding"] = []string{"identity"} // what is compressed can't be read
-		o.subject = x.Subject(o.req, x.target)
-		o.subject.Path, _, _ = http1.SplitTarget(o.req) // what it reads belongs to the order
-		o.subject.Places = slices.Clone(o.subject.Places)
+		o.Subject = x.Subject(o.Request, x.target)
+		o.Subject.Path, _, _ = http1.SplitTarget(o.Request) // what it reads belongs to the order
+		o.Subject.Places = slices.Clone(o.Subject.Places)
 	}
 	return o, header
 }

@@ -108,13 +108,13 @@ func TestWhatIsNotDeclaredIsNotKept(t *testing.T) {
 
 // flying is how many fills can be joined.
 func (r *rig) flying() int {
-	n, _ := r.proxy.fills.flights.count()
+	n, _ := r.proxy.fills.Flights.Count()
 	return n
 }
 
 // joined is how many requests share the fills on their way.
 func (r *rig) joined() int {
-	_, n := r.proxy.fills.flights.count()
+	_, n := r.proxy.fills.Flights.Count()
 	return n
 }
 

@@ -87,7 +87,7 @@ func (l *live) leave(w *onlooker) {
 }
 
 // liveDetail marks what this feed answers in Cache-Status.
-const liveDetail Reason = "events"
+const liveDetail outcome.Reason = "events"
 
 // serveLive answers a request for the feed.
 func (x *exchange) serveLive() verdict {

@@ -8,6 +8,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
@@ -20,14 +21,14 @@ const maxAttempts = 2
 // lookup finds the answer to a GET or HEAD in the tiers, or gets it from
 // somebody's flight or with one of its own.
 func (x *exchange) lookup() verdict {
-	var waited *Flight
+	var waited *fill.Flight
 	var was *store.Entry // what the last look has found
 	asksRedis := x.asksRedis()
 	for attempt := 0; attempt < maxAttempts; attempt++ {
 		now, proven := x.p.opt.Now(), coherence.Nanos(0)
 		if x.Route.Guarded {
-			var reason Reason
-			if proven, reason = x.proof(now); reason != NoReason {
+			var reason outcome.Reason
+			if proven, reason = x.proof(now); reason != outcome.NoReason {
 				v := x.bypass(reason)
 				v.stale = was
 				return v
@@ -52,8 +53,8 @@ func (x *exchange) lookup() verdict {
 			v.stale = e
 			return v
 		}
-		if asksRedis && e == nil && !x.p.fills.flights.flying(key) {
-			if e, now := x.p.fills.fromRedis(x.key, &x.Asked, x.Request, x.target); e != nil {
+		if asksRedis && e == nil && !x.p.fills.Flights.Flying(key) {
+			if e, now := x.p.fills.FromRedis(x.key, &x.Asked, x.Request, x.target); e != nil {
 				return fromCache(outcome.Hit, e, now, "redis")
 			}
 			asksRedis = false
@@ -64,7 +65,7 @@ func (x *exchange) lookup() verdict {
 		}
 		v, again, alone := x.await(f, leader)
 		if leader {
-			f.leave()
+			f.Leave()
 		}
 		if !again {
 			return v
@@ -74,7 +75,7 @@ func (x *exchange) lookup() verdict {
 		}
 		waited = f
 	}
-	v := passed(rfc9111.FwdURIMiss, x.p.fills.memo.reason(x.key, x.p.opt.Now()))
+	v := passed(rfc9111.FwdURIMiss, x.p.fills.Memo.Reason(x.key, x.p.opt.Now()))
 	v.outcome, v.turns, v.stale = outcome.Miss, x.Route.Guarded, was
 	return v
 }
@@ -84,27 +85,27 @@ func (x *exchange) asksRedis() bool { return x.p.redis != nil && x.wish.Plain() 
 
 // proof returns the proof of freshness that a cached response of the route
 // needs (G2, G4), or why there is none.
-func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, Reason) {
+func (x *exchange) proof(now coherence.Nanos) (coherence.Nanos, outcome.Reason) {
 	g := x.p.opt.Guard
 	if x.Route.Strict || !x.p.positions.Covered(x.demand) {
 		if x.p.opt.Prove == nil {
-			return 0, StrictRead
+			return 0, outcome.StrictRead
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), x.p.opt.StrictWait)
 		defer cancel()
 		if err := x.p.opt.Prove(ctx, x.start); err != nil {
-			return 0, StrictRead
+			return 0, outcome.StrictRead
 		}
 		if proven := g.Proven(); proven >= x.start {
-			return proven, NoReason
+			return proven, outcome.NoReason
 		}
-		return 0, StrictRead
+		return 0, outcome.StrictRead
 	}
 	proven := g.Proven()
 	if !x.Route.Proves(now, proven) {
-		return 0, Unproven
+		return 0, outcome.Unproven
 	}
-	return proven, NoReason
+	return proven, outcome.NoReason
 }
 
 // find looks into the memory tier. key is the variant's where the response
@@ -139,13 +140,13 @@ func (x *exchange) fromMemory(e *store.Entry, key string, now coherence.Nanos) (
 	age := time.Duration(e.Age + now - e.Received)
 	switch {
 	case left > 0 && x.wish.Admits(age, time.Duration(left)):
-		v = fromCache(outcome.Hit, e, now, NoReason)
+		v = fromCache(outcome.Hit, e, now, outcome.NoReason)
 		v.audited = true
 		return v, true
 	case left <= 0 && e.Lenient && x.wish.AdmitsStale(age, time.Duration(-left)):
-		return fromCache(outcome.Stale, e, now, NoReason), true
+		return fromCache(outcome.Stale, e, now, outcome.NoReason), true
 	case left <= 0 && -left < e.StaleWhileRevalidate.Nanos() && x.wish.Plain():
-		v = fromCache(outcome.Stale, e, now, NoReason)
+		v = fromCache(outcome.Stale, e, now, outcome.NoReason)
 		v.again, v.key = true, key
 		return v, true
 	}
@@ -169,7 +170,7 @@ func (x *exchange) fromChanged(e *store.Entry, key string, now coherence.Nanos) 
 	if now >= e.Fresh || !x.wish.Plain() || x.authorized || !x.demand.Plain() {
 		return verdict{}, false
 	}
-	v = fromCache(outcome.Stale, e, now, Changed)
+	v = fromCache(outcome.Stale, e, now, outcome.Changed)
 	v.cs.TTL = min(-1, -int64(now-at)/int64(time.Second))
 	v.again, v.key = true, key
 	return v, true
@@ -185,15 +186,15 @@ func (x *exchange) withoutFlight(e *store.Entry, key string, now coherence.Nanos
 	}
 	switch {
 	case x.wish.OnlyIfCached:
-		v = refused(http.StatusGatewayTimeout, outcome.Pass, rfc9111.CacheStatus{Detail: OnlyIfCached}, sentences[OnlyIfCached])
-	case e == nil && x.p.fills.memo.has(key, now):
-		v = passed(x.missed(key, e, now), Uncacheable)
-	case e == nil && wantsStream(x.Request):
-		v = passed(x.missed(key, e, now), Stream)
+		v = refused(http.StatusGatewayTimeout, outcome.Pass, rfc9111.CacheStatus{Detail: outcome.OnlyIfCached}, sentences[outcome.OnlyIfCached])
+	case e == nil && x.p.fills.Memo.Has(key, now):
+		v = passed(x.missed(key, e, now), outcome.Uncacheable)
+	case e == nil && fill.WantsStream(x.Request):
+		v = passed(x.missed(key, e, now), outcome.Stream)
 	case ranged:
-		v = x.copied(passed(x.missed(key, e, now), PartialWanted))
+		v = x.copied(passed(x.missed(key, e, now), outcome.PartialWanted))
 	case x.head:
-		v = passed(x.missed(key, e, now), NoReason)
+		v = passed(x.missed(key, e, now), outcome.NoReason)
 		v.outcome = outcome.Miss
 	default:
 		return verdict{}, false

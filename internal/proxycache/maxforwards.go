@@ -53,9 +53,9 @@ func (x *exchange) answerHere() verdict {
 	}
 	head = http1.AppendField(head, "Date", time.Now().UTC().Format(http.TimeFormat))
 	head = http1.AppendField(head, "Content-Length", strconv.Itoa(len(body)))
-	cs := rfc9111.CacheStatus{Detail: MaxForwards}
+	cs := rfc9111.CacheStatus{Detail: outcome.MaxForwards}
 	_ = x.Send(cs.Append(head), body)
-	x.done(outcome.Pass, MaxForwards)
+	x.done(outcome.Pass, outcome.MaxForwards)
 	return verdict{}
 }
 

@@ -65,7 +65,7 @@ func (m *metrics) watch(p *Proxy) {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "walpurge_fills_in_flight", Help: "Fills on their way that can be joined.",
 		}, func() float64 {
-			flying, _ := p.fills.flights.count()
+			flying, _ := p.fills.Flights.Count()
 			return float64(flying)
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{

@@ -9,33 +9,32 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/proxycache/fill"
 )
 
 // soonOver makes a fill's time be over at once, and nobody wait for another's.
 func soonOver(_ *rig, o *Options) { o.FillTimeout, o.JoinTimeout = 20*time.Millisecond, time.Minute }
 
-// overByHand makes it be over when endTime is called.
+// overByHand makes it be over when EndTime is called.
 func overByHand(_ *rig, o *Options) { o.FillTimeout, o.JoinTimeout = time.Minute, time.Minute }
 
-// endTime ends the time of the fill that is on its way.
+// EndTime ends the time of the fill that is on its way.
 func (r *rig) endTime() {
 	r.t.Helper()
 	f := r.flight()
-	if !f.timer.Stop() {
+	if !f.EndTime() {
 		r.t.Fatal("its time is over already")
 	}
-	f.timeUp()
 }
 
-func (r *rig) flight() *Flight {
+func (r *rig) flight() *fill.Flight {
 	r.t.Helper()
-	r.proxy.fills.flights.mu.Lock()
-	defer r.proxy.fills.flights.mu.Unlock()
-	for _, f := range r.proxy.fills.flights.byKey {
-		return f
+	f := r.proxy.fills.Flights.Any()
+	if f == nil {
+		r.t.Fatal("no fill is on its way")
 	}
-	r.t.Fatal("no fill is on its way")
-	return nil
+	return f
 }
 
 // pieces answers in pieces, the first at once and each other when it is asked
@@ -285,9 +284,7 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 						got.cancel()
 						sent := len("first.")
 						r.eventually("the client's end is noticed", func() bool {
-							f.mu.Lock()
-							left := f.mu.left
-							f.mu.Unlock()
+							left := f.LeaderGone()
 							if !left { // only a write shows it
 								p.send(t, "more.")
 								sent += len("more.")
@@ -295,7 +292,7 @@ func TestFillTimeoutEndsWhatNobodyReceives(t *testing.T) {
 							return left
 						})
 						// Nothing is on its way that would show that nobody is there.
-						r.eventually("all has arrived", func() bool { s, _ := f.look(); return len(s.body) == sent })
+						r.eventually("all has arrived", func() bool { s, _ := f.Look(); return len(s.Body) == sent })
 						r.endTime()
 					} else {
 						r.endTime()
@@ -319,10 +316,10 @@ func TestFillTimeoutEndsWhatItsLeaderNeverTakes(t *testing.T) {
 	f := r.flight()
 	much := strings.Repeat("0123456789abcdef", 1<<20) // more than sockets hold
 	p.send(t, much)
-	r.eventually("it has arrived", func() bool { s, _ := f.look(); return len(s.body) == len("first.")+len(much) })
+	r.eventually("it has arrived", func() bool { s, _ := f.Look(); return len(s.Body) == len("first.")+len(much) })
 	r.endTime()
 	p.send(t, "more.")
-	r.eventually("what is left is handed over", func() bool { s, _ := f.look(); return s.stage == released })
+	r.eventually("what is left is handed over", func() bool { s, _ := f.Look(); return s.Stage == fill.Released })
 	got.cancel()
 	p.ended(t)
 	r.idle()
@@ -339,7 +336,7 @@ func TestFillTimeoutReleasesWhoWaits(t *testing.T) {
 		leader.read("first.")
 		r.say("quick")
 		go func() {
-			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.flights.count(); return joined == 4 })
+			r.eventually("the others have joined", func() bool { _, joined := r.proxy.fills.Flights.Count(); return joined == 4 })
 			r.endTime()
 		}()
 		for _, got := range r.together(4, "/api/listings/1") {

@@ -2,11 +2,11 @@ package proxycache
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"time"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
@@ -14,7 +14,7 @@ import (
 
 // pass sends a request through to the origin and its response back, both as
 // they arrive. Nothing of it is kept, but for what k keeps.
-func (x *exchange) pass(v *verdict, k *Copy) verdict {
+func (x *exchange) pass(v *verdict, k *fill.Copy) verdict {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	drop := http1.Set(0)
@@ -29,18 +29,18 @@ func (x *exchange) pass(v *verdict, k *Copy) verdict {
 
 // passAndCopy passes a request and keeps its response if that may be shared.
 func (x *exchange) passAndCopy(v *verdict) verdict {
-	k := x.p.fills.copyOf(Order{
-		req: x.Request, route: x.Route, primary: x.key, question: x.question(), authorized: x.authorized,
+	k := x.p.fills.CopyOf(fill.Order{
+		Request: x.Request, Route: x.Route, Primary: x.key, Question: x.question(), Authorized: x.authorized,
 	}, func(reference string) bool {
 		key, ok := x.keyOf(reference)
 		return ok && key == x.key
 	})
-	defer k.close()
+	defer k.Close()
 	return x.pass(v, k)
 }
 
 // exchangeWith sends the request with header h and passes the response on.
-func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, v *verdict, k *Copy) verdict {
+func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseFunc, h http.Header, v *verdict, k *fill.Copy) verdict {
 	x.traceTo(h)
 	req := x.p.upstream.Request(ctx, string(x.Method), x.target, string(x.Host), h)
 	if x.content != nil {
@@ -48,7 +48,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 	} else if x.Body != nil {
 		upstream.GiveBody(req, x.Exchange)
 	}
-	x.Watch(func() { cancel(errClientGone) })
+	x.Watch(func() { cancel(fill.ErrClientGone) })
 	sent := time.Now()
 	resp, err := x.send(req, v.turns, func(status int, h http.Header) error {
 		upstream.ConnectionFields(h)
@@ -58,8 +58,8 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 		return x.originFailed(ctx, err, v)
 	}
 	defer upstream.Discard(resp.Body)
-	if failing(resp.StatusCode) {
-		if instead, ok := x.inPlaceOf(v, OriginFailed, false); ok {
+	if fill.Failing(resp.StatusCode) {
+		if instead, ok := x.inPlaceOf(v, outcome.OriginFailed, false); ok {
 			return instead
 		}
 	}
@@ -71,7 +71,7 @@ func (x *exchange) exchangeWith(ctx context.Context, cancel context.CancelCauseF
 
 // inPlaceOf is what answers in the place of an error of the origin, if anything
 // does.
-func (x *exchange) inPlaceOf(v *verdict, reason Reason, unreachable bool) (instead verdict, ok bool) {
+func (x *exchange) inPlaceOf(v *verdict, reason outcome.Reason, unreachable bool) (instead verdict, ok bool) {
 	if instead, ok = x.standIn(v); ok {
 		return instead, true
 	}
@@ -89,10 +89,8 @@ func (x *exchange) send(req *http.Request, turns bool, interim func(int, http.He
 	return x.p.upstream.Send(req, interim)
 }
 
-var errClientGone = errors.New("client gone")
-
 func (x *exchange) originFailed(ctx context.Context, err error, v *verdict) verdict {
-	if context.Cause(ctx) == errClientGone {
+	if context.Cause(ctx) == fill.ErrClientGone {
 		return x.cutOff()
 	}
 	status, reason := upstream.Fault(ctx, err)
@@ -106,19 +104,19 @@ func (x *exchange) originFailed(ctx context.Context, err error, v *verdict) verd
 }
 
 // passBack sends the origin's response.
-func (x *exchange) passBack(resp *http.Response, v *verdict, sent time.Time, k *Copy) verdict {
+func (x *exchange) passBack(resp *http.Response, v *verdict, sent time.Time, k *fill.Copy) verdict {
 	x.invalidateAfter(resp.StatusCode, resp.Header) // before the client hears of it
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
 	cs := v.cs
 	cs.FwdStatus = resp.StatusCode
 	if x.head && v.stale != nil && a.Status == http.StatusOK && !x.Has(rfc9111.Conditions) {
-		if e := x.p.fills.freshened(v.stale, a, new(x.question()), x.key, x.Request); e != nil {
+		if e := x.p.fills.Freshened(v.stale, a, new(x.question()), x.key, x.Request); e != nil {
 			cs.Stored = true
 			return verdict{way: toReply, outcome: v.outcome, cs: cs, entry: e, at: x.p.opt.Now()}
 		}
 	}
 	defer x.done(v.outcome, cs.Detail)
-	k.begin(a, resp.ContentLength)
+	k.Begin(a, resp.ContentLength)
 	length := upstream.SilentLength(resp, resp.ContentLength)
 	upstream.PassFields(resp.Header)
 	x.p.positions.DropForeign(resp.Header)

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/downstream"
+	"walpurge/internal/proxycache/fill"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
@@ -30,7 +31,7 @@ type Proxy struct {
 	memory    *store.Memory
 	redis     *redistier.Tier
 	upstream  *upstream.Origin
-	fills     *fills
+	fills     *fill.Fills
 	positions *position.Positions
 	metrics   *metrics
 	live      *live
@@ -69,11 +70,10 @@ func New(o Options) (*Proxy, error) {
 		p.metrics.registry.MustRegister(redistier.NewSizes(p.redis))
 	}
 	p.upstream = upstream.New(&p.opt.Origin, p.metrics.upstream.Observe)
-	p.fills = &fills{
-		guard: o.Guard, now: o.Now, memory: p.memory, redis: p.redis, upstream: p.upstream, positions: p.positions, tracer: o.Tracer, log: p.log,
-		counts: p.metrics.discarded, named: p.hasNamed, maxObject: o.MaxObject, timeout: o.FillTimeout, memo: newMemo(),
-	}
-	p.fills.flights.byKey = make(map[string]*Flight)
+	p.fills = fill.New(fill.Options{
+		Guard: o.Guard, Now: o.Now, Memory: p.memory, Redis: p.redis, Upstream: p.upstream, Positions: p.positions, Tracer: o.Tracer, Logger: p.log,
+		Discarded: p.metrics.discarded, Named: p.hasNamed, MaxObject: o.MaxObject, Timeout: o.FillTimeout,
+	})
 	p.clients = downstream.New(&p.opt.Clients, p.log, p.serve, p.serveHit, p.refuse)
 	p.metrics.watch(p)
 	if o.Access != nil {
@@ -108,7 +108,7 @@ func (p *Proxy) Serve() error {
 func (p *Proxy) Close(ctx context.Context) error {
 	p.live.close()
 	err := p.clients.Close(ctx)
-	p.fills.end(ctx)
+	p.fills.End(ctx)
 	p.redis.Close()
 	p.upstream.Close()
 	p.memory.Close()

@@ -5,14 +5,15 @@ import (
 
 	"walpurge/internal/http1"
 	"walpurge/internal/problem"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // sentences are what clients read. They name no address and no error of ours.
-var sentences = map[Reason]string{
-	OriginFailed: "The service behind this proxy could not be reached or did not answer properly.",
-	OriginSlow:   "The service behind this proxy did not answer in time.",
-	OriginBusy:   "The service behind this proxy has too much to do; try again in a moment.",
-	OnlyIfCached: "There is no stored response for this request, and it asks for nothing else.",
+var sentences = map[outcome.Reason]string{
+	outcome.OriginFailed: "The service behind this proxy could not be reached or did not answer properly.",
+	outcome.OriginSlow:   "The service behind this proxy did not answer in time.",
+	outcome.OriginBusy:   "The service behind this proxy has too much to do; try again in a moment.",
+	outcome.OnlyIfCached: "There is no stored response for this request, and it asks for nothing else.",
 }
 
 // refuse appends the answer to what isn't a request.

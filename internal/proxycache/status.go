@@ -23,7 +23,7 @@ func (p *Proxy) Ready() (bool, string) {
 // may add to it.
 func (p *Proxy) Status() map[string]any {
 	ready, why := p.Ready()
-	flying, joined := p.fills.flights.count()
+	flying, joined := p.fills.Flights.Count()
 	s := map[string]any{
 		"version":     version(),
 		"uptime":      time.Since(p.started).Round(time.Second).String(),

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"walpurge/internal/proxycache/fill"
 )
 
 // languages makes the origin answer in the language asked for, of those that
@@ -132,7 +134,7 @@ func TestRFC9111Section4_3_1NamedTagsAreBounded(t *testing.T) {
 	for i := range 30 {
 		r.get("/a", fmt.Sprint("X-Lang: ", i))
 	}
-	if longest == 0 || longest > maxTagBytes {
+	if longest == 0 || longest > fill.MaxTagBytes {
 		t.Fatalf("%d bytes", longest)
 	}
 }

@@ -37,7 +37,7 @@ func (x *exchange) trace() {
 }
 
 // endTrace ends the request's span.
-func (x *exchange) endTrace(o outcome.Outcome, reason Reason) {
+func (x *exchange) endTrace(o outcome.Outcome, reason outcome.Reason) {
 	if x.span == nil {
 		return
 	}
@@ -56,30 +56,4 @@ func (x *exchange) traceTo(h http.Header) {
 	if x.span != nil {
 		w3c.Inject(x.spanned, propagation.HeaderCarrier(h))
 	}
-}
-
-// trace begins the span of a fill, which may outlive the request that it was
-// started for.
-func (f *fetch) trace() {
-	if f.order.traced == nil {
-		return
-	}
-	var ctx context.Context
-	ctx, f.span = f.fills.tracer.Start(f.order.traced, "fill "+f.order.route.Label, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("http.route", f.order.route.Label), attribute.Bool("walpurge.background", f.order.background)))
-	w3c.Inject(ctx, propagation.HeaderCarrier(f.header))
-}
-
-// endTrace ends the fill's span.
-func (f *fetch) endTrace() {
-	if f.span == nil {
-		return
-	}
-	s, _ := f.look()
-	f.span.SetAttributes(attribute.Int("http.response.status_code", s.fwdStatus), attribute.Bool("walpurge.kept", s.kept),
-		attribute.String("walpurge.reason", string(s.reason)))
-	if s.stage == failed {
-		f.span.SetStatus(codes.Error, string(s.reason))
-	}
-	f.span.End()
 }

@@ -10,14 +10,14 @@ import (
 // bypass sends a read on a cached route to the origin, because what is stored
 // may not be used for it now. Many may come at once, so they take turns with
 // the fills until the origin has begun to answer.
-func (x *exchange) bypass(reason Reason) verdict {
+func (x *exchange) bypass(reason outcome.Reason) verdict {
 	v := passed(rfc9111.FwdBypass, reason)
 	v.outcome, v.turns = outcome.Bypass, true
-	v.lenient = reason == Unproven && x.Route.StaleIfError != nil && *x.Route.StaleIfError > 0
+	v.lenient = reason == outcome.Unproven && x.Route.StaleIfError != nil && *x.Route.StaleIfError > 0
 	return v
 }
 
-// standIn is the answer for an origin that has failed: what the memory tier
+// StandIn is the answer for an origin that has failed: what the memory tier
 // holds, while its freshness can't be proven: only on a route that says
 // stale_if_error, and only for so long after the last proof. Everything that
 // has been applied until now has evicted what it touched, so what is still
@@ -35,15 +35,5 @@ func (x *exchange) standIn(v *verdict) (instead verdict, ok bool) {
 	if e == nil || x.authorized && !e.Shared || !e.Within(time.Duration(now-proven), now, proven, *x.Route.StaleIfError) {
 		return verdict{}, false
 	}
-	return fromCache(outcome.Stale, e, now, Unproven), true
-}
-
-// failing tells whether a status says that the origin can't answer (RFC 5861
-// section 4).
-func failing(status int) bool {
-	switch status {
-	case 500, 502, 503, 504:
-		return true
-	}
-	return false
+	return fromCache(outcome.Stale, e, now, outcome.Unproven), true
 }

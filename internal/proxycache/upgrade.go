@@ -50,7 +50,7 @@ func (x *exchange) upgrade(v *verdict) verdict {
 func (x *exchange) tunnel(resp *http.Response, v *verdict) verdict {
 	origin, ok := resp.Body.(io.ReadWriteCloser)
 	if !ok {
-		return refused(http.StatusBadGateway, outcome.Fault, v.cs, sentences[OriginFailed])
+		return refused(http.StatusBadGateway, outcome.Fault, v.cs, sentences[outcome.OriginFailed])
 	}
 	upgrade := resp.Header["Upgrade"]
 	upstream.ConnectionFields(resp.Header)

@@ -51,7 +51,7 @@ type verdict struct {
 }
 
 // passed sends a request to the origin whose response nobody stores.
-func passed(why rfc9111.Forward, detail Reason) verdict {
+func passed(why rfc9111.Forward, detail outcome.Reason) verdict {
 	return verdict{way: toPass, outcome: outcome.Pass, cs: rfc9111.CacheStatus{Fwd: why, Detail: detail}}
 }
 
@@ -61,7 +61,7 @@ func refused(status int, o outcome.Outcome, cs rfc9111.CacheStatus, words string
 }
 
 // fromCache answers with what is stored.
-func fromCache(o outcome.Outcome, e *store.Entry, now coherence.Nanos, detail Reason) verdict {
+func fromCache(o outcome.Outcome, e *store.Entry, now coherence.Nanos, detail outcome.Reason) verdict {
 	return verdict{way: toReply, outcome: o, cs: rfc9111.CacheStatus{Hit: true, TTL: e.TTLAt(now), Detail: detail}, entry: e, at: now}
 }
 
@@ -116,6 +116,6 @@ func (x *exchange) refuse(v *verdict) verdict {
 // cutOff ends an exchange whose client is gone.
 func (x *exchange) cutOff() verdict {
 	x.Abort()
-	x.done(outcome.Fault, ClientGone)
+	x.done(outcome.Fault, outcome.ClientGone)
 	return verdict{}
 }

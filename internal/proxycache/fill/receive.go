@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
@@ -16,17 +17,19 @@ import (
 func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	t := f.fills
 	upstream.ConnectionFields(a.Header)
-	v := rfc9111.Judge(&f.order.question, a)
+	v := rfc9111.Judge(&f.Order.Question, a)
 	switch {
 	case v.Store && f.givesWay(a.Status):
 		v.Store, v.Reason = false, rfc9111.StatusCode
 	case v.Store && isStream(a.Header, resp.ContentLength):
-		v.Store, v.Reason = false, Stream
+		v.Store, v.Reason = false, outcome.Stream
 	}
 	if f.failed(a) {
 		upstream.Discard(resp.Body)
 		f.closeHandle()
-		f.conclude(failed, func(s *flightState) { s.status, s.reason, s.stale = http.StatusBadGateway, OriginFailed, f.stale })
+		f.conclude(Failed, func(s *State) {
+			s.Status, s.Reason, s.stale = http.StatusBadGateway, outcome.OriginFailed, f.stale
+		})
 		f.cancel(nil)
 		return
 	}
@@ -40,43 +43,43 @@ func (f *fetch) receive(resp *http.Response, a *rfc9111.Answer) {
 	names := rfc9111.VaryNames(a.Header)
 	head := http1.AppendFields(http1.AppendStatus(nil, a.Status), a.Header)
 	f.withhold(&v, a, head)
-	r := &rest{resp: resp, cancel: f.cancel}
+	r := &rest{Response: resp, Cancel: f.cancel}
 	reason := v.Reason
 	if v.Store && resp.ContentLength > t.maxObject {
-		reason = TooLarge
+		reason = outcome.TooLarge
 	}
-	if reason == NoReason && f.over() {
-		reason = OriginSlow
+	if reason == outcome.NoReason && f.over() {
+		reason = outcome.OriginSlow
 	}
-	if reason != NoReason {
+	if reason != outcome.NoReason {
 		f.closeHandle()
 		if f.stale != nil && !rfc9111.Passing(a.Status) && !f.stale.Outlasts(a.Status, t.now()) {
 			t.forget(f.stale) // section 4.3.3: this response takes its place
 		}
 		switch {
-		case v.Reason == NoReason:
+		case v.Reason == outcome.NoReason:
 			t.discarded(reason)
 		case !rfc9111.Passing(a.Status): // the next answer may be a page
-			t.memo.add(f.order.key, t.now())
+			t.Memo.add(f.Order.Key, t.now())
 		}
-		f.update(func(s *flightState) {
-			s.fwdStatus, s.head, s.length, s.names = a.Status, head, resp.ContentLength, names
+		f.update(func(s *State) {
+			s.fwdStatus, s.Head, s.Length, s.names = a.Status, head, resp.ContentLength, names
 		})
 		f.release(r, reason)
 		return
 	}
 	f.describe(&v, a, names)
 	f.extend(a.Header)
-	f.entry.SetExtras(f.entry.Groups(), targeted, f.asked)
+	f.Entry.SetExtras(f.Entry.Groups(), targeted, f.asked)
 	f.reusable = v.Lifetime > 0 && f.own == nil
 	arrived := &store.Entry{Status: uint16(a.Status)}
 	arrived.SetHead(head)
-	f.update(func(s *flightState) {
-		s.stage, s.fwdStatus, s.head, s.length, s.names = arriving, a.Status, head, resp.ContentLength, names
-		s.entry = arrived
-		s.kept, s.shared = f.keepable(), f.shareable()
+	f.update(func(s *State) {
+		s.Stage, s.fwdStatus, s.Head, s.Length, s.names = Arriving, a.Status, head, resp.ContentLength, names
+		s.Entry = arrived
+		s.kept, s.Shared = f.keepable(), f.shareable()
 		if !s.kept {
-			s.reason = f.whyDead()
+			s.Reason = f.whyDead()
 		}
 	})
 	f.arrives(resp)
@@ -97,16 +100,16 @@ func (f *fetch) withhold(v *rfc9111.Verdict, a *rfc9111.Answer, head []byte) {
 
 // describe fills in what the entry needs to know of its response.
 func (f *fetch) describe(v *rfc9111.Verdict, a *rfc9111.Answer, names []string) {
-	e := f.entry
+	e := f.Entry
 	e.Status = uint16(a.Status)
 	e.Judged(v)
 	if !e.Guarded {
-		e.SetExtras(store.GroupsOf(f.order.primary, a.Header["Cache-Groups"]), e.Targeted(), f.asked)
+		e.SetExtras(store.GroupsOf(f.Order.Primary, a.Header["Cache-Groups"]), e.Targeted(), f.asked)
 	}
 	f.searched(a.Header)
 	key := f.stored()
 	if len(names) > 0 {
-		key = string(rfc9111.AppendVariant([]byte(key), names, f.order.req))
+		key = string(rfc9111.AppendVariant([]byte(key), names, f.Order.Request))
 	}
 	e.SetKey(key)
 }
@@ -119,9 +122,9 @@ func (f *fetch) readBody(resp *http.Response, r *rest) {
 	for {
 		if int64(len(buf)) > t.maxObject {
 			f.closeHandle()
-			t.discarded(TooLarge)
-			r.prefix = buf
-			f.release(r, TooLarge)
+			t.discarded(outcome.TooLarge)
+			r.Prefix = buf
+			f.release(r, outcome.TooLarge)
 			return
 		}
 		if len(buf) == cap(buf) {
@@ -130,7 +133,7 @@ func (f *fetch) readBody(resp *http.Response, r *rest) {
 		n, err := resp.Body.Read(buf[len(buf):cap(buf)])
 		buf = buf[:len(buf)+n]
 		if n > 0 {
-			f.update(func(s *flightState) { s.body = buf })
+			f.update(func(s *State) { s.Body = buf })
 		}
 		if err == io.EOF {
 			break
@@ -140,7 +143,7 @@ func (f *fetch) readBody(resp *http.Response, r *rest) {
 		}
 		if err != nil {
 			upstream.Discard(resp.Body)
-			t.discarded(Incomplete)
+			t.discarded(outcome.Incomplete)
 			f.keepBeginning(resp.ContentLength, buf)
 			f.fail(err)
 			return
@@ -162,34 +165,34 @@ func bodySize(length int64) int64 {
 
 // end stores a response after its clean end (C4) and tells who waits.
 func (f *fetch) end(body []byte) {
-	e := f.entry
+	e := f.Entry
 	if cap(body) > len(body)+len(body)/8+64 {
 		body = bytes.Clone(body)
 	}
 	e.Body = body
 	f.mu.Lock()
-	block := f.mu.state.head
+	block := f.mu.state.Head
 	f.mu.Unlock()
 	if f.own != nil {
 		block = f.block
 	}
 	e.SetHead(http1.FinishHead(block, int(e.Status), len(body)))
-	if f.order.route.Late {
+	if f.Order.Route.Late {
 		f.learn(f.lateDeps(e.Header(), body))
 	}
 	f.fills.memory.Finish(e)
 	reason := f.keep()
-	f.complete(e, func(s *flightState) {
-		s.body, s.length = body, int64(len(body))
-		s.kept, s.reason = reason == NoReason, reason
-		s.shared = f.shareable()
+	f.complete(e, func(s *State) {
+		s.Body, s.Length = body, int64(len(body))
+		s.kept, s.Reason = reason == outcome.NoReason, reason
+		s.Shared = f.shareable()
 	})
 }
 
 // complete ends the flight with a whole response.
-func (f *fetch) complete(e *store.Entry, change func(*flightState)) {
-	f.conclude(whole, func(s *flightState) {
-		s.entry, s.shared, s.own = e, true, f.own
+func (f *fetch) complete(e *store.Entry, change func(*State)) {
+	f.conclude(Whole, func(s *State) {
+		s.Entry, s.Shared, s.Own = e, true, f.own
 		change(s)
 	})
 }

@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"bytes"
@@ -48,7 +48,7 @@ func (f *fetch) run() {
 	defer f.endTrace()
 	defer func() {
 		f.timer.Stop()
-		t.flights.remove(&f.Flight)
+		t.Flights.remove(&f.Flight)
 	}()
 	resp, a := f.ask()
 	if resp != nil {
@@ -75,15 +75,15 @@ func (f *fetch) run() {
 func (f *fetch) ask() (*http.Response, *rfc9111.Answer) {
 	t := f.fills
 	f.needsOfFill()
-	req := t.upstream.Request(f.ctx, f.method(), f.order.target, string(f.order.req.Host), f.header)
-	if f.order.content != nil {
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.order.content)), int64(len(f.order.content))
+	req := t.upstream.Request(f.ctx, f.method(), f.Order.Target, string(f.Order.Request.Host), f.header)
+	if f.Order.Content != nil {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(f.Order.Content)), int64(len(f.Order.Content))
 	}
 	sent := time.Now()
 	f.asked = t.now()
-	f.queued.Store(true)
+	f.Queued.Store(true)
 	resp, err := t.upstream.Fill(req, f.interim, func() {
-		f.queued.Store(false)
+		f.Queued.Store(false)
 		sent = time.Now()
 	})
 	if err != nil {
@@ -91,7 +91,7 @@ func (f *fetch) ask() (*http.Response, *rfc9111.Answer) {
 		return nil, nil
 	}
 	a := &rfc9111.Answer{Status: resp.StatusCode, Header: resp.Header, Sent: sent, Received: time.Now()}
-	f.entry.Received = t.now()
+	f.Entry.Received = t.now()
 	return resp, a
 }
 
@@ -116,9 +116,9 @@ func (f *fetch) unfit(a *rfc9111.Answer) bool {
 	return true
 }
 
-// maxInterims bounds the interim responses before one that may be kept: they
+// MaxInterims bounds the interim responses before one that may be kept: they
 // are held until the leader has them.
-const maxInterims = 64
+const MaxInterims = 64
 
 var errInterims = errors.New("the origin sends one interim response after the other")
 
@@ -128,9 +128,9 @@ func (f *fetch) interim(status int, h http.Header) error {
 	upstream.ConnectionFields(h)
 	head := http1.AppendFields(http1.AppendStatus(nil, status), h)
 	full := false
-	f.update(func(s *flightState) {
-		if full = len(s.interim) == maxInterims; !full {
-			s.interim = append(s.interim[:len(s.interim):len(s.interim)], head)
+	f.update(func(s *State) {
+		if full = len(s.Interim) == MaxInterims; !full {
+			s.Interim = append(s.Interim[:len(s.Interim):len(s.Interim)], head)
 		}
 	})
 	if full {
@@ -142,25 +142,27 @@ func (f *fetch) interim(status int, h http.Header) error {
 // fail ends a fill whose request got no response.
 func (f *fetch) fail(err error) {
 	status, reason := upstream.Fault(f.ctx, err)
-	if context.Cause(f.ctx) != errClientGone {
-		f.fills.log.Warn("origin request failed", "method", "GET", "route", f.order.route.Label, "reason", string(reason), "error", err)
+	if context.Cause(f.ctx) != ErrClientGone {
+		f.fills.log.Warn("origin request failed", "method", "GET", "route", f.Order.Route.Label, "reason", string(reason), "error", err)
 	}
 	f.closeHandle()
-	f.conclude(failed, func(s *flightState) { s.status, s.reason, s.stale = status, reason, f.stale })
+	f.conclude(Failed, func(s *State) { s.Status, s.Reason, s.stale = status, reason, f.stale })
 	f.cancel(nil)
 }
 
 // conclude ends the flight.
-func (f *fetch) conclude(with stage, change func(*flightState)) {
-	f.fills.flights.remove(&f.Flight)
-	f.update(func(s *flightState) {
-		s.stage = with
+func (f *fetch) conclude(with stage, change func(*State)) {
+	f.fills.Flights.remove(&f.Flight)
+	f.update(func(s *State) {
+		s.Stage = with
 		change(s)
 	})
 }
 
 func (f *fetch) closeHandle() {
 	if f.guarded() {
-		f.fills.guard.Close(&f.entry.Handle)
+		f.fills.guard.Close(&f.Entry.Handle)
 	}
 }
+
+var ErrClientGone = errors.New("client gone")

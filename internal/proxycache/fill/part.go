@@ -1,51 +1,23 @@
-package proxycache
+package fill
 
 import (
 	"bytes"
 	"net/http"
 	"strconv"
-	"time"
 
-	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
-	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
 )
 
-// fromPart is the answer to a request for ranges from the part that is stored.
-func (x *exchange) fromPart(now coherence.Nanos) (v verdict, ok bool) {
-	if x.Route.Guarded {
-		return verdict{}, false
-	}
-	e := x.p.memory.Get([]byte(x.key + store.PartSuffix))
-	if e == nil || e.Route != x.Route || x.authorized && !e.Shared {
-		return verdict{}, false
-	}
-	left := e.Fresh - now
-	if left <= 0 || !x.wish.Admits(e.AgeSpan(now), time.Duration(left)) {
-		return verdict{}, false
-	}
-	ranges, ok := store.WantedRanges(x.Request, e, e.Part().Size)
-	if !ok || len(ranges) == 0 || x.Has(rfc9111.Conditions) {
-		return verdict{}, false
-	}
-	for _, r := range ranges {
-		if r.From < e.Part().From || r.To > e.Part().To {
-			return verdict{}, false
-		}
-	}
-	return fromCache(outcome.Hit, e, now, NoReason), true
-}
-
 // beginAtPart makes a fill ask only for what follows the part that is stored.
 func (f *fetch) beginAtPart() {
-	if f.guarded() || f.order.authorized || !f.order.plain {
+	if f.guarded() || f.Order.Authorized || !f.Order.Plain {
 		return
 	}
-	e := f.fills.memory.Get([]byte(f.order.primary + store.PartSuffix))
-	if e == nil || e.Route != f.order.route || !e.Strong() || e.Part().From != 0 || e.Fresh <= f.fills.now() {
+	e := f.fills.memory.Get([]byte(f.Order.Primary + store.PartSuffix))
+	if e == nil || e.Route != f.Order.Route || !e.Strong() || e.Part().From != 0 || e.Fresh <= f.fills.now() {
 		return
 	}
 	f.part = e
@@ -56,14 +28,14 @@ func (f *fetch) beginAtPart() {
 // keepBeginning keeps what has come of a response whose end is missing, as the
 // part that it is (RFC 9111 section 3.3): the next request asks for the rest.
 func (f *fetch) keepBeginning(length int64, body []byte) {
-	e := f.entry
-	if f.guarded() || f.doomed.Load() || f.own != nil || f.order.content != nil || f.alias != "" || f.order.key != f.order.primary ||
-		e.Status != http.StatusOK || e.Fresh <= f.fills.now() || len(e.Groups()) > 0 || e.Key() != f.order.primary ||
+	e := f.Entry
+	if f.guarded() || f.doomed.Load() || f.own != nil || f.Order.Content != nil || f.alias != "" || f.Order.Key != f.Order.Primary ||
+		e.Status != http.StatusOK || e.Fresh <= f.fills.now() || len(e.Groups()) > 0 || e.Key() != f.Order.Primary ||
 		len(body) == 0 || int64(len(body)) >= length {
 		return
 	}
 	f.mu.Lock()
-	block := f.mu.state.head
+	block := f.mu.state.Head
 	f.mu.Unlock()
 	n := store.Shell(e)
 	n.SetHead(block)
@@ -73,7 +45,7 @@ func (f *fetch) keepBeginning(length int64, body []byte) {
 	h := n.Header()
 	r := rfc9111.Range{To: int64(len(body))}
 	n.Status, n.Body = http.StatusPartialContent, bytes.Clone(body)
-	n.SetKey(f.order.primary + store.PartSuffix)
+	n.SetKey(f.Order.Primary + store.PartSuffix)
 	n.SetPart(&rfc9111.Part{Range: r, Size: length, Strict: true})
 	n.SetHead(http1.AppendFields(http1.AppendStatus(nil, int(n.Status)), h))
 	f.fills.memory.Finish(n)

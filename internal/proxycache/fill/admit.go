@@ -1,6 +1,7 @@
-package proxycache
+package fill
 
 import (
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 )
@@ -18,45 +19,45 @@ func (f *fetch) stored() string {
 	if f.alias != "" {
 		return f.alias
 	}
-	return f.order.primary
+	return f.Order.Primary
 }
 
-func (f *fetch) live() bool { return !f.guarded() || f.entry.Handle.Live() }
+func (f *fetch) live() bool { return !f.guarded() || f.Entry.Handle.Live() }
 
 // whyDead names why a response may not be kept.
-func (f *fetch) whyDead() Reason {
+func (f *fetch) whyDead() outcome.Reason {
 	c := f.cause.Load()
 	switch {
 	case f.doomed.Load():
-		return Invalidated
+		return outcome.Invalidated
 	case f.undeclared:
-		return Undeclared
+		return outcome.Undeclared
 	case !f.opened:
-		return Pending
+		return outcome.Pending
 	case c != nil && c.Reason == "epoch":
-		return NewEpoch
+		return outcome.NewEpoch
 	}
-	return Changed
+	return outcome.Changed
 }
 
 // keep admits the entry and puts it into the tiers (R3, C2).
-func (f *fetch) keep() Reason {
-	t, e := f.fills, f.entry
+func (f *fetch) keep() outcome.Reason {
+	t, e := f.fills, f.Entry
 	if f.doomed.Load() {
 		f.closeHandle()
-		t.discarded(Invalidated)
-		return Invalidated
+		t.discarded(outcome.Invalidated)
+		return outcome.Invalidated
 	}
 	if f.over() {
 		f.closeHandle()
-		t.discarded(OriginSlow)
-		return OriginSlow
+		t.discarded(outcome.OriginSlow)
+		return outcome.OriginSlow
 	}
 	if f.undeclared {
 		f.closeHandle()
-		t.memo.add(f.order.key, t.now()) // so that nobody waits for the next one
-		t.discarded(Undeclared)
-		return Undeclared
+		t.Memo.add(f.Order.Key, t.now()) // so that nobody waits for the next one
+		t.discarded(outcome.Undeclared)
+		return outcome.Undeclared
 	}
 	if f.givesWay(int(e.Status)) { // to what has been stored while the body came
 		f.closeHandle()
@@ -69,7 +70,7 @@ func (f *fetch) keep() Reason {
 		return reason
 	}
 	if !t.store(f.stored(), e) {
-		reason := Changed
+		reason := outcome.Changed
 		if rfc9111.Fails(int(e.Status)) { // a page came first
 			reason = rfc9111.StatusCode
 		}
@@ -77,26 +78,26 @@ func (f *fetch) keep() Reason {
 		return reason
 	}
 	switch {
-	case f.order.content != nil:
+	case f.Order.Content != nil:
 		f.listQuestion()
 	case f.alias != "":
-		t.memory.Take(f.order.primary)
+		t.memory.Take(f.Order.Primary)
 	}
 	if e.Portable() && e.Common() && f.alias == "" { // it has no room for what the head doesn't say
-		t.redis.Write(f.order.primary, e, t.now())
+		t.redis.Write(f.Order.Primary, e, t.now())
 	}
-	return NoReason
+	return outcome.NoReason
 }
 
 // forget takes one response out of the tiers.
-func (t *fills) forget(e *store.Entry) {
+func (t *Fills) forget(e *store.Entry) {
 	t.memory.RemoveEntry(e)
 	t.redis.Remove(e.Key())
 }
 
-// invalidate ends what is stored for a target.
-func (t *fills) invalidate(key string) {
-	t.flights.doom(key)
+// Invalidate ends what is stored for a target.
+func (t *Fills) Invalidate(key string) {
+	t.Flights.doom(key)
 	for _, other := range t.memory.SearchKeys(key) {
 		t.memory.Remove(other)
 	}
@@ -106,7 +107,7 @@ func (t *fills) invalidate(key string) {
 
 // store puts an admitted entry into the memory tier, behind a marker if the
 // response varies.
-func (t *fills) store(primary string, e *store.Entry) bool {
+func (t *Fills) store(primary string, e *store.Entry) bool {
 	if e.Key() != primary {
 		v := t.memory.Marker(primary, rfc9111.VaryNames(e.Header()))
 		if evict := v.Add(e.Key()); evict != "" {

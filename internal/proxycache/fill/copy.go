@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"net/http"
@@ -15,7 +15,7 @@ import (
 // one that may answer others: a part that somebody asked for, or a response to
 // POST that says that it is what GET would give. A nil Copy keeps nothing.
 type Copy struct {
-	fills *fills
+	fills *Fills
 	order Order
 	own   func(reference string) bool // whether a reference names the order's target
 	mark  *Flight                     // an unsafe request that succeeds meanwhile dooms it
@@ -28,35 +28,35 @@ type Copy struct {
 // marks numbers the copies' places in the table of flights.
 var marks atomic.Uint64
 
-// copyOf makes a copy of the response to the order's request, which somebody
+// CopyOf makes a copy of the response to the order's request, which somebody
 // else passes on, and has close called at the end.
-func (t *fills) copyOf(o Order, own func(reference string) bool) *Copy {
-	mark := Order{primary: o.primary, key: o.primary + "\nkeep " + strconv.FormatUint(marks.Add(1), 10)}
-	k := &Copy{fills: t, order: o, own: own, mark: &Flight{order: mark, cancel: func(error) {}}}
-	t.flights.put(k.mark)
+func (t *Fills) CopyOf(o Order, own func(reference string) bool) *Copy {
+	mark := Order{Primary: o.Primary, Key: o.Primary + "\nkeep " + strconv.FormatUint(marks.Add(1), 10)}
+	k := &Copy{fills: t, order: o, own: own, mark: &Flight{Order: mark, cancel: func(error) {}}}
+	t.Flights.put(k.mark)
 	return k
 }
 
-// close ends the copy's place in the table of flights.
-func (k *Copy) close() { k.fills.flights.remove(k.mark) }
+// Close ends the copy's place in the table of flights.
+func (k *Copy) Close() { k.fills.Flights.remove(k.mark) }
 
-// begin looks at the head of the response. a's header is as the origin sent
+// Begin looks at the head of the response. a's header is as the origin sent
 // it, without what concerns the connection.
-func (k *Copy) begin(a *rfc9111.Answer, length int64) {
+func (k *Copy) Begin(a *rfc9111.Answer, length int64) {
 	if k == nil || length > k.fills.maxObject || isStream(a.Header, length) {
 		return
 	}
 	t, o := k.fills, &k.order
-	q := o.question
-	post := string(o.req.Method) == "POST"
+	q := o.Question
+	post := string(o.Request.Method) == "POST"
 	switch {
 	case post:
 		// RFC 9110 section 9.3.3. An unsafe request has ended its own mark: what
 		// it made is newer than itself.
 		k.mark.doomed.Store(false)
-		t.flights.put(k.mark)
+		t.Flights.put(k.mark)
 		location := a.Header["Content-Location"]
-		if a.Status != http.StatusOK || len(location) != 1 || o.authorized || !rfc9111.Lasting(a) {
+		if a.Status != http.StatusOK || len(location) != 1 || o.Authorized || !rfc9111.Lasting(a) {
 			return
 		}
 		if !k.own(location[0]) {
@@ -82,23 +82,23 @@ func (k *Copy) begin(a *rfc9111.Answer, length int64) {
 		delete(stored.Header, name)
 	}
 	upstream.FinishHeader(stored.Header, a.Received)
-	e := &store.Entry{Memory: t.memory, Route: o.route, Status: uint16(a.Status), Received: t.now()}
+	e := &store.Entry{Memory: t.memory, Route: o.Route, Status: uint16(a.Status), Received: t.now()}
 	e.SetExtras(nil, targeted, 0)
 	e.Judged(&v)
 	switch {
 	case q.Part:
-		e.SetKey(o.primary + store.PartSuffix)
+		e.SetKey(o.Primary + store.PartSuffix)
 	case len(k.names) > 0:
-		e.SetKey(string(rfc9111.AppendVariant([]byte(o.primary), k.names, o.req)))
+		e.SetKey(string(rfc9111.AppendVariant([]byte(o.Primary), k.names, o.Request)))
 	default:
-		e.SetKey(o.primary)
+		e.SetKey(o.Primary)
 	}
 	k.entry, k.head = e, http1.AppendFields(http1.AppendStatus(nil, a.Status), stored.Header)
 	k.body = make([]byte, 0, max(0, min(length, t.maxObject)))
 }
 
-// write takes a piece of the body.
-func (k *Copy) write(p []byte) {
+// Write takes a piece of the body.
+func (k *Copy) Write(p []byte) {
 	if k == nil || k.entry == nil {
 		return
 	}
@@ -109,25 +109,25 @@ func (k *Copy) write(p []byte) {
 	k.body = append(k.body, p...)
 }
 
-// end stores what was kept, after the body's clean end (C4).
-func (k *Copy) end() {
+// End stores what was kept, after the body's clean end (C4).
+func (k *Copy) End() {
 	if k == nil || k.entry == nil || k.mark.doomed.Load() {
 		return
 	}
 	t, e := k.fills, k.entry
 	e.Body = k.body
 	if e.Status == http.StatusPartialContent {
-		t.keepPart(k.order.primary, e, k.head)
+		t.keepPart(k.order.Primary, e, k.head)
 		return
 	}
 	e.SetHead(http1.FinishHead(k.head, int(e.Status), len(e.Body)))
 	t.memory.Finish(e)
-	t.store(k.order.primary, e)
+	t.store(k.order.Primary, e)
 }
 
 // keepPart stores a part, or the whole if that is what it makes with the part
 // that is stored.
-func (t *fills) keepPart(primary string, e *store.Entry, head []byte) {
+func (t *Fills) keepPart(primary string, e *store.Entry, head []byte) {
 	e.SetHead(head)
 	h := e.Header()
 	part := rfc9111.PartOf(h, int64(len(e.Body)))

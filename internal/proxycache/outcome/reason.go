@@ -1,4 +1,4 @@
-package proxycache
+package outcome
 
 import (
 	"walpurge/internal/rfc9111"

@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"bytes"
@@ -43,10 +43,10 @@ func streamType(name string, length int64) bool {
 	return length < 0 && strings.HasSuffix(name, "+json-seq")
 }
 
-// wantsStream tells whether a request takes nothing but a stream of events, as
+// WantsStream tells whether a request takes nothing but a stream of events, as
 // browsers' EventSource does. The origin may keep the response's head until
 // there is an event.
-func wantsStream(req *http1.Request) bool {
+func WantsStream(req *http1.Request) bool {
 	found := false
 	for i := range req.Fields {
 		if !http1.EqualFold(req.Fields[i].Name, "accept") {

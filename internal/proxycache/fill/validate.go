@@ -1,9 +1,10 @@
-package proxycache
+package fill
 
 import (
 	"net/http"
 
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
 	"walpurge/internal/upstream"
@@ -20,8 +21,8 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 		merged[rfc9111.OwnTarget] = f.stale.Targeted()
 	}
 	stored := &rfc9111.Answer{Status: int(f.stale.Status), Header: merged, Sent: a.Sent, Received: a.Received}
-	v := rfc9111.Judge(&f.order.question, stored)
-	f.entry.SetExtras(f.entry.Groups(), merged[rfc9111.OwnTarget], f.asked)
+	v := rfc9111.Judge(&f.Order.Question, stored)
+	f.Entry.SetExtras(f.Entry.Groups(), merged[rfc9111.OwnTarget], f.asked)
 	upstream.PassFields(merged)
 	f.fills.positions.DropForeign(merged)
 	via := merged["Via"]
@@ -37,36 +38,36 @@ func (f *fetch) validated(a *rfc9111.Answer) {
 	}
 	f.reusable = v.Lifetime > 0 && f.own == nil
 	f.describe(&v, stored, rfc9111.VaryNames(merged))
-	e := f.entry
+	e := f.Entry
 	f.extend(merged)
 	e.Body = f.stale.Body
 	e.SetHead(http1.FinishHead(block, int(e.Status), len(e.Body)))
-	if f.order.route.Late {
+	if f.Order.Route.Late {
 		f.learn(f.lateDeps(merged, e.Body))
 	}
 	f.fills.memory.Finish(e)
 	reason := v.Reason
 	if v.Store {
-		if reason = f.keep(); reason == NoReason {
+		if reason = f.keep(); reason == outcome.NoReason {
 			f.freshenChosen()
 		}
 	} else {
 		f.closeHandle()
 		f.fills.forget(f.stale)
 	}
-	f.complete(e, func(s *flightState) {
-		s.fwdStatus, s.valid, s.kept, s.reason, s.shared = http.StatusNotModified, true, reason == NoReason, reason, v.Store && f.shareable()
-		s.head, s.body, s.length, s.names = block, e.Body, int64(len(e.Body)), rfc9111.VaryNames(merged)
+	f.complete(e, func(s *State) {
+		s.fwdStatus, s.Valid, s.kept, s.Reason, s.Shared = http.StatusNotModified, true, reason == outcome.NoReason, reason, v.Store && f.shareable()
+		s.Head, s.Body, s.Length, s.names = block, e.Body, int64(len(e.Body)), rfc9111.VaryNames(merged)
 	})
 	f.cancel(nil)
 }
 
-// freshened updates what is stored of a resource after a HEAD request for it
+// Freshened updates what is stored of a resource after a HEAD request for it
 // was answered with 200 (RFC 9111 section 4.3.5): e becomes as new as that
 // answer if nothing tells them apart, else it ends. It returns the response
 // that is stored now; nil: none is, or nothing has changed. q, key and req are
 // the HEAD request's.
-func (t *fills) freshened(e *store.Entry, a *rfc9111.Answer, q *rfc9111.Question, key string, req *http1.Request) *store.Entry {
+func (t *Fills) Freshened(e *store.Entry, a *rfc9111.Answer, q *rfc9111.Question, key string, req *http1.Request) *store.Entry {
 	if !rfc9111.Describes(a.Header, e.ETag(), e.Modified(), len(e.Body)) {
 		t.forget(e)
 		return nil

@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"walpurge/internal/coherence"
@@ -10,12 +10,12 @@ import (
 	"walpurge/internal/rfc9111"
 )
 
-// fromRedis is what the Redis tier has for a request with that key, of which
+// FromRedis is what the Redis tier has for a request with that key, of which
 // target is as the origin gets it, and the time that was looked at; nil: nothing
 // that may be served. It is
 // used only if the guard says so (R3), and goes into the memory tier if that
 // has room for it or it comes again.
-func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target string) (e *store.Entry, now coherence.Nanos) {
+func (t *Fills) FromRedis(key string, a *route.Asked, req *http1.Request, target string) (e *store.Entry, now coherence.Nanos) {
 	s, first := t.redis.Get(key)
 	if s != nil && s.Names != nil {
 		s, first = t.redis.Get(string(rfc9111.AppendVariant([]byte(key), s.Names, req)))
@@ -43,7 +43,7 @@ func (t *fills) fromRedis(key string, a *route.Asked, req *http1.Request, target
 
 // vouched tells whether e, which s was, may be served. If it is to be kept its
 // handle is open then.
-func (t *fills) vouched(e *store.Entry, s *redistier.Record, of *depends.Subject, now coherence.Nanos, keep bool) bool {
+func (t *Fills) vouched(e *store.Entry, s *redistier.Record, of *depends.Subject, now coherence.Nanos, keep bool) bool {
 	proven := t.guard.Proven() // C1
 	if !e.Route.Proves(now, proven) {
 		return false
@@ -62,7 +62,7 @@ func (t *fills) vouched(e *store.Entry, s *redistier.Record, of *depends.Subject
 
 // storedDeps are the dependencies of a response from the Redis tier: those of
 // its route, and those that it declares itself.
-func (t *fills) storedDeps(e *store.Entry, s *redistier.Record, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
+func (t *Fills) storedDeps(e *store.Entry, s *redistier.Record, of *depends.Subject) (deps []coherence.Dependency, ok bool) {
 	rt := e.Route
 	deps = rt.Bind(t.guard, of)
 	if !rt.Late && !rt.Declared && !s.Declares {

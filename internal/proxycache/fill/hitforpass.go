@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"hash/maphash"
@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"walpurge/internal/coherence"
+	"walpurge/internal/proxycache/outcome"
 )
 
 // memo remembers for a few seconds which keys had responses that could not be
@@ -38,16 +39,16 @@ func (m *memo) add(key string, now coherence.Nanos) {
 	s.Store(h | until(now+memoTime))
 }
 
-func (m *memo) has(key string, now coherence.Nanos) bool {
+func (m *memo) Has(key string, now coherence.Nanos) bool {
 	s, h := m.slot(key)
 	v := s.Load()
 	return v&^(1<<32-1) == h && v&(1<<32-1) > until(now)
 }
 
-// reason says why a key isn't waited for, if that is known.
-func (m *memo) reason(key string, now coherence.Nanos) Reason {
-	if m.has(key, now) {
-		return Uncacheable
+// Reason says why a key isn't waited for, if that is known.
+func (m *memo) Reason(key string, now coherence.Nanos) outcome.Reason {
+	if m.Has(key, now) {
+		return outcome.Uncacheable
 	}
-	return NoReason
+	return outcome.NoReason
 }

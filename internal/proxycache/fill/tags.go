@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"net/http"
@@ -24,17 +24,17 @@ import (
 // origins.
 const (
 	maxTags     = 16
-	maxTagBytes = 2048
+	MaxTagBytes = 2048
 )
 
 // nameVariants makes a fill name the stored variants' tags, the newest
 // variants first.
 func (f *fetch) nameVariants() {
-	at := strings.LastIndex(f.order.key, "\nvary\n")
+	at := strings.LastIndex(f.Order.Key, "\nvary\n")
 	if at < 0 || f.part != nil {
 		return
 	}
-	marker := f.fills.memory.Peek(f.order.key[:at])
+	marker := f.fills.memory.Peek(f.Order.Key[:at])
 	if marker == nil || marker.Variants() == nil || slices.ContainsFunc(marker.Variants().Names, personal) {
 		return
 	}
@@ -43,15 +43,15 @@ func (f *fetch) nameVariants() {
 	keys := marker.Variants().List()
 	for i := len(keys) - 1; i >= 0 && len(tags) < maxTags; i-- {
 		e := f.fills.memory.Peek(keys[i])
-		if e == nil || e.Route != f.order.route || e.Status != http.StatusOK || !takes(f.order.req, e) ||
-			f.order.authorized && !e.Shared || e.Guarded && !e.Handle.Live() {
+		if e == nil || e.Route != f.Order.Route || e.Status != http.StatusOK || !takes(f.Order.Request, e) ||
+			f.Order.Authorized && !e.Shared || e.Guarded && !e.Handle.Live() {
 			continue
 		}
 		tag := e.ETag()
 		if tag == "" || rfc9111.IsWeak(tag) {
 			continue
 		}
-		if size += len(tag) + 2; size > maxTagBytes {
+		if size += len(tag) + 2; size > MaxTagBytes {
 			break
 		}
 		f.named = append(f.named, e)
@@ -97,7 +97,7 @@ func (f *fetch) choose(a *rfc9111.Answer) {
 // a 304 updates every stored response that it is about (RFC 9111 section
 // 4.3.4). One with dependencies stays as it is, as new as its rows.
 func (f *fetch) freshenChosen() {
-	old, e := f.chosen, f.entry
+	old, e := f.chosen, f.Entry
 	if old == nil || old.Guarded || old.Key() == e.Key() || len(e.Groups()) > 0 || len(old.Groups()) > 0 {
 		return
 	}
@@ -107,6 +107,6 @@ func (f *fetch) freshenChosen() {
 	n.Body = e.Body
 	f.fills.memory.Finish(n)
 	if f.fills.memory.Replace(old, n) && n.Targeted() == nil {
-		f.fills.redis.Write(f.order.primary, n, f.fills.now())
+		f.fills.redis.Write(f.Order.Primary, n, f.fills.now())
 	}
 }

@@ -1,9 +1,10 @@
-package proxycache
+package fill
 
 import (
 	"net/http"
 	"sync"
 
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/upstream"
 )
 
@@ -18,13 +19,13 @@ import (
 
 // timeUp does so. It is called by the flight's timer.
 func (f *Flight) timeUp() {
-	f.fills.flights.remove(f)
+	f.fills.Flights.remove(f)
 	f.mu.Lock()
-	if f.mu.state.stage > arriving {
+	if f.mu.state.Stage > Arriving {
 		f.mu.Unlock()
 		return
 	}
-	f.mu.state.over = true
+	f.mu.state.Over = true
 	f.wakeAll()
 	resp, unwanted := f.mu.body, f.unwanted()
 	f.mu.Unlock()
@@ -39,14 +40,14 @@ func (f *Flight) timeUp() {
 // unwanted tells whether nobody receives a fill whose time is over. REQUIRES:
 // f.mu held.
 func (f *Flight) unwanted() bool {
-	return f.mu.state.over && f.mu.state.stage <= arriving && f.mu.left && f.mu.receivers == 0
+	return f.mu.state.Over && f.mu.state.Stage <= Arriving && f.mu.left && f.mu.receivers == 0
 }
 
 // over tells whether the time of a fill that is on its way has passed.
 func (f *Flight) over() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mu.state.over
+	return f.mu.state.Over
 }
 
 // arrives notes that the body of a response comes.
@@ -56,12 +57,12 @@ func (f *Flight) arrives(resp *http.Response) {
 	f.mu.body = resp
 }
 
-// enter makes a joiner one of those who receive the body, if the fill's time
+// Enter makes a joiner one of those who receive the body, if the fill's time
 // isn't over. The joiner calls exit when it needs no more of it.
-func (f *Flight) enter() (exit func(), ok bool) {
+func (f *Flight) Enter() (exit func(), ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.mu.state.over {
+	if f.mu.state.Over {
 		return nil, false
 	}
 	f.mu.receivers++
@@ -71,22 +72,22 @@ func (f *Flight) enter() (exit func(), ok bool) {
 		unwanted := f.unwanted()
 		f.mu.Unlock()
 		if unwanted {
-			f.cancel(errClientGone)
+			f.cancel(ErrClientGone)
 		}
 	}), true
 }
 
-// leave is called by the leader when it needs the flight no more, or is gone.
-func (f *Flight) leave() {
+// Leave is called by the leader when it needs the flight no more, or is gone.
+func (f *Flight) Leave() {
 	f.mu.Lock()
 	f.mu.left = true
-	r, unwanted := f.mu.state.rest, f.unwanted()
+	r, unwanted := f.mu.state.Rest, f.unwanted()
 	f.mu.Unlock()
 	if r != nil {
 		r.discard()
 	}
 	if unwanted {
-		f.cancel(errClientGone)
+		f.cancel(ErrClientGone)
 	}
 }
 
@@ -94,29 +95,23 @@ func (f *Flight) leave() {
 // if nobody else receives it. prefix is what has come of it.
 func (f *fetch) handsOver(r *rest, prefix []byte) bool {
 	f.mu.Lock()
-	alone := f.mu.state.over && f.mu.receivers == 0 // and it stays so: nobody enters
+	alone := f.mu.state.Over && f.mu.receivers == 0 // and it stays so: nobody enters
 	f.mu.Unlock()
 	if !alone {
 		return false
 	}
 	f.closeHandle()
-	f.fills.discarded(OriginSlow)
-	r.prefix = prefix
-	f.release(r, OriginSlow)
+	f.fills.discarded(outcome.OriginSlow)
+	r.Prefix = prefix
+	f.release(r, outcome.OriginSlow)
 	return true
 }
 
-// watch calls leave when the client goes away, and closes x.gone then. Only the
-// first call in an exchange counts. A fill whose time isn't over goes on without
-// its clients, so that nobody has to watch before.
-func (x *exchange) watch(leave func()) {
-	if x.gone != nil {
-		return
+// EndTime ends the time of a fill now, and tells whether it had any left.
+func (f *Flight) EndTime() bool {
+	if !f.timer.Stop() {
+		return false
 	}
-	gone := make(chan struct{})
-	x.gone = gone
-	x.Watch(sync.OnceFunc(func() {
-		leave()
-		close(gone)
-	}))
+	f.timeUp()
+	return true
 }

@@ -1,4 +1,4 @@
-package proxycache
+package fill
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"walpurge/internal/coherence"
 	"walpurge/internal/http1"
+	"walpurge/internal/proxycache/outcome"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/proxycache/store"
@@ -20,24 +21,24 @@ type stage uint8
 
 const (
 	asking   stage = iota // the origin's head hasn't arrived
-	arriving              // the response will be kept if it ends well
-	whole                 // it is all there
-	released              // it will not be shared: the leader takes what is left, the others ask themselves (C3)
-	failed                // no response, or a broken one
+	Arriving              // the response will be kept if it ends well
+	Whole                 // it is all there
+	Released              // it will not be shared: the leader takes what is left, the others ask themselves (C3)
+	Failed                // no response, or a broken one
 )
 
 // Flight is one request to the origin whose response may be stored, as those
 // see it who wait for it. What it does, a fetch does in a goroutine of its own,
 // which survives the flight's leader.
 type Flight struct {
-	order  Order
-	fills  *fills
-	entry  *store.Entry // what it becomes; holds the handle
+	Order  Order
+	fills  *Fills
+	Entry  *store.Entry // what it becomes; holds the handle
 	opened bool         // a response may be stored: no pending commit touched it at the start
 
 	cause  atomic.Pointer[coherence.Cause] // why it was taken out of the table
 	doomed atomic.Bool                     // an unsafe request has succeeded meanwhile
-	queued atomic.Bool                     // it waits for its turn at the origin
+	Queued atomic.Bool                     // it waits for its turn at the origin
 
 	joined int // requests that came to share it; guarded by flights.mu
 
@@ -48,7 +49,7 @@ type Flight struct {
 	// state.over is set receivers doesn't rise.
 	mu struct {
 		sync.Mutex
-		state     flightState
+		state     State
 		wake      chan struct{}
 		left      bool           // the leader is gone
 		receivers int            // joiners to whom the body goes as it comes
@@ -56,36 +57,36 @@ type Flight struct {
 	}
 }
 
-// flightState is what those who wait see. A copy stays valid.
-type flightState struct {
-	stage     stage
-	fwdStatus int          // the origin's status, 0 before
-	head      []byte       // status line and fields, without Content-Length
-	own       []byte       // of a whole one: the head for the leader, if it has fields that aren't stored
-	length    int64        // of the body, -1 while unknown
-	body      []byte       // what has arrived of it; its bytes don't change
-	names     []string     // of Vary
-	entry     *store.Entry // of a whole one; of an arriving one its validators
-	kept      bool         // or to be kept
-	shared    bool         // others than the leader may use it
-	valid     bool         // a stale entry was validated
-	reason    Reason       // why it isn't kept or why it failed
-	status    int          // of the failure
-	stale     *store.Entry // of a failed one: what is stored
-	rest      *rest        // of a released one
-	interim   [][]byte     // the heads of the interim responses so far
-	over      bool         // its time: nobody may begin to share it
+// State is what those who wait see. A copy stays valid.
+type State struct {
+	Stage     stage
+	fwdStatus int            // the origin's status, 0 before
+	Head      []byte         // status line and fields, without Content-Length
+	Own       []byte         // of a whole one: the head for the leader, if it has fields that aren't stored
+	Length    int64          // of the body, -1 while unknown
+	Body      []byte         // what has arrived of it; its bytes don't change
+	names     []string       // of Vary
+	Entry     *store.Entry   // of a whole one; of an arriving one its validators
+	kept      bool           // or to be kept
+	Shared    bool           // others than the leader may use it
+	Valid     bool           // a stale entry was validated
+	Reason    outcome.Reason // why it isn't kept or why it failed
+	Status    int            // of the failure
+	stale     *store.Entry   // of a failed one: what is stored
+	Rest      *rest          // of a released one
+	Interim   [][]byte       // the heads of the interim responses so far
+	Over      bool           // its time: nobody may begin to share it
 }
 
-// look returns the state and a channel that is closed when it changes.
-func (f *Flight) look() (flightState, <-chan struct{}) {
+// Look returns the state and a channel that is closed when it changes.
+func (f *Flight) Look() (State, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.mu.state, f.mu.wake
 }
 
 // update changes the state and wakes who waits.
-func (f *Flight) update(change func(*flightState)) {
+func (f *Flight) update(change func(*State)) {
 	f.mu.Lock()
 	change(&f.mu.state)
 	f.wakeAll()
@@ -102,15 +103,15 @@ func (f *Flight) wakeAll() {
 // have what was read before (R7). Those who joined before may.
 func (f *Flight) Evicted(c coherence.Cause) {
 	f.cause.Store(&c)
-	f.fills.flights.remove(f)
+	f.fills.Flights.remove(f)
 }
 
 // guarded tells whether the response has dependencies.
-func (f *Flight) guarded() bool { return f.entry.Guarded }
+func (f *Flight) guarded() bool { return f.Entry.Guarded }
 
 // joinable tells whether a reader that arrives now may share the flight (R7).
 func (f *Flight) joinable() bool {
-	return !f.doomed.Load() && (!f.guarded() || f.fills.guard.Joinable(&f.entry.Handle))
+	return !f.doomed.Load() && (!f.guarded() || f.fills.guard.Joinable(&f.Entry.Handle))
 }
 
 // serves tells whether the response is new enough for what a request demands
@@ -120,29 +121,29 @@ func (f *Flight) serves(d position.Demand) bool {
 	if d.Plain() || d.Strict {
 		return !d.Strict
 	}
-	return !f.guarded() || d.Met(f.entry.Handle.Epoch(), f.entry.Handle.Asof())
+	return !f.guarded() || d.Met(f.Entry.Handle.Epoch(), f.Entry.Handle.Asof())
 }
 
-// fits tells whether a joiner would get the same variant as the leader.
-func (f *Flight) fits(s *flightState, joiner *http1.Request) bool {
+// Fits tells whether a joiner would get the same variant as the leader.
+func (f *Flight) Fits(s *State, joiner *http1.Request) bool {
 	if len(s.names) == 0 {
 		return true
 	}
 	mine := rfc9111.AppendVariant(nil, s.names, joiner)
-	return string(mine) == string(rfc9111.AppendVariant(nil, s.names, f.order.req))
+	return string(mine) == string(rfc9111.AppendVariant(nil, s.names, f.Order.Request))
 }
 
-// status is the flight's Cache-Status member for the leader or a joiner.
-func (f *Flight) status(s *flightState, leader bool) rfc9111.CacheStatus {
+// Status is the flight's Cache-Status member for the leader or a joiner.
+func (f *Flight) Status(s *State, leader bool) rfc9111.CacheStatus {
 	cs := rfc9111.CacheStatus{Fwd: rfc9111.FwdURIMiss, FwdStatus: s.fwdStatus, Stored: s.kept, Collapsed: !leader}
-	if f.order.key != f.order.primary {
+	if f.Order.Key != f.Order.Primary {
 		cs.Fwd = rfc9111.FwdVaryMiss
 	}
-	if f.order.why != rfc9111.NotForwarded {
-		cs.Fwd = f.order.why
+	if f.Order.Why != rfc9111.NotForwarded {
+		cs.Fwd = f.Order.Why
 	}
 	if !s.kept {
-		cs.Detail = s.reason
+		cs.Detail = s.Reason
 	}
 	return cs
 }
@@ -150,7 +151,7 @@ func (f *Flight) status(s *flightState, leader bool) rfc9111.CacheStatus {
 // open registers the dependencies and fixes asof, before the request is sent
 // (C2).
 func (f *Flight) open() {
-	f.opened = !f.guarded() || f.fills.guard.Open(&f.entry.Handle, f, f.order.deps)
+	f.opened = !f.guarded() || f.fills.guard.Open(&f.Entry.Handle, f, f.Order.Deps)
 }
 
 // flights is the table of the fills on their way.
@@ -159,9 +160,9 @@ type flights struct {
 	byKey map[string]*Flight
 }
 
-// join finds a flight that a reader of the route that arrives now and demands
+// Join finds a flight that a reader of the route that arrives now and demands
 // this much may share (R7), other than the one it has waited for in vain.
-func (t *flights) join(key string, rt *route.Route, not *Flight, d position.Demand) *Flight {
+func (t *flights) Join(key string, rt *route.Route, not *Flight, d position.Demand) *Flight {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.find(key, rt, not, d)
@@ -169,15 +170,15 @@ func (t *flights) join(key string, rt *route.Route, not *Flight, d position.Dema
 
 func (t *flights) find(key string, rt *route.Route, not *Flight, d position.Demand) *Flight {
 	f := t.byKey[key]
-	if f == nil || f == not || f.order.route != rt || !f.joinable() || !f.serves(d) {
+	if f == nil || f == not || f.Order.Route != rt || !f.joinable() || !f.serves(d) {
 		return nil
 	}
 	f.joined++
 	return f
 }
 
-// flying tells whether a fill of key is on its way.
-func (t *flights) flying(key string) bool {
+// Flying tells whether a fill of key is on its way.
+func (t *flights) Flying(key string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.byKey[key] != nil
@@ -189,19 +190,19 @@ func (t *flights) flying(key string) bool {
 // returns nil. A flight stores before it leaves the table, so that under the
 // table's lock one of the two shows.
 func (t *flights) start(f *Flight, not *Flight, d position.Demand, stored func() bool) *Flight {
-	if f.order.alone {
+	if f.Order.Alone {
 		f.open()
 		return f
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other := t.find(f.order.key, f.order.route, not, d); other != nil {
+	if other := t.find(f.Order.Key, f.Order.Route, not, d); other != nil {
 		return other
 	}
 	if stored() {
 		return nil
 	}
-	t.byKey[f.order.key] = f
+	t.byKey[f.Order.Key] = f
 	f.open()
 	return f
 }
@@ -210,15 +211,15 @@ func (t *flights) start(f *Flight, not *Flight, d position.Demand, stored func()
 func (t *flights) put(f *Flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.byKey[f.order.key] = f
+	t.byKey[f.Order.Key] = f
 }
 
 // remove takes f out if it is still there.
 func (t *flights) remove(f *Flight) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.byKey[f.order.key] == f {
-		delete(t.byKey, f.order.key)
+	if t.byKey[f.Order.Key] == f {
+		delete(t.byKey, f.Order.Key)
 	}
 }
 
@@ -227,20 +228,37 @@ func (t *flights) doom(primary string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, f := range t.byKey {
-		if f.order.primary == primary || f.order.base == primary {
+		if f.Order.Primary == primary || f.Order.Base == primary {
 			f.doomed.Store(true)
 			delete(t.byKey, key)
 		}
 	}
 }
 
-// count is how many flights can be joined, and how many requests have joined
+// Count is how many flights can be joined, and how many requests have joined
 // them.
-func (t *flights) count() (flying, joined int) {
+func (t *flights) Count() (flying, joined int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range t.byKey {
 		joined += f.joined
 	}
 	return len(t.byKey), joined
+}
+
+// Any is one of the flights that can be joined; nil: there is none.
+func (t *flights) Any() *Flight {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, f := range t.byKey {
+		return f
+	}
+	return nil
+}
+
+// LeaderGone tells whether the leader is gone.
+func (f *Flight) LeaderGone() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.mu.left
 }
