@@ -164,6 +164,7 @@ func (d *decoder) reported(pos Pos) bool {
 	return slices.ContainsFunc(d.problems, func(p Problem) bool { return Pos{p.Line, p.Column} == pos })
 }
 
+// given reports whether the file has the key.
 func (d *decoder) given(key string) bool {
 	_, ok := d.config.positions[key]
 	return ok
@@ -177,7 +178,6 @@ func (d *decoder) later(a, b string) string {
 	return a
 }
 
-// anyPort reports whether the system chooses the port.
 // asksItself tells whether the origin is the address that the proxy listens on, as far as the names tell.
 func (c *Config) asksItself() bool {
 	if c.Listen.Network == "unix" || c.OriginSocket != "" {
@@ -196,6 +196,7 @@ func (c *Config) asksItself() bool {
 	return port == theirs && (host == c.Origin.Hostname() || here(c.Origin.Hostname()) && (everywhere || here(host)))
 }
 
+// anyPort reports whether the system chooses the port.
 func anyPort(a Address) bool {
 	_, port, err := net.SplitHostPort(a.Address)
 	return a.Network == "tcp" && err == nil && port == "0"

@@ -33,7 +33,7 @@ func (w *witness) String() string {
 	return w.name + ", " + w.label
 }
 
-// share of the responses that were stale, and of the reads that reached the origin.
+// shareStale and shareOrigin are the shares of the reads whose answer was stale, and that reached the origin.
 func (w *witness) shareStale() float64  { return float64(w.stale) / float64(w.reads) }
 func (w *witness) shareOrigin() float64 { return float64(w.atEnd-w.atStart) / float64(w.reads) }
 

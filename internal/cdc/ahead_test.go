@@ -62,7 +62,7 @@ func (r *rig) ahead(want bool) {
 	eventually(r.t, "the log is read ahead: "+strconv.FormatBool(want), func() bool { return r.listener.Status().ReadAhead == want })
 }
 
-// cache stores a page that depends on a whole table.
+// cacheTable stores a page that depends on a whole table.
 func (r *rig) cacheTable(name string) *cachedPage {
 	r.t.Helper()
 	table, ok := r.guard.Table("public." + name)

@@ -200,7 +200,7 @@ func (p *modelProcess) token(t *rapid.T) {
 	p.w.tokens = append(p.w.tokens, modelToken{p.guard.Epoch(), m.end, p.w.now()})
 }
 
-// read with a token: a hit, or a place in a flight (G3, R7).
+// readOwn reads with a token: a hit, or a place in a flight (G3, R7).
 func (p *modelProcess) readOwn(t *rapid.T) {
 	if len(p.w.tokens) == 0 {
 		t.Skip("no token")

@@ -97,7 +97,7 @@ func TestLogThatEndsInsideARecordIsNudged(t *testing.T) {
 // quiet log would get: it is answered within the time that strict_wait gives,
 // on the leader and on a follower.
 func TestStrictReadNudgesALogThatEndsInsideARecord(t *testing.T) {
-	const enough = 100 * time.Millisecond // far below standstillAfter
+	const enough = 100 * time.Millisecond // far below the standstillAfter of package proof
 	p := testbed.NewPostgres(t, map[string]string{"autovacuum": "off"})
 	f := newFleet(t, p.URL("postgres"), testbed.SharedRedis(t))
 	leader := f.join()

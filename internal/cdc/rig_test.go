@@ -52,7 +52,7 @@ func patient(t testing.TB, patience time.Duration, what string, done func() bool
 	}
 }
 
-// session is an ordinary session of a test.
+// client is an ordinary session of a test.
 type client struct {
 	t    testing.TB
 	conn *pgx.Conn

@@ -214,7 +214,7 @@ func (s *script) epoch(e coherence.Epoch) string {
 	return fmt.Sprint("epoch ", i+1)
 }
 
-// notes of a process.
+// scriptNotes are the notes of a process.
 type scriptNotes struct{ p *scriptProcess }
 
 func (n scriptNotes) Applied(*coherence.Transaction, *coherence.Purge, time.Duration) {}

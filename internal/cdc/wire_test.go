@@ -270,7 +270,7 @@ func (c *wireConn) forward() {
 	}
 }
 
-// table is an answer.
+// wireTable is an answer.
 type wireTable struct {
 	oids []uint32
 	data [][]any

@@ -72,6 +72,7 @@ type ahead struct {
 	read []byte
 }
 
+// Read gives first what has been read already.
 func (a *ahead) Read(p []byte) (int, error) {
 	if len(a.read) > 0 {
 		n := copy(p, a.read)

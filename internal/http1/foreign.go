@@ -150,7 +150,7 @@ func (f *foreign) end(trailer []byte) {
 	}
 }
 
-// send is Exchange.Send.
+// sendForeign is Exchange.Send.
 func (ex *Exchange) sendForeign(head, body []byte) error {
 	ex.started, ex.ended = true, true
 	ex.status = statusOf(head)

@@ -19,7 +19,7 @@ type Handler func(*Exchange)
 
 // Server serves HTTP/1.1. Its fields are set before Serve.
 type Server struct {
-	Handler Handler
+	Handler Handler // answers what Quick leaves
 
 	// Quick, if not nil, may answer a request in the place of Handler, with Send
 	// and without ever waiting for anything but the client. It tells whether it

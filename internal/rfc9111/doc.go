@@ -11,7 +11,7 @@
 // counts as what keeps less.
 //
 // Names of fields in an [http.Header] are canonical, as net/http makes them.
-// What package proxycache asks on its way of a hit, that is [AppendVariant],
+// What the cache asks on the way of a hit, that is [AppendVariant],
 // [PreferredCoding], [MatchesAny], [Ranges] without a Range and [CacheStatus.Append],
 // allocates nothing.
 package rfc9111

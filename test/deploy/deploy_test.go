@@ -1,5 +1,3 @@
-// Package deploy_test checks the files that a deployment is made of, in the directory above and in config: that they
-// parse, that they agree with each other, and that they agree with the programs.
 package deploy
 
 import (

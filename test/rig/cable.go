@@ -60,15 +60,15 @@ func (c *Cable) Lead(server string) {
 	}
 }
 
-// Stall keeps connections open and lets nothing through, until flow.
+// Stall keeps connections open and lets nothing through, until Flow.
 func (c *Cable) Stall() { c.poison("timeout", `"timeout":0`) }
 
-// Slow delays what goes either way, until flow.
+// Slow delays what goes either way, until Flow.
 func (c *Cable) Slow(delay, jitter time.Duration) {
 	c.poison("latency", fmt.Sprintf(`"latency":%d,"jitter":%d`, delay.Milliseconds(), jitter.Milliseconds()))
 }
 
-// Narrow lets so many kilobytes a second through each way of a connection, until flow.
+// Narrow lets so many kilobytes a second through each way of a connection, until Flow.
 func (c *Cable) Narrow(rate int) { c.poison("bandwidth", fmt.Sprintf(`"rate":%d`, rate)) }
 
 func (c *Cable) poison(kind, attributes string) {

@@ -16,14 +16,14 @@ import (
 
 // Catalogue is what a database says of the watched tables at one moment.
 type Catalogue struct {
-	Tables   []coherence.Table // in the order of Config.Watches
-	Coarse   []CoarseTable
-	Warnings []string // what goes wrong one day, each with its mend
+	Tables   []coherence.Table // in the order of Scope.Watches
+	Coarse   []CoarseTable     // whose old rows don't say enough
+	Warnings []string          // what goes wrong one day, each with its mend
 
 	SystemID string // of the cluster
 	Timeline int32
-	Version  int // server_version_num: 150004
-	Database string
+	Version  int    // server_version_num: 150004
+	Database string // its name
 
 	StatusInterval time.Duration // a third of wal_sender_timeout, at most a second
 	Look           *Look         // of the same snapshot

@@ -83,7 +83,10 @@ type statementError struct {
 	err       error
 }
 
+// Error is what went wrong, behind the statement.
 func (e *statementError) Error() string { return e.statement + ": " + e.err.Error() }
+
+// Unwrap is what went wrong.
 func (e *statementError) Unwrap() error { return e.err }
 
 // lockedText is what a statement waits for, in short.

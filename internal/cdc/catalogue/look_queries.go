@@ -1,6 +1,6 @@
 package catalogue
 
-// A quick look hashes which rows of the catalogue matter and which
+// quickQuery hashes which rows of the catalogue matter and which
 // transactions have written them (xmin): a table that was detached, written to and
 // attached again between two looks looks as before, and its rows don't. It is
 // asked for only where a transaction has ended since the last one, which the snapshot

@@ -17,7 +17,7 @@ import (
 
 // Wants is what [Scope.Provide] has to know of the session that asks.
 type Wants struct {
-	Server      primary.Server
+	Server      primary.Server              // the one that answered
 	Replication *pgconn.PgConn              // where the slot is made
 	Tables      []coherence.Table           // as the guard knows them
 	Everything  bool                        // what stands in the way of single tables is a refusal, too
@@ -28,7 +28,7 @@ type Wants struct {
 // Provision is what a stream is started with.
 type Provision struct {
 	Catalogue *Catalogue
-	Slot      string
+	Slot      string        // its name
 	At        coherence.LSN // where the slot stands
 	Reason    string        // why the slot alone means a new epoch; empty: it doesn't
 }
@@ -104,7 +104,7 @@ func (p *provider) adopt(ins *Inspection) {
 	}
 }
 
-// FindSlot finds the slot or makes it.
+// findSlot finds the slot or makes it.
 func (p *provider) findSlot(ctx context.Context, control *pgx.Conn) (err error) {
 	have := p.Catalogue.slot
 	if p.Temporary {

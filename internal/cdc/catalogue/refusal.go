@@ -13,11 +13,13 @@ type Refusal struct {
 	Mend    string // the next step; a statement where one is enough
 }
 
+// String is the refusal in one sentence, the mend last.
 func (r Refusal) String() string { return r.Message + "; " + r.Mend }
 
 // RefusalError is why a database can't be listened to as it is.
 type RefusalError struct{ Refusals []Refusal }
 
+// Error is the refusals, a line each.
 func (e *RefusalError) Error() string {
 	lines := make([]string, len(e.Refusals))
 	for i, r := range e.Refusals {

@@ -38,7 +38,7 @@ func within(t testing.TB, waitsFor time.Duration, what string, done func() bool)
 	}
 }
 
-// session is an ordinary session of a test.
+// db is an ordinary session of a test.
 type db struct {
 	t    testing.TB
 	conn *pgx.Conn

@@ -21,7 +21,7 @@ const DefaultReadAhead = 100 * time.Millisecond
 type Scope struct {
 	URL         string // of the primary itself, not of a pooler
 	Slot        string // name of the replication slot; of a temporary one the beginning of its name
-	Publication string
+	Publication string // its name
 
 	// Temporary asks for a slot that lives as long as its connection. Every
 	// connection then starts a new epoch.

@@ -19,9 +19,9 @@ type Slot struct {
 	plugin    string
 	database  string
 	temporary bool
-	Active    bool
+	Active    bool   // somebody holds it
 	PID       uint32 // of who holds it
-	WALStatus string
+	WALStatus string // pg_replication_slots.wal_status; empty: the server says none
 	cause     string // why it was invalidated, from PostgreSQL 17 on; empty: it was not, or nobody says
 	twoPhase  bool
 	Confirmed coherence.LSN // where it stands

@@ -28,8 +28,8 @@ const ReasonPublication = "publication"
 
 // Stuck is a slot that can't be read on.
 type Stuck struct {
-	Server primary.Server
-	At     coherence.LSN // applied by then: what can't be decoded comes after it
+	Server primary.Server // whose slot it is
+	At     coherence.LSN  // applied by then: what can't be decoded comes after it
 }
 
 // is tells whether it is the slot that is there now. One that somebody has made

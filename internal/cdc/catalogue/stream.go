@@ -77,9 +77,12 @@ type UndecodableError struct {
 	err         error
 }
 
+// Error is what the server said, and which changes it can't decode.
 func (e *UndecodableError) Error() string {
 	return fmt.Sprintf("%v: the log has changes from when publication %s was not there", e.err, e.publication)
 }
+
+// Unwrap is what the server said.
 func (e *UndecodableError) Unwrap() error { return e.err }
 
 // StreamFailed is the error with which the server ends the stream.

@@ -50,8 +50,8 @@ func (r *Relation) Column(name string) *Column {
 // published in the name of the root, but the old row has the columns of the
 // partition's own replica identity.
 type Identity struct {
-	Full bool
-	Key  map[string]bool
+	Full bool            // all columns
+	Key  map[string]bool // else these columns, by their names
 }
 
 // Narrow takes out what a partition does not have.

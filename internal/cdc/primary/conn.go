@@ -98,9 +98,12 @@ func (s *Conn) verify(ctx context.Context, conn *pgx.Conn) error {
 // positions: a follower may get it again and again, and says it once.
 type BehindError struct{ err error }
 
+// Error is why the server is another one, and that it is behind.
 func (e *BehindError) Error() string {
 	return e.err.Error() + "; its log ends before what has been applied, so it is an older copy or was set back"
 }
+
+// Unwrap is ErrOtherStart, with what has answered.
 func (e *BehindError) Unwrap() error { return e.err }
 
 // EndsAt is err, an ErrOtherStart, of a server whose log ends at lsn.

@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	ApplicationName = "walpurge"
+	ApplicationName = "walpurge" // of the connections, in pg_stat_activity
 
-	ConnectTimeout = 10 * time.Second
+	ConnectTimeout = 10 * time.Second // for a connection to be made
 	QueryTimeout   = 5 * time.Second  // a server that takes longer for a tiny query counts as hung
 	deadPeer       = 15 * time.Second // until a peer that acknowledges nothing is given up
 	readBuffer     = 256 << 10        // of the replication connection, in bytes

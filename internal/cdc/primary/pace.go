@@ -41,6 +41,7 @@ func newPacedConn(conn net.Conn, p *Pace) *pacedConn {
 	return &pacedConn{conn, bufio.NewReaderSize(&pacedReader{r: conn, pace: p, gatherer: newGatherer(conn)}, readBuffer)}
 }
 
+// Read reads what has been gathered.
 func (c *pacedConn) Read(b []byte) (int, error) { return c.buffer.Read(b) }
 
 // pacedReader reads a backlog in larger pieces. Ordinary traffic, a few
@@ -54,6 +55,8 @@ type pacedReader struct {
 	left     int       // small reads until the backlog counts as over; 0: there is none
 }
 
+// Read reads from the connection, in a backlog after a pause in which more
+// gathers.
 func (p *pacedReader) Read(b []byte) (int, error) {
 	if p.left > 0 || p.pace.bulk.Load() {
 		p.gatherer.gather(crowdPause)

@@ -21,9 +21,9 @@ import (
 // never goes back in its log.
 type Server struct {
 	System   string // identifier of its cluster
-	Timeline int32
-	Started  int64 // when, in microseconds of Unix time by its clock
-	Recovery bool  // it is a standby
+	Timeline int32  // of its log
+	Started  int64  // when, in microseconds of Unix time by its clock
+	Recovery bool   // it is a standby
 }
 
 const (
@@ -45,6 +45,7 @@ var ErrOtherStart = errors.New("the server has restarted, or a copy of it answer
 
 // Querier is a connection or a transaction.
 type Querier interface {
+	// QueryRow asks for one row.
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 

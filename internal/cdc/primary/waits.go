@@ -208,8 +208,8 @@ const (
 // Sayer says whom a session waits for: when it is somebody else, and every ten
 // seconds. What ends before After is not said.
 type Sayer struct {
-	Say   func(string)
-	After time.Time
+	Say   func(string) // is told in words whom it waits for
+	After time.Time    // when the first wait is worth a word
 	last  Waited
 	at    time.Time
 }

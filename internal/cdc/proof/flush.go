@@ -66,7 +66,7 @@ func (w Askers) Answer(lsn coherence.LSN, err error) {
 	}
 }
 
-// Ask asks for the flush position: see [Listener.FlushPosition].
+// Ask asks for the flush position, and waits for the answer or the end of ctx.
 func (f *FlushGroup) Ask(ctx context.Context) (coherence.LSN, error) {
 	mine := make(chan flushAnswer, 1)
 	f.mu.Lock()

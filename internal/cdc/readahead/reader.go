@@ -42,17 +42,17 @@ type Sink interface {
 
 // Session is what a Reader has to know of the session that it reads ahead for.
 type Session struct {
-	Primary   primary.Options
-	Beside    func() *primary.Conn // makes a connection for queries
-	Server    primary.Server
-	Slot      string
-	From      coherence.LSN // where the stream starts
-	After     time.Duration // how long the stream may be behind; 0: it may be for ever; negative: the log is read ahead at once
-	Interval  time.Duration // between two statuses
-	Tables    []coherence.Table
-	BulkRows  int
-	Catalogue func() *catalogue.Catalogue // what decoding goes by now
-	Chance    func(time.Duration) time.Duration
+	Primary   primary.Options                   // how it is reached
+	Beside    func() *primary.Conn              // makes a connection for queries
+	Server    primary.Server                    // the one that the stream comes from
+	Slot      string                            // its name; the log is read from its restart_lsn on
+	From      coherence.LSN                     // where the stream starts
+	After     time.Duration                     // how long the stream may be behind; 0: it may be for ever; negative: the log is read ahead at once
+	Interval  time.Duration                     // between two statuses
+	Tables    []coherence.Table                 // as the guard knows them
+	BulkRows  int                               // see coherence.NewTransaction
+	Catalogue func() *catalogue.Catalogue       // what decoding goes by now
+	Chance    func(time.Duration) time.Duration // see retry.Backoff
 	Log       *slog.Logger
 	Trouble   func(error) // is told what goes wrong
 }

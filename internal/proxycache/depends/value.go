@@ -83,7 +83,7 @@ func apply(e *expr.Expr, values []string) ([]string, bool) {
 	return values, true
 }
 
-// apply computes a function. Outside ASCII, letter case is the database's
+// applyOne computes a function. Outside ASCII, letter case is the database's
 // locale's business and not ours: no condition. So is what counts as white
 // space, but for the blank.
 func applyOne(f expr.Func, v string) (string, bool) {

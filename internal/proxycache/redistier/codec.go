@@ -30,13 +30,13 @@ type Record struct {
 	Names []string     // of a marker: the fields that the response varies by
 
 	status   int
-	Guarded  bool
+	Guarded  bool // it has dependencies
 	shared   bool
-	Declares bool        // the head names dependencies of its own
-	shown    store.Shown // how the head as clients get it was made
-	Epoch    coherence.Epoch
-	Asof     coherence.LSN
-	arrived  time.Time // by the wall's clock
+	Declares bool            // the head names dependencies of its own
+	shown    store.Shown     // how the head as clients get it was made
+	Epoch    coherence.Epoch // of a guarded one
+	Asof     coherence.LSN   // in that epoch
+	arrived  time.Time       // by the wall's clock
 	age      time.Duration
 	lifetime time.Duration
 	swr, sie time.Duration

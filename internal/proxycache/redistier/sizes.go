@@ -26,7 +26,7 @@ const (
 
 // Server is what one server says of itself.
 type Server struct {
-	Node        string `json:"node"`
+	Node        string `json:"node"` // its address
 	UsedBytes   int64  `json:"used_bytes"`
 	LimitBytes  int64  `json:"limit_bytes"`  // 0: none
 	Policy      string `json:"policy"`       // what it does at the limit

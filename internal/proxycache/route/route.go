@@ -54,7 +54,7 @@ type Declaration struct {
 	Events bool
 
 	StaleWhileRevalidate *time.Duration // nil: what the origin says (RFC 5861)
-	StaleIfError         *time.Duration
+	StaleIfError         *time.Duration // the same
 }
 
 // QueryRule says which query parameters tell responses apart. The others are
@@ -74,14 +74,14 @@ type Key struct {
 // Route is a Declaration made ready for requests.
 type Route struct {
 	Declaration
-	Label    string      // in logs and metrics
-	Params   []string    // the names of the pattern's parameters
-	Keys     []Key       // what is in the key beside the URL
-	Guarded  bool        // its responses have dependencies
-	Late     bool        // some dependency is known only with the whole response
-	Names    atomic.Bool // some response has named dependencies of its own
-	Told     sync.Map    // why responses can't be kept, as far as the log says it
-	Counters outcome.Counters
+	Label    string           // in logs and metrics
+	Params   []string         // the names of the pattern's parameters
+	Keys     []Key            // what is in the key beside the URL
+	Guarded  bool             // its responses have dependencies
+	Late     bool             // some dependency is known only with the whole response
+	Names    atomic.Bool      // some response has named dependencies of its own
+	Told     sync.Map         // why responses can't be kept, as far as the log says it
+	Counters outcome.Counters // of its requests, by how they ended
 }
 
 // maxParams bounds the parameters of one pattern, so that matching needs no

@@ -11,7 +11,7 @@ import (
 // a coding.
 type Had struct {
 	Tag    string // of the plain one, a part of the entry's text
-	Coding int
+	Coding int    // of that form; rfc9111.Identity: of the plain one
 }
 
 // NotModified tells whether what the client has is what e is (RFC 9110

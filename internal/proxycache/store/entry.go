@@ -18,12 +18,12 @@ import (
 // Entry is a stored response: bytes ready to send, what decides whether they
 // may be, and the tie to its dependencies. It is immutable once published.
 type Entry struct {
-	Handle coherence.Handle
-	Memory *Memory
-	Route  *route.Route // nil without a declared one
+	Handle coherence.Handle // ties it to its dependencies
+	Memory *Memory          // the tier that it is for
+	Route  *route.Route     // nil without a declared one
 
-	Packed Packed // its key and its head
-	Body   []byte
+	Packed Packed  // its key and its head
+	Body   []byte  // without the head
 	coded  *coded  // its body in other codings; nil: there are none
 	Extras *Extras // nil: there is nothing of it
 
@@ -33,7 +33,7 @@ type Entry struct {
 	StaleWhileRevalidate, StaleIfError Leeway          // how much longer, while or if
 
 	Status  uint16
-	Guarded bool
+	Guarded bool // it has dependencies
 	Shared  bool // may answer requests with Authorization
 	Lenient bool // may be served past its lifetime to a request that asks for it
 }
@@ -225,7 +225,7 @@ func (e *Entry) Weight() uint32 {
 // Variants is what a marker knows: which request fields the responses of its
 // key vary by, and which variants are stored.
 type Variants struct {
-	Names []string
+	Names []string // of the fields that the responses vary by
 
 	mu   sync.Mutex
 	keys []string // the oldest first

@@ -23,7 +23,7 @@ type Memory struct {
 	cache *otter.Cache[place, *Entry]
 	seed  maphash.Seed
 	guard *coherence.Guard
-	Now   func() coherence.Nanos
+	Now   func() coherence.Nanos // the process's clock
 	door  *doorkeeper
 
 	Compress bool // responses may be sent in other codings than the origin's

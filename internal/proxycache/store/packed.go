@@ -20,7 +20,7 @@ import (
 // Nearly all of it is the same as it was stored and as clients get it, so it
 // is there once. Without a number behind it the two heads are one.
 type Packed struct {
-	S    string
+	S    string // all of it
 	Key  uint32 // where the key ends
 	Sent uint32 // where the head that clients get ends
 }
