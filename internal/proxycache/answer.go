@@ -117,7 +117,7 @@ func (p *Proxy) sendEntry(ex *http1.Exchange, e *store.Entry, now coherence.Nano
 	_ = ex.Send(b, body)
 }
 
-// AppendTiming appends Server-Timing where it is asked for. e may be nil.
+// appendTiming appends Server-Timing where it is asked for. e may be nil.
 func (p *Proxy) appendTiming(dst []byte, cs *rfc9111.CacheStatus, e *store.Entry, now coherence.Nanos) []byte {
 	if !p.opt.ServerTiming {
 		return dst

@@ -86,7 +86,7 @@ func (p *Proxy) answer(ex *http1.Exchange, now coherence.Nanos) {
 }
 
 // newExchange reads a request. https and host are what the client has asked
-// for (see outside).
+// for (downstream.Trust.Outside).
 func (p *Proxy) newExchange(ex *http1.Exchange, now coherence.Nanos, https bool, host []byte) *exchange {
 	x := &exchange{Exchange: ex, p: p, start: now, head: string(ex.Method) == "HEAD"}
 	path, query, hasQuery := http1.SplitTarget(ex.Request)

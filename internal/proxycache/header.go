@@ -16,7 +16,7 @@ var fillDrops = http1.Of(http1.IfMatch, http1.IfNoneMatch, http1.IfModifiedSince
 // ownFields are for this proxy where there is a log to follow.
 var ownFields = http1.Of(http1.WalpurgePosition, http1.WalpurgeNeeds)
 
-// RequestHeader makes the fields that go to the origin, without those in drop.
+// requestHeader makes the fields that go to the origin, without those in drop.
 func (p *Proxy) requestHeader(ex *http1.Exchange, drop http1.Set) http.Header {
 	if p.positions.Follows() {
 		drop |= ownFields

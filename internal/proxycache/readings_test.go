@@ -80,7 +80,7 @@ func (r *rig) insert(column int, value string) {
 	r.settle()
 }
 
-// column finds the column that a target's route asks for.
+// askedColumn finds the column that a target's route asks for.
 func askedColumn(target string) int {
 	name, _, _ := strings.Cut(strings.TrimLeft(target, "/"), "?")
 	name, _, _ = strings.Cut(name, "/")

@@ -175,7 +175,7 @@ type reply struct {
 	body string
 }
 
-// status is the Cache-Status of the response.
+// cacheStatus is the Cache-Status of the response.
 func (r reply) cacheStatus() string { return r.Header.Get("Cache-Status") }
 
 // get asks for a path with fields "Name: value".
@@ -211,7 +211,7 @@ func (r *rig) try(method, path string, body io.Reader, fields ...string) (reply,
 	return reply{resp, string(b)}, err
 }
 
-// wantStatus fails unless Cache-Status begins as wanted.
+// want fails unless Cache-Status begins as wanted.
 func (r *rig) want(got reply, body, cacheStatus string) {
 	r.t.Helper()
 	if got.body != body || !strings.HasPrefix(got.cacheStatus(), cacheStatus) {
