@@ -52,6 +52,9 @@ WHOLE := ./test/scenario ./test/site ./test/peers ./test/deploy ./test/rig ./dev
 PROOF := ./test/oracle
 MEASURE := ./test/measure
 
+# What takes longest comes first, so that no core has to wait for it at the end.
+LONGEST := ./internal/cdc
+
 # Two that measure need what only the tests of internal/cdc have. The second has no race detector either: a million rows
 # are decoded ten times as slowly with it, so how long nothing can be proven is held without it.
 ALONE := TestFollowersPurgeSoonAfterTheLeader
@@ -80,7 +83,7 @@ test: go test-programs
 	@echo 'test: all packages against real PostgreSQL and Redis, the oracles for ten seconds each'
 	@$(call took,compiling and go vet) go vet ./...
 	@$(measured); $(call took,tests) WALPURGE_SHORT=1 go test -vet=off -p 2 -skip '$(call any,$(LONG))' \
-		$(PROOF) $(WHOLE) $(MEASURE) $(UNIT); $(show_measured)
+		$(LONGEST) $(PROOF) $(WHOLE) $(MEASURE) $(UNIT); $(show_measured)
 
 # What wants both cores, one after the other.
 measuring = $(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
