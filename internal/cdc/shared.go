@@ -28,6 +28,7 @@ type shared struct {
 	mu struct {
 		sync.Mutex
 		status Status // what is noted; the rest is asked for by [Listener.Status]
+		said   string // the error beside the stream that was logged last; empty: none since a session's
 	}
 }
 

@@ -120,6 +120,7 @@ func (h *shared) setState(state string, err error) {
 	if err != nil {
 		s.LastError, s.LastErrorAt = pgerror.Line(err), time.Now()
 		s.Failures++
+		h.mu.said = ""
 	}
 	s.State, s.Connected = state, state == following
 }
@@ -131,12 +132,13 @@ func (h *shared) system() string {
 	return h.mu.status.System
 }
 
-// trouble notes an error beside the stream, which goes on, and logs it unless
-// it is the one that was noted last.
+// trouble notes an error beside the stream, which goes on, and logs it once
+// until there is another one, or a session ends with an error.
 func (h *shared) trouble(what string, err error) {
 	line := pgerror.Line(err)
 	h.mu.Lock()
-	same := h.mu.status.LastError == line
+	same := h.mu.said == line
+	h.mu.said = line
 	h.mu.status.LastError, h.mu.status.LastErrorAt = line, time.Now()
 	h.mu.Unlock()
 	if same {

@@ -2,6 +2,7 @@ package cdc
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -58,5 +59,31 @@ func TestFailedConnectionsAreToldInOneLine(t *testing.T) {
 	}
 	if relays, named := book.count("for=relay"), book.count(" setting=redis.url\n"); relays != named {
 		t.Errorf("%d of %d records name the setting:\n%s", named, relays, &book.text)
+	}
+}
+
+// TestTroubleIsLoggedOnce: an error beside the stream is logged once, also where
+// a session has ended with the same words before.
+func TestTroubleIsLoggedOnce(t *testing.T) {
+	var book logbook
+	h := &shared{log: book.logger()}
+	full, gone := errors.New("there is no room"), errors.New("nobody is there")
+	for i, step := range []struct {
+		ended, trouble error
+		logged         int
+	}{
+		{ended: full, trouble: full, logged: 1},
+		{trouble: full, logged: 1},
+		{trouble: gone, logged: 2},
+		{trouble: gone, logged: 2},
+		{ended: gone, trouble: gone, logged: 3},
+	} {
+		if step.ended != nil {
+			h.setState("waiting", step.ended)
+		}
+		h.trouble("visibility", step.trouble)
+		if n := book.count("a connection beside the stream failed"); n != step.logged {
+			t.Errorf("step %d: %d lines, want %d", i, n, step.logged)
+		}
 	}
 }
