@@ -3,59 +3,23 @@ package proxycache
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"walpurge/dev/testbed"
+
 	"walpurge/internal/downstream"
 )
-
-// writeCertificate makes a certificate for 127.0.0.1 with that name, valid for
-// an hour, and writes it to dir.
-func writeCertificate(t testing.TB, dir, name string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
-	for file, block := range map[string]*pem.Block{certFile: {Type: "CERTIFICATE", Bytes: cert}, keyFile: {Type: "PRIVATE KEY", Bytes: raw}} {
-		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
-}
 
 // protocols are the ways in which clients come.
 var protocols = []string{"HTTP/1.1", "HTTP/1.1 over TLS", "HTTP/2 by prior knowledge", "HTTP/2 over TLS"}
@@ -92,7 +56,7 @@ func newProtocolRig(t *testing.T, protocol string, change func(*rig, *Options)) 
 }
 
 func writeCertificateFiles(t testing.TB) (certFile, keyFile string, log *slog.Logger) {
-	certFile, keyFile = writeCertificate(t, t.TempDir(), "test")
+	certFile, keyFile = testbed.WriteCertificate(t, t.TempDir(), "test")
 	return certFile, keyFile, nil
 }
 
