@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,4 +113,17 @@ func FuzzValues(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestEverySourceIsInTheKey: what a condition reads tells pages apart, so each
+// source that the URL doesn't hold, nor the response, is a part of the key (C5).
+func TestEverySourceIsInTheKey(t *testing.T) {
+	elsewhere := []expr.Source{expr.Path, expr.Query, expr.Body, expr.Literal}
+	for s := expr.Source(0); s <= expr.Literal; s++ {
+		rt := &Route{}
+		rt.addExpr(&expr.Expr{Source: s, Name: "x"})
+		if want := !slices.Contains(elsewhere, s); (len(rt.Keys) == 1) != want {
+			t.Errorf("%s: the key has %v", s, rt.Keys)
+		}
+	}
 }
