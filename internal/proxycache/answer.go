@@ -58,8 +58,8 @@ func (p *Proxy) fastHit(ex *http1.Exchange, now coherence.Nanos, asked position.
 	rt.Counters[outcome.Hit].Count(p.opt.Now() - now)
 	p.top.note(e.Key(), true, now)
 	ex.Note.Route, ex.Note.Outcome = rt.Label, outcome.Hit.Name()
-	if p.audit != nil && e.Guarded {
-		p.audit.hit(ex, e, rt, now)
+	if e.Guarded && p.audit.Picks() {
+		p.newExchange(ex, now, https, host).sample(e)
 	}
 	return true
 }

@@ -13,7 +13,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"walpurge/internal/downstream"
+	"walpurge/internal/proxycache/audit"
 	"walpurge/internal/proxycache/fill"
+	"walpurge/internal/proxycache/live"
 	"walpurge/internal/proxycache/position"
 	"walpurge/internal/proxycache/redistier"
 	"walpurge/internal/proxycache/route"
@@ -34,9 +36,9 @@ type Proxy struct {
 	fills     *fill.Fills
 	positions *position.Positions
 	metrics   *metrics
-	live      *live
+	feed      *live.Feed
 	top       topKeys
-	audit     *auditor // nil: no hit is audited
+	audit     *audit.Auditor
 	started   time.Time
 	scratch   sync.Pool // *[]byte, for keys
 	pieces    sync.Pool // *[]byte, for bodies
@@ -70,17 +72,19 @@ func New(o Options) (*Proxy, error) {
 		p.metrics.registry.MustRegister(redistier.NewSizes(p.redis))
 	}
 	p.upstream = upstream.New(&p.opt.Origin, p.metrics.upstream.Observe)
+	p.feed = live.New(o.Guard, p.memory, p.metrics.registry)
+	p.audit = audit.New(audit.Options{
+		Share: o.Audit, Guard: o.Guard, Ask: o.Positions.Ask, Upstream: p.upstream, MaxObject: o.MaxObject, Logger: p.log, Registry: p.metrics.registry,
+	})
 	p.fills = fill.New(fill.Options{
 		Guard: o.Guard, Now: o.Now, Memory: p.memory, Redis: p.redis, Upstream: p.upstream, Positions: p.positions, Tracer: o.Tracer, Logger: p.log,
-		Discarded: p.metrics.discarded, Named: p.hasNamed, MaxObject: o.MaxObject, Timeout: o.FillTimeout,
+		Discarded: p.metrics.discarded, Named: p.feed.Named, MaxObject: o.MaxObject, Timeout: o.FillTimeout,
 	})
 	p.clients = downstream.New(&p.opt.Clients, p.log, p.serve, p.serveHit, p.refuse)
 	p.metrics.watch(p)
 	if o.Access != nil {
 		p.metrics.registry.MustRegister(o.Access.Dropped)
 	}
-	p.audit = newAuditor(p)
-	p.live = newLive(p)
 	return p, nil
 }
 
@@ -98,7 +102,7 @@ func (p *Proxy) Serve() error {
 	if p.audit != nil {
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
-		go p.audit.run(ctx)
+		go p.audit.Run(ctx)
 	}
 	return p.clients.Serve()
 }
@@ -106,7 +110,7 @@ func (p *Proxy) Serve() error {
 // Close stops accepting, lets requests finish until ctx is done, and drops
 // what is stored in memory. The error says that requests were cut off.
 func (p *Proxy) Close(ctx context.Context) error {
-	p.live.close()
+	p.feed.Close()
 	err := p.clients.Close(ctx)
 	p.fills.End(ctx)
 	p.redis.Close()

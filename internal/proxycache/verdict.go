@@ -81,7 +81,7 @@ func (x *exchange) act(v verdict) {
 		case toUpgrade:
 			v = x.upgrade(&v)
 		case toFeed:
-			v = x.serveLive()
+			v = x.serveFeed()
 		case toAnswerHere:
 			v = x.answerHere()
 		case toReply:
@@ -99,8 +99,8 @@ func (x *exchange) reply(v *verdict) verdict {
 	}
 	x.p.sendEntry(x.Exchange, v.entry, v.at, v.cs)
 	x.done(v.outcome, v.cs.Detail)
-	if v.audited && x.p.audit != nil && v.entry.Guarded {
-		x.p.audit.hit(x.Exchange, v.entry, x.Route, v.at)
+	if v.audited && v.entry.Guarded && x.p.audit.Picks() {
+		x.sample(v.entry)
 	}
 	return verdict{}
 }

@@ -49,6 +49,8 @@ proxycache/route: CACHE expr proxycache/depends proxycache/outcome
 proxycache/store: CACHE proxycache/route proxycache/depends
 proxycache/redistier: CACHE proxycache/store proxycache/route redisclient
 proxycache/fill: CACHE proxycache/outcome proxycache/store proxycache/redistier proxycache/route proxycache/depends proxycache/position upstream
+proxycache/live: CACHE proxycache/store proxycache/route proxycache/depends
+proxycache/audit: CACHE proxycache/store proxycache/route proxycache/depends upstream
 proxycache: CACHE GATEWAY ROOMS expr redisclient
 admin: proxycache problem coherence
 
@@ -86,7 +88,7 @@ var groups = map[string]string{
 	"CACHE":   "coherence identifier http1 rfc9111",
 	"GATEWAY": "downstream upstream accesslog problem loopback",
 	"ROOMS": "proxycache/outcome proxycache/position proxycache/depends proxycache/route proxycache/store proxycache/redistier " +
-		"proxycache/fill",
+		"proxycache/fill proxycache/live proxycache/audit",
 	"LOG": "coherence identifier retry conninfo pgerror",
 	"PRODUCT": "config expr admin proxycache cdc cdc/cdcmetrics cdc/pgoutput cdc/primary cdc/catalogue cdc/readahead relay wal coherence http1 rfc9111 " +
 		"identifier conninfo pgerror redisclient retry wire",

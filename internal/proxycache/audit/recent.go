@@ -1,4 +1,4 @@
-package proxycache
+package audit
 
 import (
 	"cmp"
@@ -47,16 +47,6 @@ func (r *recent) add(table string, c recentChange) {
 	}
 	t.ring[t.count%keptRecent] = c
 	t.count++
-}
-
-// Changed notes for audits that a transaction whose commit ends at end has
-// changed rows of a table by op (insert, update, delete or truncate). The last
-// 256 of each table are kept. It may be called from any goroutine and never
-// waits for a reader.
-func (p *Proxy) Changed(table, op string, rows int, end coherence.LSN) {
-	if p.audit != nil {
-		p.audit.recent.add(table, recentChange{coherence.Position{Epoch: p.opt.Guard.Epoch(), LSN: end}, op, rows})
-	}
 }
 
 // recentSum is what a table's transactions have done by one operation.

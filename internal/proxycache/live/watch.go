@@ -1,11 +1,10 @@
-package proxycache
+package live
 
 import (
 	"slices"
 	"time"
 
 	"walpurge/internal/coherence"
-	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
 	"walpurge/internal/proxycache/store"
 	"walpurge/internal/rfc9111"
@@ -28,21 +27,19 @@ import (
 //     epoch, it was the same until c, and c hasn't touched it: the page is not told.
 //  3. In any other case the page is told.
 
-// onlooker is one page that listens.
-type onlooker struct {
-	x       *exchange
-	route   *route.Route
-	shown   *depends.Subject // what the page shows
-	key     string           // of the response, without variant
-	routing *route.Table     // that the page's route is of
-	gone    chan struct{}
+// Subscriber is one page that listens.
+type Subscriber struct {
+	Page
+
+	feed    *Feed
+	settled bool          // no commit that can't be seen yet had touched the page when it came
 	anew    chan struct{} // holds one; the route's responses have turned out to name dependencies
 	last    time.Time     // of the last event
-	watch   *onlook
+	watch   *watch
 }
 
-// onlook is one registration with the guard. It is told once.
-type onlook struct {
+// watch is one registration with the guard. It is told once.
+type watch struct {
 	handle  coherence.Handle
 	guessed bool            // more may touch it than would purge the page
 	cause   coherence.Cause // set before touched is closed
@@ -50,60 +47,58 @@ type onlook struct {
 }
 
 // Evicted implements coherence.Holder.
-func (o *onlook) Evicted(c coherence.Cause) {
+func (o *watch) Evicted(c coherence.Cause) {
 	o.cause = c
 	close(o.touched)
 }
 
-func (w *onlooker) guard() *coherence.Guard { return w.x.p.opt.Guard }
-
 // learns tells whether the declaration and the request don't say all that the
 // response depends on.
-func (w *onlooker) learns() bool {
-	rt := w.route
+func (w *Subscriber) learns() bool {
+	rt := w.Route
 	return rt.Declared || rt.Late || rt.Names.Load()
 }
 
 // begin registers anew. It returns false if a commit that may not be visible
 // yet has touched the page.
-func (w *onlooker) begin() (settled bool) {
+func (w *Subscriber) begin() (settled bool) {
 	if w.beginAsStored() != nil {
 		return true
 	}
-	g, rt := w.guard(), w.route
-	w.watch = &onlook{touched: make(chan struct{}), guessed: w.learns()}
+	g, rt := w.feed.guard, w.Route
+	w.watch = &watch{touched: make(chan struct{}), guessed: w.learns()}
 	var deps []coherence.Dependency
 	if rt.Declared || rt.Names.Load() {
 		deps = []coherence.Dependency{g.Anything()}
 	} else {
-		deps = slices.Concat(rt.Bind(g, w.shown), rt.BindLate(g, w.shown)) // without a body its values are no conditions
+		deps = slices.Concat(rt.Bind(g, w.Shown), rt.BindLate(g, w.Shown)) // without a body its values are no conditions
 	}
 	return g.Observe(&w.watch.handle, w.watch, deps)
 }
 
 // beginAsStored watches what the stored response depends on, and returns that
 // response; nil if there is none to learn from.
-func (w *onlooker) beginAsStored() *store.Entry {
+func (w *Subscriber) beginAsStored() *store.Entry {
 	if !w.learns() {
 		return nil
 	}
 	e := w.stored()
-	if e == nil || e.Route != w.route || !e.Guarded {
+	if e == nil || e.Route != w.Route || !e.Guarded {
 		return nil
 	}
-	watch := &onlook{touched: make(chan struct{})}
-	if !w.guard().ObserveAs(&watch.handle, watch, &e.Handle) {
+	next := &watch{touched: make(chan struct{})}
+	if !w.feed.guard.ObserveAs(&next.handle, next, &e.Handle) {
 		return nil
 	}
-	w.watch = watch
+	w.watch = next
 	return e
 }
 
 // stored is what this client would get from the memory tier. A feed's request
 // accepts other types than a page's, so of responses that vary by that nobody
 // knows.
-func (w *onlooker) stored() *store.Entry {
-	e := w.x.p.memory.Peek(w.key)
+func (w *Subscriber) stored() *store.Entry {
+	e := w.feed.memory.Peek(w.Key)
 	if e == nil || e.Variants() == nil {
 		return e
 	}
@@ -111,12 +106,12 @@ func (w *onlooker) stored() *store.Entry {
 	if slices.Contains(names, "accept") {
 		return nil
 	}
-	return w.x.p.memory.Peek(string(rfc9111.AppendVariant([]byte(w.key), names, w.x.Request)))
+	return w.feed.memory.Peek(string(rfc9111.AppendVariant([]byte(w.Key), names, w.Request)))
 }
 
 // renew registers anew after the watch was touched. It returns true if the
 // page need not be told: what has touched the watch has left the response alone.
-func (w *onlooker) renew() (settled bool) {
+func (w *Subscriber) renew() (settled bool) {
 	was := w.watch
 	if e := w.beginAsStored(); e != nil {
 		return was.guessed && e.Handle.Epoch() == was.handle.Epoch() && e.Handle.Asof() < was.cause.LSN
@@ -125,19 +120,18 @@ func (w *onlooker) renew() (settled bool) {
 	return false
 }
 
-func (w *onlooker) end() { w.guard().Close(&w.watch.handle) }
+func (w *Subscriber) end() { w.feed.guard.Close(&w.watch.handle) }
 
-// hasNamed notes that a response of the route names dependencies of its own.
+// Named notes that a response of the route names dependencies of its own.
 // Those who listen and have trusted in the declaration begin anew.
-func (p *Proxy) hasNamed(rt *route.Route) {
+func (f *Feed) Named(rt *route.Route) {
 	if rt.Declared || rt.Names.Load() || rt.Names.Swap(true) {
 		return
 	}
-	l := p.live
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for w := range l.mu.listeners {
-		if w.route == rt {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for w := range f.mu.listeners {
+		if w.Route == rt {
 			select {
 			case w.anew <- struct{}{}:
 			default:

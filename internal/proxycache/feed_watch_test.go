@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"walpurge/internal/coherence"
 	"walpurge/internal/expr"
 	"walpurge/internal/proxycache/depends"
 	"walpurge/internal/proxycache/route"
@@ -91,36 +90,6 @@ func TestFeedOfWhatIsNotStored(t *testing.T) {
 	r.commit(nil, &row{"2", "Quito", "1"})
 	r.renewed(2)
 	f.quietUntil(r, func() { r.commit(nil, &row{"5", "Quito", "1"}) })
-}
-
-// TestWhatWasStoredAfterTheChangeTellsNothing: the page may have shown something else before, which the change
-// has touched. Nor do positions of two epochs compare.
-func TestWhatWasStoredAfterTheChangeTellsNothing(t *testing.T) {
-	r := learningRig(t)
-	r.say("x", "Depends-On: listings;id=5")
-	var asks route.Asked
-	r.proxy.routing.Load().Read(&asks, []byte("/said"), nil, false)
-	said := asks.Route
-	w := &onlooker{x: &exchange{p: r.proxy}, route: said, shown: &depends.Subject{Params: said.Params, Path: []byte("/said")}, key: r.url + "/said"}
-	for name, c := range map[string]struct {
-		after   func() // the change
-		unheard bool
-	}{
-		"stored before": {func() {}, true},
-		"stored after":  {func() { r.commit(&row{"5", "Quito", "1"}, &row{"5", "Quito", "2"}); r.keep("/said") }, false},
-		"another epoch": {func() { r.guard.Reset(r.guard.Epoch()+1, 100); r.prove(); r.keep("/said") }, false},
-	} {
-		r.keep("/said")
-		w.watch = &onlook{touched: make(chan struct{}), guessed: true}
-		r.guard.Observe(&w.watch.handle, w.watch, []coherence.Dependency{r.guard.Anything()})
-		r.commit(nil, &row{"1", "Quito", "1"})
-		<-w.watch.touched
-		c.after()
-		if unheard := w.renew(); unheard != c.unheard {
-			t.Errorf("%s: the page is told: %t", name, !unheard)
-		}
-		w.end()
-	}
 }
 
 // TestFeedHearsThatResponsesNameMore: who has trusted in the declaration is told once, and watches from then on

@@ -24,7 +24,7 @@ func liveRig(t *testing.T, change func(*Options)) *rig {
 			change(o)
 		}
 	})
-	r.proxy.live.pause = time.Millisecond
+	r.proxy.feed.Pause = time.Millisecond
 	return r
 }
 
@@ -138,7 +138,7 @@ func TestFeedSaysWhatItCannotWatch(t *testing.T) {
 	for query, want := range map[string]string{
 		"": "Name one page", "?url=/api/listings/1&url=/api/listings/2": "Name one page",
 		"?url=http://other/api/listings/1": "not the path", "?url=/api/%2e%2e/x": "not the path",
-		"?url=/api/listings/1%0d%0a": "not the path", "?url=" + strings.Repeat("/x", liveURL): "not the path",
+		"?url=/api/listings/1%0d%0a": "not the path", "?url=" + strings.Repeat("/x", feedURL): "not the path",
 		"?url=/plain/x": "no depends_on", "?url=/elsewhere": "no depends_on", "?url=/live": "no depends_on",
 		"?url=/mine/1": "for one person",
 	} {
@@ -157,12 +157,8 @@ func TestFeedSaysWhatItCannotWatch(t *testing.T) {
 // TestListenersAreBoundedAndLeaveNothing: one too many is refused, and who leaves makes room and is forgotten by the guard.
 func TestListenersAreBoundedAndLeaveNothing(t *testing.T) {
 	r := liveRig(t, nil)
+	r.proxy.feed.Listeners = 1
 	first := r.feed(t, "/api/listings/1")
-	r.proxy.live.mu.Lock()
-	for range liveListeners - 1 {
-		r.proxy.live.mu.listeners[&onlooker{}] = struct{}{}
-	}
-	r.proxy.live.mu.Unlock()
 	if got := r.get("/live?url=/api/listings/1"); got.StatusCode != 503 || got.Header.Get("Retry-After") == "" {
 		t.Errorf("one too many: %d %v", got.StatusCode, got.Header)
 	}
@@ -176,7 +172,7 @@ func TestListenersAreBoundedAndLeaveNothing(t *testing.T) {
 // TestFeedEndsWithItsRoutes: a page watched by a declaration that is no more must not go on believing it.
 func TestFeedEndsWithItsRoutes(t *testing.T) {
 	r := liveRig(t, nil)
-	r.proxy.live.heartbeat = 10 * time.Millisecond
+	r.proxy.feed.Heartbeat = 10 * time.Millisecond
 	f := r.feed(t, "/api/listings/1")
 	if got := f.next(); got != ":\n" {
 		t.Fatalf("no heartbeat: %q", got)
