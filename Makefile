@@ -150,6 +150,7 @@ bench: go peers build
 	@go test -run '^$$' -bench '^BenchmarkFollowersPurge$$' -benchtime 3000x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkFollowers$$' -benchtime 1x ./internal/cdc
 	@go test -run '^$$' -bench '^BenchmarkStrictHits$$' -benchtime 1x ./test/measure
+	@go test -run '^$$' -bench '^BenchmarkRanges$$' -benchtime 1x ./internal/coherence
 
 # Where the proxy spends its time under hits, row changes and decoding: the compiler inlines and lays out the
 # program by it (https://go.dev/doc/pgo). Kept small: functions that hardly count are left out.
@@ -157,9 +158,10 @@ pgo: go servers
 	@echo 'pgo: profiling hits and row changes into cmd/proxy/default.pgo'
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		go test -run '^$$' -bench '^Benchmark(Hit|HitEndToEnd)$$' -benchtime 8s -cpuprofile "$$dir/http" -o "$$dir/http.test" ./internal/proxycache && \
-		go test -run '^$$' -bench '^BenchmarkDecode$$' -cpuprofile "$$dir/decode" -o "$$dir/decode.test" ./internal/cdc/pgoutput && \
+		go test -run '^$$' -bench '^BenchmarkDecode$$' -benchtime 6s -cpuprofile "$$dir/decode" -o "$$dir/decode.test" ./internal/cdc/pgoutput && \
+		go test -run '^$$' -bench '^BenchmarkBacklog$$' -benchtime 4s -cpuprofile "$$dir/apply" -o "$$dir/apply.test" ./internal/coherence && \
 		go test -run '^$$' -bench '^BenchmarkBacklog$$' -cpuprofile "$$dir/log" -o "$$dir/log.test" ./internal/cdc && \
-		go tool pprof -proto -nodefraction=0.002 -output cmd/proxy/default.pgo "$$dir/http" "$$dir/decode" "$$dir/log" && ls -l cmd/proxy/default.pgo
+		go tool pprof -proto -nodefraction=0.002 -output cmd/proxy/default.pgo "$$dir/http" "$$dir/decode" "$$dir/apply" "$$dir/log" && ls -l cmd/proxy/default.pgo
 
 clean:
 	@echo 'clean: removing bin/ and .run/'

@@ -98,6 +98,7 @@ type site struct {
 	Connections int    // of clients, at most
 	TTL         string // how long an answer is served, as the server spells it; empty: as the origin says
 	Bypass      bool   // nothing is cached: a proxy only
+	StreamOnly  bool   // the log is never read ahead of its stream
 	Root        bool   // the servers run as root
 }
 

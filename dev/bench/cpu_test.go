@@ -12,11 +12,11 @@ func TestStatIsReadBehindAnyName(t *testing.T) {
 	for _, name := range []string{"(nginx)", "(a b)", "(a) S 1 2 3)", "()"} {
 		text := "42 " + name + " S 1 7 7 0 -1 4194560 2000 0 0 0 100 20 3 4 20 0 1 0 12345 1000 10\n"
 		s, err := parseStat([]byte(text))
-		if err != nil || s.group != 7 || s.ticks != 127 {
-			t.Errorf("%s: got %+v, %v; want group 7 and 127 ticks", name, s, err)
+		if err != nil || s.pid != 42 || s.group != 7 || s.ended != 7 {
+			t.Errorf("%s: got %+v, %v; want process 42 of group 7 and 7 ticks of ended children", name, s, err)
 		}
 	}
-	for _, text := range []string{"", "42 nginx S 1 7", "42 (nginx) S 1 7 7 0 -1 4194560 2000 0 0 0 100 20 3", "42 (nginx) S 1 x 7 0 -1 4194560 2000 0 0 0 100 20 3 4 20"} {
+	for _, text := range []string{"", "42 nginx S 1 7", "42 (nginx) S 1 7 7 0 -1 4194560 2000 0 0 0 100 20 3", "42 (nginx) S 1 x 7 0 -1 4194560 2000 0 0 0 100 20 3 4 20", "x (nginx) S 1 7 7 0 -1 4194560 2000 0 0 0 100 20 3 4 20"} {
 		if s, err := parseStat([]byte(text)); err == nil {
 			t.Errorf("%q: got %+v, want an error", text, s)
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -15,14 +16,15 @@ const before = "proxy, before"
 
 // measureBefore has an earlier build of the proxy take turns with this one at each way that a request or a change goes.
 func measureBefore(ctx context.Context, st *stage) (*result, error) {
-	rounds, span, changes := 7, 2*time.Second, 100_000
+	rounds, spans, span, changes := 7, 3, time.Second, 200_000
 	if st.short {
-		rounds, span, changes = 1, 400*time.Millisecond, 5000
+		rounds, spans, span, changes = 1, 1, 400*time.Millisecond, 5000
 	}
 	ways := []struct {
 		label   string
-		attempt func(context.Context, *server, *generator) (float64, error) // microseconds of CPU
 		adjust  func(*site)
+		prepare func(context.Context, *server, *generator) error            // once the server runs
+		attempt func(context.Context, *server, *generator) (float64, error) // microseconds of CPU
 	}{
 		{label: "a hit", attempt: func(ctx context.Context, s *server, g *generator) (float64, error) {
 			return st.again(ctx, s, g, s.hits(pageSize, span))
@@ -30,11 +32,11 @@ func measureBefore(ctx context.Context, st *stage) (*result, error) {
 		{label: "a 304", attempt: func(ctx context.Context, s *server, g *generator) (float64, error) {
 			return st.again(ctx, s, g, s.unchanged(span))
 		}},
-		{label: "a hit from Redis", adjust: func(s *site) { s.Redis, s.Memory = st.redis.URL(), 1 }, attempt: func(ctx context.Context, s *server, g *generator) (float64, error) {
+		{label: "a hit from Redis", adjust: func(s *site) { s.Redis, s.Memory = st.redis.URL(), 1 }, prepare: st.intoRedis, attempt: func(ctx context.Context, s *server, g *generator) (float64, error) {
 			return st.fromRedis(ctx, s, g, span)
 		}},
 		{label: "a miss", attempt: func(ctx context.Context, s *server, g *generator) (float64, error) { return st.missed(ctx, s, g, span) }},
-		{label: "a row change", attempt: func(ctx context.Context, s *server, _ *generator) (float64, error) {
+		{label: "a row change", adjust: func(s *site) { s.StreamOnly = true }, attempt: func(ctx context.Context, s *server, _ *generator) (float64, error) {
 			return st.changed(ctx, s, changes)
 		}},
 	}
@@ -42,7 +44,7 @@ func measureBefore(ctx context.Context, st *stage) (*result, error) {
 	t := table{
 		title: "Beside an earlier build",
 		head:  []string{"", "CPU: this one / the earlier", "smallest … largest", "µs, this one", "µs, the earlier"},
-		notes: []string{fmt.Sprintf("2 KiB bodies, %d connections, the server on one core. The ratio is the median of those of %d alternating rounds, in each of which both are started anew.", connections, rounds)},
+		notes: []string{fmt.Sprintf("2 KiB bodies, %d connections, the server on one core. The ratio is the median of those of %d alternating rounds, in each of which both are started anew and the cheapest of %d spans of each counts: what else the machine does only adds.", connections, rounds, spans)},
 	}
 	r := &result{}
 	for _, way := range ways {
@@ -52,9 +54,25 @@ func measureBefore(ctx context.Context, st *stage) (*result, error) {
 			var this [2]float64
 			for _, i := range turns(len(names), round) {
 				err := st.with(ctx, names[i], connections, way.adjust, func(s *server, g *generator) (err error) {
-					this[i], err = way.attempt(ctx, s, g)
-					return err
+					if way.prepare != nil {
+						if err := way.prepare(ctx, s, g); err != nil {
+							return err
+						}
+					}
+					for range spans {
+						cost, err := way.attempt(ctx, s, g)
+						if err != nil {
+							return err
+						}
+						if this[i] == 0 || cost < this[i] {
+							this[i] = cost
+						}
+					}
+					return nil
 				})
+				if err == nil && way.prepare != nil {
+					err = st.emptyRedis(ctx)
+				}
 				if err != nil {
 					return nil, fmt.Errorf("%s: %w", way.label, err)
 				}
@@ -95,18 +113,30 @@ func (s *server) unchanged(span time.Duration) *plan {
 	}
 }
 
-// fromRedis measures hits that the least memory tier has no room for.
-func (st *stage) fromRedis(ctx context.Context, s *server, g *generator, span time.Duration) (cpu float64, err error) {
+// emptyRedis takes away what a server has stored, once that has ended: its relay is there, too.
+func (st *stage) emptyRedis(ctx context.Context) error {
 	client, err := st.redisClient()
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { _ = client.Close() }()
-	defer func() { _ = client.FlushDB(context.WithoutCancel(ctx)).Err() }()
-	n := st.redisKeys() / 4
-	if _, err := st.fillRedis(ctx, client, s, g, n); err != nil {
-		return 0, err
+	return client.FlushDB(ctx).Err()
+}
+
+// intoRedis stores pages in Redis.
+func (st *stage) intoRedis(ctx context.Context, s *server, g *generator) error {
+	client, err := st.redisClient()
+	if err != nil {
+		return err
 	}
+	defer func() { _ = client.Close() }()
+	_, err = st.fillRedis(ctx, client, s, g, st.redisKeys()/4)
+	return err
+}
+
+// fromRedis measures hits of what intoRedis has stored, for which the least memory tier has no room.
+func (st *stage) fromRedis(ctx context.Context, s *server, g *generator, span time.Duration) (float64, error) {
+	n := st.redisKeys() / 4
 	// One step of a large prime visits all pages in turn, far from each other.
 	return st.again(ctx, s, g, s.pages(pageSize, span, func(i int) int { return 1 + i*7919%n }))
 }
@@ -127,13 +157,18 @@ func (st *stage) missed(ctx context.Context, s *server, g *generator, span time.
 	return r.perRequest(), nil
 }
 
-// changed measures row changes until the last of them is applied, with nobody asking for a page.
+// changed measures row changes until the last of them is applied, with nobody asking for a page. The proxy stands still
+// while they are made: how often it would be woken for them depends on how fast the server is.
 func (st *stage) changed(ctx context.Context, s *server, n int) (float64, error) {
 	const each = 100
 	before, err := groupCPU(s.Handle.Pid)
 	if err != nil {
 		return 0, err
 	}
+	if err := syscall.Kill(-s.Handle.Pid, syscall.SIGSTOP); err != nil {
+		return 0, err
+	}
+	defer func() { _ = syscall.Kill(-s.Handle.Pid, syscall.SIGCONT) }() // whatever comes between
 	for i := range n / each {
 		from := 2 + i*each%(rows-each)
 		if _, err := st.db.Exec(ctx, "UPDATE pages SET version = version + 1 WHERE id >= $1 AND id < $2", from, from+each); err != nil {
@@ -142,6 +177,9 @@ func (st *stage) changed(ctx context.Context, s *server, n int) (float64, error)
 	}
 	var end string
 	if err := st.db.QueryRow(ctx, "SELECT pg_current_wal_insert_lsn()::text").Scan(&end); err != nil {
+		return 0, err
+	}
+	if err := syscall.Kill(-s.Handle.Pid, syscall.SIGCONT); err != nil {
 		return 0, err
 	}
 	err = s.await(ctx, "apply all changes", func(ctx context.Context) error { return applied(ctx, st.db, s.Admin, end) })

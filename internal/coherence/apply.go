@@ -13,6 +13,7 @@ type applyScratch struct {
 	known    []uint64
 	ok       []bool
 	evicted  []eviction
+	found    []*node
 	purge    Purge
 }
 
@@ -115,12 +116,15 @@ func (g *Guard) touchRow(s *shape, t TableID, r *row, end LSN) {
 	case yes:
 		g.fences.raise(s, sum, end)
 		for n := s.first(sum); n != nil; {
-			if r.inside(n.dep.more) {
-				n = g.evict(n, t, cause)
-			} else {
-				n = n.next
+			n = g.evict(n, t, cause)
+		}
+		a.found = r.ranged(s, sum, a.found[:0])
+		for _, n := range a.found {
+			if h := n.handle; h.linked && r.inside(n.dep.more) {
+				g.kill(h, t, cause)
 			}
 		}
+		clear(a.found)
 	case maybe:
 		s.fence = end
 		g.sweep(s, func(n *node) bool { return n.dep.agrees(a.known, a.ok) && r.inside(n.dep.more) }, t, cause)

@@ -1,7 +1,6 @@
 package coherence
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
 
@@ -46,14 +45,8 @@ type Dependency struct {
 // Apart, it keeps the nodes of the index small: there is one for every
 // dependency of every cached response.
 type more struct {
-	sums   []uint64 // one for each of shape.columns where there are several
-	ranges []bounded
-}
-
-// bounded is a range condition in canonical form; a nil end is open.
-type bounded struct {
-	column   int
-	from, to []byte
+	sums   []uint64  // one for each of shape.columns where there are several
+	ranges []bounded // the first is the one that the index goes by
 }
 
 // Bounds on how far a repeated parameter multiplies. Beyond them a condition
@@ -107,6 +100,7 @@ func (g *Guard) Bind(t *Template, equal []Operand, ranges []Bounds) []Dependency
 		}
 	}
 
+	mostSelective(bounds)
 	columns := make([]Equal, len(conds))
 	for i := range conds {
 		columns[i] = conds[i].Equal
@@ -158,34 +152,6 @@ func foldOperand(kind Kind, value string, dst []byte) ([]byte, bool) {
 		return kind.canonical(dst, []byte(value))
 	}
 	return dst, false
-}
-
-// bind makes a range of a request's values. Of a repeated end the widest
-// counts. It reports false when no end is left.
-func bind(table *Table, column int, r Bounds) (bounded, bool) {
-	kind := table.Columns[column].Kind
-	b := bounded{column: column}
-	if !kind.Ordered() {
-		return b, false
-	}
-	end := func(op Operand, wider int) []byte {
-		if !op.Present {
-			return nil
-		}
-		var best []byte
-		for _, v := range op.Values {
-			form, ok := kind.canonical(nil, []byte(v))
-			if !ok {
-				return nil
-			}
-			if best == nil || bytes.Compare(form, best) == wider {
-				best = form
-			}
-		}
-		return best
-	}
-	b.from, b.to = end(r.From, -1), end(r.To, 1)
-	return b, b.from != nil || b.to != nil
 }
 
 // combine folds the hashes of a shape's columns into one. The single column,

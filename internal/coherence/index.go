@@ -1,8 +1,6 @@
 package coherence
 
 import (
-	"bytes"
-
 	"github.com/cespare/xxhash/v2"
 )
 
@@ -16,7 +14,8 @@ type shape struct {
 	columns []Equal
 	counts  ColumnSet // 0: all; else includes every condition column of the template
 
-	byValue // its nodes
+	byValue // its nodes without a range
+	byRange // the others
 
 	floor LSN  // INVARIANT: touches at or before floor were not fenced for this shape
 	fence LSN  // the last commit that touched the shape as a whole
@@ -36,7 +35,7 @@ const maxShapes = 256
 
 // node is one dependency of one handle in its shape.
 type node struct {
-	next, prev *node // as byValue has them
+	next, prev *node // as byValue or byRange has them
 	handle     *Handle
 	dep        Dependency
 }
@@ -173,18 +172,15 @@ func (r *row) inside(m *more) bool {
 	if m == nil {
 		return true
 	}
-	for _, b := range m.ranges {
+	for i := range m.ranges {
+		b := &m.ranges[i]
 		switch r.values[b.column].State {
 		case Null:
 			return false
 		case Unknown:
 			continue
 		}
-		f := r.form(b.column, NoFold)
-		if !f.exact {
-			continue
-		}
-		if b.from != nil && bytes.Compare(f.bytes, b.from) < 0 || b.to != nil && bytes.Compare(f.bytes, b.to) > 0 {
+		if f := r.form(int(b.column), NoFold); f.exact && !b.holds(f.bytes) {
 			return false
 		}
 	}

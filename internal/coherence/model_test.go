@@ -336,8 +336,11 @@ func (m *model) check(t *rapid.T) {
 	}
 	nodes := 0
 	for _, s := range m.g.shapes[0] {
-		nodes += s.nodes
-		s.check(t)
+		for range s.all() {
+			nodes++
+		}
+		s.byValue.check(t)
+		s.byRange.check(t)
 	}
 	live := 0
 	for _, f := range slices.Concat(m.stored, m.flights) {

@@ -30,7 +30,7 @@ import (
 //	state
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata/scripts", func(t *testing.T, path string) {
-		s := &script{pages: map[string]*page{}}
+		s := &script{pages: map[string]*response{}}
 		datadriven.RunTest(t, path, s.run)
 	})
 }
@@ -38,17 +38,17 @@ func TestScripts(t *testing.T) {
 type script struct {
 	tables []Table
 	g      *Guard
-	pages  map[string]*page
+	pages  map[string]*response
 	log    strings.Builder
 }
 
-type page struct {
+type response struct {
 	name   string
 	handle Handle
 	s      *script
 }
 
-func (p *page) Evicted(c Cause) {
+func (p *response) Evicted(c Cause) {
 	fmt.Fprintf(&p.s.log, "evicted %s: %s %s %d\n", p.name, c.Reason, c.Table, uint64(c.LSN))
 }
 
@@ -70,11 +70,11 @@ func (s *script) run(t *testing.T, d *datadriven.TestData) string {
 		d.ScanArgs(t, key, &v)
 		return v
 	}
-	named := func() *page {
+	named := func() *response {
 		var name string
 		d.ScanArgs(t, "page", &name)
 		if s.pages[name] == nil {
-			s.pages[name] = &page{name: name, s: s}
+			s.pages[name] = &response{name: name, s: s}
 		}
 		return s.pages[name]
 	}
