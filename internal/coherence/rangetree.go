@@ -63,7 +63,8 @@ func (it *item) interval() interval {
 	return interval{it.from, it.to, it.head.bounded()}
 }
 
-func (in *inner) low(i int) interval  { return interval{from: in.from[i], bounded: in.branches[i].low} }
+func (in *inner) low(i int) interval { return interval{from: in.from[i], bounded: in.branches[i].low} }
+
 func (in *inner) high(i int) interval { return interval{to: in.to[i], bounded: in.branches[i].high} }
 
 // holding appends the nodes whose range holds the value with this form.
