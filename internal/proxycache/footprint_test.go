@@ -13,10 +13,19 @@ import (
 	"walpurge/internal/proxycache/store"
 )
 
+// dependence is what the responses of a footprint depend on.
+type dependence int
+
+const (
+	onNothing dependence = iota
+	onRow
+	onRange // of rows with one value, as ten pages of a list do
+)
+
 // footprint stores n small responses as fills do, and tells what each costs on
 // the heap beyond the bytes that it holds: its key, its body and its head as
 // clients get it.
-func footprint(t testing.TB, n int, guarded, asked bool) float64 {
+func footprint(t testing.TB, n int, depends dependence, asked bool) float64 {
 	r := newRig(t, func(_ *rig, o *Options) { o.Memory = 4 << 30 })
 	p := r.proxy
 	table, ok := p.opt.Guard.Table("public.listings")
@@ -24,6 +33,10 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 		t.Fatal("no table to depend on")
 	}
 	template := coherence.Template{Table: table, Equal: []coherence.Equal{{Column: 0}}}
+	price := p.opt.Guard.Tables()[table].Column("price")
+	if depends == onRange {
+		template.Ranges = []int{price}
+	}
 	rt := p.plain
 	if asked {
 		rt = &route.Route{Guarded: true}
@@ -39,14 +52,20 @@ func footprint(t testing.TB, n int, guarded, asked bool) float64 {
 	for i := range n {
 		id := strconv.Itoa(i)
 		e := &store.Entry{
-			Memory: p.memory, Route: rt, Guarded: guarded, Status: http.StatusOK,
+			Memory: p.memory, Route: rt, Guarded: depends != onNothing, Status: http.StatusOK,
 			Fresh: coherence.Nanos(time.Hour), Body: []byte(`{"id":` + id + `,"price":"100.00"}`),
 		}
 		e.SetKey("http://shop.example/api/listings/" + id)
 		e.SetHead(http1.FinishHead([]byte("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"), http.StatusOK, len(e.Body)))
 		p.memory.Finish(e)
-		if guarded {
-			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{id}}}, nil)
+		if depends != onNothing {
+			var ranges []coherence.Bounds
+			value := id
+			if depends == onRange {
+				ranges = []coherence.Bounds{{From: coherence.Operand{Present: true, Values: []string{id + ".50"}}}}
+				value = strconv.Itoa(i / 10) // pages of one list
+			}
+			deps := p.opt.Guard.Bind(&template, []coherence.Operand{{Present: true, Values: []string{value}}}, ranges)
 			if !p.opt.Guard.Open(&e.Handle, e, deps) || !p.opt.Guard.Admit(&e.Handle, e) {
 				t.Fatal("not admitted")
 			}
@@ -74,19 +93,20 @@ func TestEntryFootprint(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
-		guarded bool
+		depends dependence
 		asked   bool // clients are to ask each time: they get another head than the stored one
 		most    float64
 	}{
-		{"without dependencies", false, false, 260},
-		{"with one dependency", true, false, 316},
-		{"with one dependency and a head of its own for clients", true, true, 322},
+		{"without dependencies", onNothing, false, 260},
+		{"with one dependency", onRow, false, 316},
+		{"with one dependency that has a range", onRange, false, 480},
+		{"with one dependency and a head of its own for clients", onRow, true, 322},
 	} {
 		n := 200_000
 		if raceEnabled {
 			n = 2_000
 		}
-		got := footprint(t, n, c.guarded, c.asked)
+		got := footprint(t, n, c.depends, c.asked)
 		t.Logf("%s: %.0f bytes an entry beyond its own", c.name, got)
 		if got > c.most && !raceEnabled {
 			t.Errorf("%s: %.0f bytes an entry beyond its own, want at most %.0f", c.name, got, c.most)
