@@ -366,3 +366,29 @@ func TestFindingRangesAllocatesNothing(t *testing.T) {
 		t.Fatal(fmt.Sprint(n, " are left"))
 	}
 }
+
+// told counts how often its holder was evicted.
+type told struct {
+	benchHolder
+	times int
+}
+
+func (h *told) Evicted(Cause) { h.times++ }
+
+// TestResponseInTwoRangesIsPurgedOnce: two of its ranges hold the row.
+func TestResponseInTwoRangesIsPurgedOnce(t *testing.T) {
+	g, tx := benchGuard(t)
+	end := func(v string) Operand { return Operand{true, []string{v}} }
+	lagos := []Operand{{true, []string{"Lagos"}}, {}}
+	deps := append(g.Bind(&benchList, lagos, []Bounds{{end("1"), end("10")}}), g.Bind(&benchList, lagos, []Bounds{{end("5"), end("20")}})...)
+	h := &told{}
+	if !g.Open(&h.handle, h, deps) || !g.Admit(&h.handle, h) {
+		t.Fatal("not admitted")
+	}
+	tx.Begin(1, 10, time.Time{})
+	tx.Append(0, Insert, nil, benchRow(1, "Lagos", "house", 7), AnyColumn)
+	tx.Commit(20)
+	if p := g.Apply(tx); p.Evicted != 1 || h.times != 1 || g.Handles() != 0 {
+		t.Errorf("%d purged, told %d times, %d left", p.Evicted, h.times, g.Handles())
+	}
+}
