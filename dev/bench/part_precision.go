@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -28,9 +25,6 @@ type precisionSettings struct {
 	listings int
 	ways     []declaration
 }
-
-// askers is how many pages are asked for at a time.
-const askers = 8
 
 // measurePrecision makes random changes of the listings service's rows, one at a time, and compares which pages were purged with which
 // have changed, for each way to declare what they depend on. All ways see the same changes.
@@ -76,17 +70,6 @@ type precision struct {
 	now      []shownPage // by page, as the service has it
 	listed   [][]int64   // by page, the listings in it
 	faults   []string    // of the pages that were missed, the first ones
-}
-
-// shownPage is what a client sees of a response.
-type shownPage struct {
-	status int
-	kind   string // its media type
-	body   []byte
-}
-
-func (p shownPage) same(q shownPage) bool {
-	return p.status == q.status && p.kind == q.kind && bytes.Equal(p.body, q.body)
 }
 
 // newPrecision starts what is compared. It must be ended, also after an error.
@@ -326,97 +309,4 @@ func (p *precision) settled(ctx context.Context, d *declared, at coherence.LSN) 
 		watermark, err := askWatermark(ctx, d.Admin)
 		return watermark >= at, err
 	})
-}
-
-// ask asks a server for all pages.
-func (p *precision) ask(ctx context.Context, address string) ([]shownPage, error) {
-	all := make([]shownPage, len(p.pages))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(askers)
-	for i, page := range p.pages {
-		group.Go(func() (err error) {
-			all[i], _, err = p.get(ctx, address, page)
-			return err
-		})
-	}
-	return all, group.Wait()
-}
-
-func (p *precision) get(ctx context.Context, address, target string) (page shownPage, cacheStatus string, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+target, nil)
-	if err != nil {
-		return page, "", err
-	}
-	request.Host = host // a response belongs to it
-	response, err := p.client.Do(request)
-	if err != nil {
-		return page, "", err
-	}
-	defer func() { _ = response.Body.Close() }()
-	if page.body, err = io.ReadAll(response.Body); err != nil {
-		return page, "", fmt.Errorf("read %s: %w", target, err)
-	}
-	page.status, page.kind, cacheStatus = response.StatusCode, response.Header.Get("Content-Type"), response.Header.Get("Cache-Status")
-	if page.status != http.StatusOK && page.status != http.StatusNotFound {
-		return page, "", fmt.Errorf("%s: status %d: %.200s", target, page.status, page.body)
-	}
-	if strings.Contains(cacheStatus, "detail=unproven") {
-		return page, "", fmt.Errorf("%s: no proof of freshness for %s", target, precisionLag)
-	}
-	return page, cacheStatus, nil
-}
-
-// listingsIn are the ids of the listings that a page in JSON shows.
-func listingsIn(target string, body []byte) (ids []int64) {
-	if !strings.HasPrefix(target, "/api/listings") {
-		return nil
-	}
-	var page struct {
-		ID    int64
-		Items []struct{ ID int64 }
-	}
-	if json.Unmarshal(body, &page) != nil {
-		return nil
-	}
-	if page.ID != 0 {
-		ids = append(ids, page.ID)
-	}
-	for _, item := range page.Items {
-		ids = append(ids, item.ID)
-	}
-	return ids
-}
-
-// result is the table. A page that was missed is an error.
-func (p *precision) result() (*result, error) {
-	r := &result{}
-	t := table{
-		title: "What a change purges",
-		head:  []string{"the pages' dependencies are declared", "needless of the purges", "purged", "needless", "missed", "changed", "pages"},
-		notes: []string{fmt.Sprintf("%s random changes of the listings service's %s rows (seed %d), one at a time and the same for all; after each has settled, every page is asked for. "+
-			"A page is purged if its proxy has asked the service for it again, needless if it looks as before, and missed if it is served otherwise than the service has it. "+
-			"What was purged is fetched again before the next change.", thousands(float64(p.changes)), thousands(float64(p.listings)), p.seed)},
-	}
-	missed := 0
-	for _, d := range p.ways {
-		kept := 0
-		for _, c := range d.cached {
-			if c {
-				kept++
-			}
-		}
-		missed += d.purges.missed
-		t.rows = append(t.rows, []string{
-			d.name, percent(d.purges.share()), thousands(float64(d.purges.purged)), thousands(float64(d.purges.needless)), fmt.Sprint(d.purges.missed), fmt.Sprint(d.purges.changed), fmt.Sprint(kept),
-		})
-		if d.declaration.needless > 0 {
-			r.goals = append(r.goals, goal{what: "needless of the purges: " + d.name, ratio: d.purges.share(), limit: d.declaration.needless})
-		}
-	}
-	r.tables = []table{t}
-	r.goals = append(r.goals, goal{what: "pages that changed and were not purged", ratio: float64(missed), limit: 0})
-	if missed > 0 {
-		return r, fmt.Errorf("%d pages were missed (seed %d): %s", missed, p.seed, strings.Join(p.faults[:min(len(p.faults), 5)], "; "))
-	}
-	return r, nil
 }

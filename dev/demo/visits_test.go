@@ -38,6 +38,7 @@ func TestCausesOfMisses(t *testing.T) {
 		"first not kept, then kept":           {{"walpurge; fwd=uri-miss; fwd-status=500; detail=status", elsewhere}, {miss, firstVisit}},
 		"its lifetime is over":                {{miss, firstVisit}, {"walpurge; fwd=stale; fwd-status=200; stored", elsewhere}, {hit, fromCache}},
 		"no proof for a moment":               {{miss, firstVisit}, {"walpurge; fwd=bypass; detail=unproven", elsewhere}, {hit, fromCache}, {miss, afterPurge}},
+		"no proof, and purged meanwhile":      {{miss, firstVisit}, {"walpurge; fwd=bypass; detail=unproven", elsewhere}, {miss, afterPurge}},
 		"no proof on the first visit":         {{"walpurge; fwd=bypass; detail=unproven", elsewhere}, {miss, firstVisit}},
 		"shown although a row has changed":    {{miss, firstVisit}, {"walpurge; hit; ttl=-1; detail=change", fromCache}},
 		"shared with who asks for it as well": {{miss, firstVisit}, {miss + "; collapsed", afterPurge}},
