@@ -77,7 +77,9 @@ func newPrecision(ctx context.Context, st *stage, settings precisionSettings) (p
 	p = &precision{precisionSettings: settings, st: st, pages: precisionPages(), client: &http.Client{Transport: &http.Transport{
 		DisableCompression: true, MaxIdleConnsPerHost: askers,
 	}}}
-	if p.postgres, err = testbed.StartPostgres(ctx, filepath.Join(st.dir, "precision"), nil); err != nil {
+	if p.postgres, err = testbed.StartPostgres(ctx, filepath.Join(st.dir, "precision"), map[string]string{
+		"autovacuum": "off", // so that nothing commits but the changes
+	}); err != nil {
 		return p, err
 	}
 	url, err := p.postgres.CreateDatabase(ctx, "listings")
@@ -180,24 +182,15 @@ func (p *precision) begin(ctx context.Context) (err error) {
 	return nil
 }
 
-// keepTries is how often a page is asked for until a proxy keeps it. The server's own commits may be in the way for a moment.
-const keepTries = 200
-
 // keep asks for a page until the proxy answers without the service. No page of a declared route may do without that.
 func (p *precision) keep(ctx context.Context, d *declared, i int) (kept bool, err error) {
-	for range keepTries {
+	err = eventually(ctx, p.pages[i]+" is kept", func() (bool, error) {
 		d.service.wasAsked(p.pages[i])
 		_, status, err := p.get(ctx, d.Listen, p.pages[i])
-		switch {
-		case err != nil:
-			return false, err
-		case !d.service.wasAsked(p.pages[i]):
-			return true, nil
-		case strings.Contains(status, "detail=no-lifetime"): // no route is declared for it
-			return false, nil
-		}
-	}
-	return false, fmt.Errorf("%s is not kept", p.pages[i])
+		kept = err == nil && !d.service.wasAsked(p.pages[i])
+		return kept || strings.Contains(status, "detail=no-lifetime"), err // the latter: no route is declared for it
+	})
+	return kept, err
 }
 
 // compare makes the changes.
