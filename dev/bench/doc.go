@@ -23,6 +23,9 @@
 // Staleness is judged by a ledger of what was committed when. All strategies see the same reads and writes at the same
 // time; each has an origin of its own that reads the row from PostgreSQL, so that it is known who asked.
 //
+// Purges are judged by the pages themselves: after each change of the listings service's rows, every page is compared with what it was, and a
+// proxy's purge of it is a request that its service gets. Nobody is timed in that part, so that M1 and M2 don't count there.
+//
 // It wants bin/proxy and the other programs to be there: `make bench` sees to that. main.go lists the parts; each has a file part_NAME.go or shares
 // one with its like.
 package main

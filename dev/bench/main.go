@@ -80,6 +80,7 @@ var parts = []part{
 	{"start", "starting with a warm Redis", measureStart},
 	{"purge", "from a commit to its purge", measurePurge},
 	{"changes", "what a row change costs with many cached responses", measureChanges},
+	{"precision", "what a row change purges, beside what it changes", measurePrecision},
 	{"backlog", "a backlog, beside pg_recvlogical", measureBacklog},
 	{partBefore, "what each way costs, beside an earlier build (-before)", measureBefore},
 }

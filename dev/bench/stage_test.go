@@ -40,6 +40,7 @@ func TestStage(t *testing.T) {
 		"changed rows are those that were wanted":  rowsChange,
 		"the memory of a group is read":            memoryIsRead,
 		"an earlier build takes turns":             earlierBuildTakesTurns,
+		"purges are compared with what changed":    precisionIsMeasured,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, st) })
 	}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/dunglas/httpsfv"
 )
 
 // requestPatience bounds one request. It is above the time limits of origin, so what exceeds it hangs.
@@ -20,6 +18,8 @@ type answer struct {
 	contentType    string
 	body           []byte
 	hit            bool // served from the proxy's cache
+	cause          cause
+	waited         bool // for the origin
 	sent, received time.Time
 }
 
@@ -29,10 +29,13 @@ func (a answer) same(b answer) bool {
 }
 
 // client keeps its connections alive, at most so many to each server, follows no redirects and asks for no compression.
-type client struct{ http *http.Client }
+type client struct {
+	http   *http.Client
+	visits *visits
+}
 
 func newClient(connections int) *client {
-	return &client{&http.Client{
+	return &client{visits: newVisits(), http: &http.Client{
 		Transport: &http.Transport{
 			MaxIdleConns: 3 * connections, MaxIdleConnsPerHost: connections, MaxConnsPerHost: connections, IdleConnTimeout: time.Minute,
 			DisableCompression: true,
@@ -48,6 +51,7 @@ func (c *client) get(ctx context.Context, url string, sink io.Writer) (a answer,
 	if err != nil {
 		return a, err
 	}
+	kept := c.visits.kept(url)
 	a.sent = time.Now()
 	response, err := c.http.Do(request)
 	if err != nil {
@@ -59,7 +63,8 @@ func (c *client) get(ctx context.Context, url string, sink io.Writer) (a answer,
 	}
 	a.received = time.Now()
 	a.status, a.contentType = response.StatusCode, response.Header.Get("Content-Type")
-	a.hit = isHit(response.Header.Values("Cache-Status"))
+	status := readStatus(response.Header.Values("Cache-Status"))
+	a.hit, a.waited, a.cause = status.hit, status.asked, c.visits.answered(url, kept, status)
 	if a.status >= 500 {
 		return a, fmt.Errorf("GET %s: %s", url, response.Status)
 	}
@@ -72,23 +77,4 @@ func (c *client) page(ctx context.Context, url string) (answer, error) {
 	a, err := c.get(ctx, url, &body)
 	a.body = body.Bytes()
 	return a, err
-}
-
-// isHit reads Cache-Status (RFC 9211): a list with one member for each cache on the way, ours is called walpurge.
-func isHit(field []string) bool {
-	list, err := httpsfv.UnmarshalList(field)
-	if err != nil {
-		return false
-	}
-	for _, member := range list {
-		item, ok := member.(httpsfv.Item)
-		if !ok || item.Value != httpsfv.Token("walpurge") {
-			continue
-		}
-		hit, _ := item.Params.Get("hit")
-		if yes, _ := hit.(bool); yes {
-			return true
-		}
-	}
-	return false
 }

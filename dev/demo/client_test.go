@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestIsHit(t *testing.T) {
+func TestHitIsReadFromOurMember(t *testing.T) {
 	for field, want := range map[string]bool{
 		"walpurge; hit; ttl=3599":               true,
 		"walpurge;hit":                          true,
@@ -20,11 +20,11 @@ func TestIsHit(t *testing.T) {
 		"walpurge; hit; hit; ;":                 false,
 		"":                                      false,
 	} {
-		if got := isHit([]string{field}); got != want {
-			t.Errorf("isHit(%q) = %v, want %v", field, got, want)
+		if got := readStatus([]string{field}).hit; got != want {
+			t.Errorf("%q is a hit: %v, want %v", field, got, want)
 		}
 	}
-	if isHit(nil) {
+	if readStatus(nil).hit {
 		t.Error("no field at all is a hit")
 	}
 }

@@ -40,6 +40,7 @@ func demo(ctx context.Context, lookup func(string) (string, bool), stdout, stder
 		_, _ = fmt.Fprintln(stderr, "demo:", err)
 	}
 	if result != nil {
+		_, _ = fmt.Fprint(stdout, result.requestLines())
 		_, _ = fmt.Fprintln(stdout, result)
 	}
 	if err != nil {
@@ -47,6 +48,9 @@ func demo(ctx context.Context, lookup func(string) (string, bool), stdout, stder
 	}
 	return 0
 }
+
+// memoryTier is how many bytes of responses the proxy holds in memory: the configuration leaves the default.
+const memoryTier = 256 << 20
 
 // run starts everything, lets it work and stops it. The order of the stop matters: first those who make requests, so that
 // no request meets a closed door; then a last look at the pages while nothing changes; then programs before the servers that they use.
@@ -83,7 +87,9 @@ func run(ctx context.Context, settings Settings, stdout io.Writer) (result *summ
 	}
 	return &summary{
 		requests: l.requests.Load(), hits: l.hits.Load(), stale: l.stale.Load(),
+		first: l.first.Load(), purges: l.purged.Load(), waited: l.waited.Load(),
 		changes: int64(after.changes - before.changes), purged: int64(after.purged - before.purged),
+		epochs: int64(after.epochs - before.epochs), memory: after.memory / memoryTier,
 	}, errors.Join(failure, l.verdict())
 }
 

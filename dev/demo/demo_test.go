@@ -106,6 +106,18 @@ func readSummary(t *testing.T, out *output) [5]float64 {
 	return numbers
 }
 
+// whatRequestsMet are the numbers of the lines before the last one, by their words.
+func whatRequestsMet(t *testing.T, out *output) map[string]int {
+	t.Helper()
+	met := map[string]int{}
+	for _, fields := range regexp.MustCompile(`(?m)^ *([a-z][^\d]+?) +(\d+) +\d+\.\d%$`).FindAllStringSubmatch(out.String(), -1) {
+		n, err := strconv.Atoi(fields[2])
+		must(t, err)
+		met[fields[1]] = n
+	}
+	return met
+}
+
 // leftovers are the processes whose command line or working directory is inside dir, and the data directories there.
 func leftovers(t *testing.T, dir string) []string {
 	t.Helper()
@@ -154,6 +166,16 @@ func testRunsForItsTime(t *testing.T, programs string) {
 	s := readSummary(t, out)
 	if requests, hits, changes, purged, stale := s[0], s[1], s[2], s[3], s[4]; requests < 500 || hits < 0.2 || changes < 50 || purged < 1 || stale != 0 {
 		t.Errorf("summary %v", s)
+	}
+	met := whatRequestsMet(t, out)
+	hits, first, purged := met["hits"], met["misses on a first visit"], met["misses because the page was purged"]
+	others, waited := met["others: past the cache, or after its lifetime"], met["requests that waited for the origin because of a purge"]
+	if len(met) != 6 || float64(met["requests"]) != s[0] || hits+first+purged+others != met["requests"] {
+		t.Errorf("%v don't add up to %.0f", met, s[0])
+	}
+	// Every page has its first visit, be it an auditor's; and what writers and auditors are at is purged and asked for again.
+	if hits < first/4 || first < 50 || purged < 5 || waited > purged || others > met["requests"]/20 {
+		t.Errorf("%v", met)
 	}
 	if left := leftovers(t, cmd.Dir); left != nil {
 		t.Errorf("left over: %v", left)

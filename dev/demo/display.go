@@ -133,19 +133,3 @@ func digits3(v float64) string {
 	}
 	return fmt.Sprintf("%.2f", v)
 }
-
-// summary is what the demo ends with.
-type summary struct {
-	requests, hits  int64
-	changes, purged int64
-	stale           int64
-}
-
-// String is the last line, in a fixed form that scripts read.
-func (s summary) String() string {
-	ratio := 0.0
-	if s.requests > 0 {
-		ratio = float64(s.hits) / float64(s.requests)
-	}
-	return fmt.Sprintf("demo: requests=%d hit_ratio=%.2f changes=%d purged=%d stale=%d", s.requests, ratio, s.changes, s.purged, s.stale)
-}

@@ -63,13 +63,3 @@ func TestSeconds(t *testing.T) {
 		}
 	}
 }
-
-func TestSummaryLine(t *testing.T) {
-	s := &summary{requests: 59871, hits: 53285, changes: 612, purged: 1234}
-	if got, want := s.String(), "demo: requests=59871 hit_ratio=0.89 changes=612 purged=1234 stale=0"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-	if got, want := (&summary{}).String(), "demo: requests=0 hit_ratio=0.00 changes=0 purged=0 stale=0"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
-}

@@ -38,6 +38,7 @@ type load struct {
 	committed chan page
 
 	requests, hits, failures  atomic.Int64 // of the readers
+	first, purged, waited     atomic.Int64 // of their requests: misses on a first visit, misses after a purge, those of the latter that waited for the origin
 	changes                   atomic.Int64 // rows, by the writers
 	audited, stale, undecided atomic.Int64
 
@@ -126,8 +127,16 @@ func (l *load) ask(ctx context.Context, a *audience) (got answer, ok bool) {
 		ok = true
 	}
 	l.requests.Add(1)
-	if got.hit {
+	switch got.cause {
+	case fromCache:
 		l.hits.Add(1)
+	case firstVisit:
+		l.first.Add(1)
+	case afterPurge:
+		l.purged.Add(1)
+		if got.waited {
+			l.waited.Add(1)
+		}
 	}
 	return got, ok
 }

@@ -20,6 +20,8 @@ type sample struct {
 	changes float64      // rows that changed
 	purged  float64      // responses that were dropped for it
 	behind  float64      // seconds
+	epochs  float64      // times that everything was dropped
+	memory  float64      // bytes in the memory tier
 	purge   distribution // from commit to purge, in seconds
 }
 
@@ -58,7 +60,11 @@ func parseMetrics(text io.Reader) (sample, error) {
 		at:      time.Now(),
 		changes: total(families["walpurge_changes_total"]),
 		purged:  total(families["walpurge_purged_entries_total"]),
+		epochs:  total(families["walpurge_epochs_total"]),
 		behind:  math.NaN(),
+	}
+	if m := families["walpurge_memory_bytes"].GetMetric(); len(m) == 1 {
+		s.memory = m[0].GetGauge().GetValue()
 	}
 	if m := families["walpurge_behind_seconds"].GetMetric(); len(m) == 1 {
 		s.behind = m[0].GetGauge().GetValue()

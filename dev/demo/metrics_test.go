@@ -12,6 +12,11 @@ walpurge_changes_total{op="insert",table="public.listings"} 3
 walpurge_changes_total{op="update",table="public.listings"} 40
 # TYPE walpurge_purged_entries_total counter
 walpurge_purged_entries_total{table="public.listings"} 17
+# TYPE walpurge_epochs_total counter
+walpurge_epochs_total{reason="start"} 1
+walpurge_epochs_total{reason="slot"} 2
+# TYPE walpurge_memory_bytes gauge
+walpurge_memory_bytes 1.5e+06
 # TYPE walpurge_behind_seconds gauge
 walpurge_behind_seconds 0.0125
 # TYPE walpurge_commit_to_purge_seconds histogram
@@ -28,6 +33,9 @@ func TestParseMetrics(t *testing.T) {
 	must(t, err)
 	if s.changes != 43 || s.purged != 17 || s.behind != 0.0125 {
 		t.Errorf("changes %v, purged %v, behind %v", s.changes, s.purged, s.behind)
+	}
+	if s.epochs != 3 || s.memory != 1.5e6 {
+		t.Errorf("epochs %v, memory %v", s.epochs, s.memory)
 	}
 	// Half of 40 are 20: 10 are below 1 ms, and 10 of the 20 between 1 and 2 ms make 1.5 ms.
 	if got := s.purge.quantile(0.5); math.Abs(got-0.0015) > 1e-9 {

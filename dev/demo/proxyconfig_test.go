@@ -26,6 +26,9 @@ func TestProxyConfigIsValid(t *testing.T) {
 	if c.MaxLag != maxLag {
 		t.Errorf("max_lag %s, and the auditor allows %s", c.MaxLag, maxLag)
 	}
+	if c.Memory != memoryTier {
+		t.Errorf("memory %d, and the summary takes it for %d", c.Memory, memoryTier)
+	}
 	if c.Postgres == nil || c.Redis == nil {
 		t.Error("no PostgreSQL or no Redis")
 	}

@@ -72,7 +72,7 @@ dev/subprocess:
 dev/testbed: dev/subprocess
 dev/testbed/browser:
 dev/demo: PRODUCT GATEWAY ROOMS origin dev/subprocess dev/testbed
-dev/bench: PRODUCT GATEWAY ROOMS dev/subprocess dev/testbed
+dev/bench: PRODUCT GATEWAY ROOMS origin dev/subprocess dev/testbed
 
 test/rig: sidecar origin querycache/follow proxycache coherence dev/testbed
 test/scenario: test/rig sidecar
