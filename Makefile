@@ -88,7 +88,7 @@ test: go test-programs
 # What wants both cores, one after the other.
 measuring = $(call took,a million rows) go test -vet=off -run '$(call any,$(UNHURRIED))' ./internal/cdc; \
 	$(call took,what followers cost) go test -race -vet=off -run '$(call any,$(ALONE))' ./internal/cdc; \
-	$(call took,what measures) go test -race -vet=off -p 1 $(MEASURE);
+	$(call took,what measures) go test -race -vet=off -p 1 -timeout 17m $(MEASURE);
 
 # The rest: the race detector over all packages, the oracles in full length, faults in random order, what measures, a
 # million rows, fuzzing. The race detector shuffles what happens at one instant, and allocates: the protocol's scripts,

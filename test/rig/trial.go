@@ -137,11 +137,12 @@ func (tr *Trial) NameAgents() {
 	tr.versions = "name"
 }
 
-// Run works for as long as duration, and until there are so many responses.
+// Run works for as long as duration, and until there are so many responses. A
+// slow machine, or one that others use as well, takes up to ten times as long.
 func (tr *Trial) Run(duration time.Duration, least int64) {
 	tr.T.Helper()
 	tr.Start()
-	limit := time.After(5 * duration)
+	limit := time.After(10 * duration)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for time.Since(tr.Began) < duration || tr.Responses.Load() < least {
